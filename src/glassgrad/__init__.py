@@ -1,0 +1,33 @@
+"""glassgrad: neural networks you can see through.
+
+>>> import glassgrad as gg
+>>> gg.tensor([1.0, 2.0]) * 3
+tensor([3., 6.])
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_MODULES = ("data", "errors", "ir", "nn", "ops", "optim")
+_NAMES = {
+    "Buffer": "tensors.tensor",
+    "Parameter": "tensors.tensor",
+    "Tensor": "tensors.tensor",
+    "no_grad": "tensors.tensor",
+    "tensor": "tensors.tensor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        found = getattr(import_module(f".{_NAMES[name]}", __name__), name)
+    elif name in _MODULES:
+        found = import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found

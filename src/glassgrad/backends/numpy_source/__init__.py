@@ -1,0 +1,1 @@
+"""A graph printed as one plain NumPy program."""

@@ -1,0 +1,138 @@
+"""Program text, checked and compiled."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import math
+import types
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...ir import Graph
+from ...passes.lower import lower
+from ...passes.simplify import simplify
+from . import helpers
+from .cells import has_cell
+from .check import check_program
+from .emit import Function, Writer
+from .layout import wrapped
+
+_STRIDE_TRICKS = "from numpy.lib.stride_tricks import sliding_window_view"
+
+
+@lru_cache(1)
+def helper_sources() -> dict[str, str]:
+    """Name and source text of every helper, in the order of their file."""
+    text = Path(helpers.__file__).read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    lines = text.split("\n")
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+    return found
+
+
+def helpers_used(text: str) -> list[str]:
+    """The helpers a text calls, with those they call, in the order of their file."""
+    sources = helper_sources()
+    wanted: set[str] = set()
+    todo = [text]
+    while todo:
+        words = set(_words(todo.pop()))
+        for name in sources:
+            if name in words and name not in wanted:
+                wanted.add(name)
+                todo.append(sources[name])
+    return [name for name in sources if name in wanted]
+
+
+def _words(text: str) -> Iterable[str]:
+    return ast_words(text)
+
+
+@lru_cache(512)
+def ast_words(text: str) -> frozenset[str]:
+    """Every name that code reads."""
+    return frozenset(n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name))
+
+
+@dataclass(slots=True)
+class Program:
+    """A compiled text: its functions by name, and the text itself."""
+
+    text: str
+    functions: dict[str, Callable[..., Any]]
+
+
+def lowered(graph: Graph) -> Graph:
+    """The graph in ops that have NumPy text, equals merged."""
+    return simplify(lower(graph, has_cell))
+
+
+def write_function(
+    graph: Graph, name: str, *, returns: Sequence[str] | None = None, banners: bool = False
+) -> Function:
+    """The function of an already lowered graph."""
+    reserved = [*helper_sources(), name]
+    return Writer(graph, name, returns=returns, reserved=reserved, banners=banners).write()
+
+
+def function_text(function: Function, docstring: str = "") -> str:
+    """`def name(arguments): ...`."""
+    head = wrapped("", f"def {function.name}({', '.join(function.arguments)}):")
+    body = list(function.lines) or ["    pass"]
+    if docstring:
+        body = [f'    """{docstring}"""', *body]
+    return "\n".join([*head, *body]) + "\n"
+
+
+def assemble(texts: Sequence[str], docstring: str = "") -> str:
+    """A module: imports, the helpers the functions use, the functions."""
+    body = "\n\n".join(texts)
+    used = helpers_used(body)
+    parts = [helper_sources()[name] + "\n" for name in used]
+    words = set(ast_words("\n".join([body, *parts])))
+    imports = ["import numpy as np"]
+    standard = [f"import {m}" for m in ("csv", "hashlib", "math") if m in words]
+    if "sliding_window_view" in words:
+        imports.append(_STRIDE_TRICKS)
+    head = f'"""{docstring}"""\n' if docstring else ""
+    top = "\n".join([*standard, *([""] if standard else []), *imports])
+    return head + top + "\n\n\n" + "\n\n".join([*parts, *texts])
+
+
+def load(text: str) -> Program:
+    """Check a text against the list of what a program may be, and compile it."""
+    tree = ast.parse(text)
+    check_program(tree)
+    namespace: dict[str, Any] = {"__name__": "glassgrad.program"}
+    exec(compile(tree, "<glassgrad program>", "exec"), namespace)
+    functions = {k: v for k, v in namespace.items() if isinstance(v, types.FunctionType)}
+    return Program(text, functions)
+
+
+_HELPERS: dict[str, Any] = {
+    "np": np,
+    "math": math,
+    "hashlib": hashlib,
+    "sliding_window_view": np.lib.stride_tricks.sliding_window_view,
+}
+
+
+def compile_function(graph: Graph, name: str = "program") -> Callable[..., Any]:
+    """A graph as a Python function of its inputs; helpers are shared, not copied."""
+    function = write_function(lowered(graph), name)
+    tree = ast.parse(function_text(function))
+    shared = {k: v for k, v in vars(helpers).items() if isinstance(v, types.FunctionType)}
+    check_program(tree, known=frozenset(shared))
+    namespace: dict[str, Any] = {**_HELPERS, **shared}
+    exec(compile(tree, f"<glassgrad {name}>", "exec"), namespace)
+    found: Callable[..., Any] = namespace[name]
+    return found

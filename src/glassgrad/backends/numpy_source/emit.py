@@ -1,0 +1,521 @@
+"""A graph as the text of one NumPy function.
+
+Nodes come in schedule order. A value that is used once, nearby, and has no name of its own is
+written inside the line that uses it; every other gets a line and a name. Lines change arrays in
+place only where they own them: state in the update, and fresh values that nobody else reads.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...errors import InternalError
+from ...ir import INPUT, Dim, Graph, Node, Scope, Value
+from ...passes.rewrite import scheduled
+from .cells import cell_text, dtype_name, fill_expression, fill_lines, literal, occurrences
+from .layout import WIDTH, comment, heading, wrapped
+from .names import Names, plain
+
+LONGEST_INLINE = 60
+DEEPEST_INLINE = 4
+_IN_PLACE = {"add": ast.Add, "subtract": ast.Sub, "multiply": ast.Mult, "divide": ast.Div}
+BANNERS = {"forward": "forward", "backward": "backward: d_v is dL/dv, same shape as v"}
+
+
+@dataclass(slots=True)
+class Piece:
+    """How a value is written: an expression, its length and depth."""
+
+    expression: ast.expr
+    length: int
+    depth: int = 0
+
+    @property
+    def simple(self) -> bool:
+        return self.depth == 0
+
+
+@dataclass(slots=True)
+class Function:
+    """The text of a function: its lines, and what they need."""
+
+    name: str
+    arguments: list[str]
+    lines: list[str]
+    returns: list[str]
+    identifiers: dict[str, str] = field(default_factory=dict)  # input name -> identifier
+
+
+@dataclass(slots=True)
+class _Block:
+    """Where nodes are being written: the function, or the body of a loop."""
+
+    graph: Graph
+    indent: str
+    uses: dict[Value, list[Node]]
+    kept: set[Value]  # values that must have a line: outputs, and what loops store
+    stored: dict[Value, ast.expr] = field(default_factory=dict)  # value -> place it is stored at
+    owner: dict[Node, Value] = field(default_factory=dict)  # in-place node -> the state it changes
+
+
+class Writer:
+    """Writes one function. `returns` names the outputs it gives back, state left out."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        name: str,
+        *,
+        returns: Sequence[str] | None = None,
+        reserved: Sequence[str] = (),
+        banners: bool = False,
+    ) -> None:
+        self.graph = graph
+        self.name = name
+        self.banners = banners
+        self.returns = list(
+            [k for k in graph.outputs if k not in graph.state.values()]
+            if returns is None
+            else returns
+        )
+        self.names = Names(reserved)
+        self.pieces: dict[Value, Piece] = {}
+        self.identifier: dict[Value, str] = {}
+        self.lines: list[str] = []
+        self.place: tuple[str, str] = ("", "")
+        self.guarded = False
+
+    def write(self) -> Function:
+        """The function's lines, from first to last."""
+        graph = self.graph
+        for size in graph.sizes:
+            self.names.taken.add(size)
+        identifiers = {}
+        for name, value in graph.inputs.items():
+            identifiers[name] = self._bind(value, self.names.take(name))
+        kept = {graph.outputs[name] for name in self.returns}
+        kept |= {graph.outputs[name] for name in graph.guard}
+        block = _Block(graph, "    ", _uses(graph, kept), kept)
+        self._plan_state(block)
+        nodes = scheduled(graph)
+        for node in nodes:
+            self._write_node(node, block)
+        self._guard(block)
+        self._assign_state(block)
+        returns = [ast.unparse(self.pieces[graph.outputs[name]].expression) for name in self.returns]
+        if returns:
+            self.lines.append(f"    return {', '.join(returns)}")
+        sizes = [
+            f"    {size} = len({identifiers[source]})"
+            if axis == 0
+            else f"    {size} = {identifiers[source]}.shape[{axis}]"
+            for size, (source, axis) in graph.sizes.items()
+            if any(_mentions(line, size) for line in self.lines)
+        ]
+        return Function(
+            self.name,
+            [identifiers[name] for name in graph.inputs],
+            sizes + self.lines,
+            returns,
+            identifiers,
+        )
+
+    # -- one node ------------------------------------------------------------------------------
+
+    def _write_node(self, node: Node, block: _Block) -> None:
+        op = node.op
+        if op is INPUT or "reader" in op.roles:
+            return
+        if "constant" in op.roles:
+            expression = literal(node.attributes["value"])
+            self.pieces[node.values[0]] = Piece(expression, len(ast.unparse(expression)))
+            return
+        if "loop" in op.roles:
+            self._write_loop(node, block)
+            return
+        (value,) = node.values
+        if node in block.owner:
+            self._write_in_place(node, block, self.identifier[block.owner[node]])
+            return
+        text = _stretched_number(node) or cell_text(node)
+        if isinstance(text, tuple):
+            self._write_lines(node, text, block)
+            return
+        operands = [self._piece(v) for v in node.inputs]
+        absorbed = self._absorbed(node, block)
+        if absorbed is not None:
+            self._write_in_place(node, block, self.identifier[absorbed])
+            return
+        expression = fill_expression(node, text, [p.expression for p in operands])
+        piece = Piece(
+            expression, len(ast.unparse(expression)), 1 + max((p.depth for p in operands), default=0)
+        )
+        if self._inline(value, piece, block):
+            self.pieces[value] = piece
+            return
+        self._assign(value, expression, block)
+
+    def _assign(self, value: Value, expression: ast.expr, block: _Block) -> None:
+        target = block.stored.get(value)
+        self._head(value.node, block)
+        if target is None:
+            name = self._take_name(self._final(value, block))
+            target = ast.Name(name, ast.Store())
+            self._bind(value, name)
+        else:
+            self.pieces[value] = Piece(target, len(ast.unparse(target)))
+        self._line(f"{ast.unparse(target)} = {ast.unparse(expression)}", block)
+
+    def _write_lines(self, node: Node, text: tuple[str, ...], block: _Block) -> None:
+        """A cell of several lines; its first copy is left out where the operand can be taken."""
+        (value,) = node.values
+        operands = [self._named(v, block) for v in node.inputs]
+        taken = self._absorbed(node, block) if "inplace" in node.op.roles else None
+        self._head(node, block)
+        if taken is not None:
+            name = self.identifier[taken]
+            text = text[1:]
+        else:
+            name = self._take_name(self._final(value, block))
+            if "inplace" in node.op.roles and self._ownable(node, block):
+                fresh = ast.unparse(self._piece(node.inputs[0]).expression)
+                self._line(f"{name} = {fresh}", block)
+                text = text[1:]
+        self._bind(value, name)
+        for statement in fill_lines(node, text, operands, ast.Name(name, ast.Store())):
+            self._line(ast.unparse(statement), block)
+        if value in block.stored:
+            target = ast.unparse(block.stored[value])
+            self._line(f"{target} = {name}", block)
+
+    def _ownable(self, node: Node, block: _Block) -> bool:
+        """Whether the first operand is an expression written here, which nobody else sees."""
+        first = node.inputs[0]
+        return (
+            not self._piece(first).simple
+            and first.node.op.result == "fresh"
+            and len(block.uses.get(first, ())) == 1
+        )
+
+    def _write_in_place(self, node: Node, block: _Block, name: str) -> None:
+        """`v op= other`, where v is the operand's own array."""
+        first, second = node.inputs
+        other = second if self._is_name(first, name) else first
+        self._head(node, block)
+        self._bind(node.values[0], name)
+        statement = ast.AugAssign(
+            ast.Name(name, ast.Store()), _IN_PLACE[node.op.name](), self._piece(other).expression
+        )
+        self._line(ast.unparse(statement), block)
+        if node.values[0] in block.stored:
+            self._line(f"{ast.unparse(block.stored[node.values[0]])} = {name}", block)
+
+    def _is_name(self, value: Value, name: str) -> bool:
+        return self.identifier.get(value) == name
+
+    # -- decisions -----------------------------------------------------------------------------
+
+    def _inline(self, value: Value, piece: Piece, block: _Block) -> bool:
+        if value in block.kept or value in block.stored:
+            return False
+        uses = block.uses.get(value, [])
+        if _transposed_name(value.node, piece):
+            return True
+        if len(uses) != 1 or self._wish(value):
+            return False
+        (user,) = uses
+        origin, there = value.node.origin, user.origin
+        # What changes state is written when its phase comes, never earlier or later.
+        if (origin.scope, origin.phase) != (there.scope, there.phase):
+            return False
+        if piece.length > LONGEST_INLINE or piece.depth > DEEPEST_INLINE:
+            return False
+        if "loop" in user.op.roles:
+            return False
+        return self._takes_expression(user, value)
+
+    def _takes_expression(self, user: Node, value: Value) -> bool:
+        if "inplace" in user.op.roles and user.inputs[0] is value:
+            return value.node.op.result == "fresh" and user.inputs.count(value) == 1
+        text = cell_text(user)
+        if isinstance(text, tuple):
+            return all(
+                sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(ast.parse(line)))
+                <= 1
+                for line in text[1 if "inplace" in user.op.roles else 0 :]
+                for name, v in zip(user.op.inputs, user.inputs, strict=False)
+                if v is value
+            )
+        if user.op.inputs and user.op.inputs[-1].startswith("*"):
+            return True
+        return all(
+            occurrences(text, name) <= 1
+            for name, v in zip(user.op.inputs, user.inputs, strict=True)
+            if v is value
+        )
+
+    def _absorbed(self, node: Node, block: _Block) -> Value | None:
+        """The operand whose array this node may take over: fresh, named here, read by no other."""
+        for value in self._candidates(node):
+            if (
+                value in self.identifier
+                and value not in block.kept
+                and value not in block.stored
+                and value.node.op is not INPUT
+                and value.node not in block.owner
+                and value.node.op.result == "fresh"
+                and "reader" not in value.node.op.roles
+                and not self._wish(value)
+                and len(block.uses.get(value, ())) == 1
+                and value.type == node.values[0].type
+                and value.node.origin.phase == node.origin.phase
+            ):
+                return value
+        return None
+
+    @staticmethod
+    def _candidates(node: Node) -> tuple[Value, ...]:
+        if "inplace" in node.op.roles:
+            return node.inputs[:1]
+        if node.op.name in _IN_PLACE and len(set(node.inputs)) == 2:
+            return node.inputs if "commutative" in node.op.roles else node.inputs[:1]
+        return ()
+
+    def _final(self, value: Value, block: _Block) -> Value:
+        """The last value that will live in the array this one starts."""
+        while True:
+            uses = block.uses.get(value, ())
+            if len(uses) != 1 or self._wish(value) or value in block.kept:
+                return value
+            (user,) = uses
+            if (
+                value not in self._candidates(user)
+                or value.node.op.result != "fresh"
+                or user.values[0].type != value.type
+                or user.origin.phase != value.node.origin.phase
+                or user in block.owner
+            ):
+                return value
+            value = user.values[0]
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def _wish(self, value: Value) -> str:
+        """The name a value should have, or nothing."""
+        origin = value.node.origin
+        if origin.name:
+            return origin.name
+        if origin.gradient_of is not None:
+            of = origin.gradient_of
+            name = self.identifier.get(of) or self._wish(of)
+            return f"d_{name}" if name else ""
+        return ""
+
+    def _take_name(self, value: Value) -> str:
+        wish = self._wish(value)
+        scope = value.node.origin.scope.rsplit(".", 1)[-1]
+        if not wish:
+            backward = value.node.origin.phase == "backward"
+            wish = f"d_{scope or 'value'}_part" if backward else f"{scope or 'value'}_part"
+            return self.names.take(wish)
+        if not scope or plain(wish).startswith(plain(scope)):
+            return self.names.take(wish)
+        if wish.startswith("d_"):
+            return self.names.take(wish, f"d_{scope}_{wish[2:]}")
+        return self.names.take(wish, f"{scope}_{wish}")
+
+    def _bind(self, value: Value, name: str) -> str:
+        self.identifier[value] = name
+        self.pieces[value] = Piece(ast.Name(name, ast.Load()), len(name))
+        return name
+
+    def _piece(self, value: Value) -> Piece:
+        if value not in self.pieces:
+            raise InternalError("a value is used before it is written", where=repr(value))
+        return self.pieces[value]
+
+    def _named(self, value: Value, block: _Block) -> ast.expr:
+        return self._piece(value).expression
+
+    # -- lines ---------------------------------------------------------------------------------
+
+    def _line(self, text: str, block: _Block) -> None:
+        self.lines += wrapped(block.indent, text)
+
+    def _head(self, node: Node, block: _Block) -> None:
+        """Comments where a new phase or layer begins."""
+        origin = node.origin
+        if origin.phase == "update" and not self.guarded and block.graph is self.graph:
+            self._guard(block)
+        if block.graph is not self.graph or not self.banners:
+            return
+        phase, scope = self.place
+        if origin.phase != phase and origin.phase != "update":
+            if self.lines:
+                self.lines.append("")
+            self.lines.append(banner("    ", BANNERS[origin.phase]))
+            scope = ""
+        if origin.scope != scope and origin.phase != "update":
+            known = self.graph.scopes.get(origin.scope)
+            if known is not None:
+                self.lines += self._scope_heading(known, origin.phase, node)
+        self.place = (origin.phase, origin.scope)
+
+    def _scope_heading(self, scope: Scope, phase: str, node: Node) -> list[str]:
+        formula = scope.forward if phase == "forward" else scope.backward
+        if not (scope.title or formula):
+            return []
+        title = scope.title if phase == "forward" else ""
+        label = scope.path + (f": {title}" if title and title != scope.path else "")
+        return heading("    ", label, formula)
+
+    def _guard(self, block: _Block) -> None:
+        """Nothing is updated unless loss and gradients are finite."""
+        if self.guarded or not self.graph.guard:
+            return
+        self.guarded = True
+        if self.banners:
+            update = self.graph.scopes.get("update", Scope("update"))
+            self.lines += ["", banner("    ", f"update: {update.title}   {update.forward}".rstrip())]
+            self.place = ("update", "")
+        checks = []
+        for name in self.graph.guard:
+            value = self.graph.outputs[name]
+            text = ast.unparse(self._piece(value).expression)
+            checks.append(f"np.isfinite({text})" + (".all()" if value.type.shape else ""))
+        joined = " and ".join(checks)
+        returned = ", ".join(
+            ast.unparse(self._piece(self.graph.outputs[name]).expression) for name in self.returns
+        )
+        self._line(f"if not ({joined}):" if len(checks) > 1 else f"if not {joined}:", block)
+        self.lines.append(f"        return {returned}".rstrip())
+
+    # -- state ---------------------------------------------------------------------------------
+
+    def _plan_state(self, block: _Block) -> None:
+        """Which nodes change a state array in place, and which state is assigned at the end."""
+        self.assigned: list[tuple[Value, Value]] = []
+        graph = self.graph
+        for source, target in graph.state.items():
+            state, new = graph.inputs[source], graph.outputs[target]
+            chain = self._chain(state, new, block)
+            if chain is None:
+                self.assigned.append((state, new))
+                block.kept.add(new)
+            else:
+                for node in chain:
+                    block.owner[node] = state
+
+    def _chain(self, state: Value, new: Value, block: _Block) -> list[Node] | None:
+        """The nodes from a state to its next value, each made from the one before in place."""
+        if _read_late(state, block):
+            return None
+        chain: list[Node] = []
+        value = new
+        while value is not state:
+            node = value.node
+            if node.origin.phase != "update" or value.type != state.type:
+                return None
+            if value is not new and len(block.uses.get(value, ())) != 1:
+                return None
+            steps = [
+                v for v in self._candidates(node) if v is state or _leads_to(v, state, block)
+            ]
+            if "inplace" in node.op.roles or len(steps) != 1:
+                return None
+            chain.append(node)
+            value = steps[0]
+        return chain if chain else None
+
+    def _assign_state(self, block: _Block) -> None:
+        for state, new in self.assigned:
+            if new is not state:
+                text = ast.unparse(self._piece(new).expression)
+                self._line(f"{self.identifier[state]}[...] = {text}", block)
+
+    # -- loops ---------------------------------------------------------------------------------
+
+    def _write_loop(self, node: Node, outer: _Block) -> None:
+        from .loops import write_loop
+
+        write_loop(self, node, outer)
+
+
+def banner(indent: str, text: str) -> str:
+    """`# -- forward ------`."""
+    return f"{indent}# -- {comment(text)} ".ljust(WIDTH - 20, "-")
+
+
+def _mentions(line: str, size: str) -> bool:
+    code = line.split("#", 1)[0]
+    return any(
+        word == size for word in "".join(c if c.isalnum() or c == "_" else " " for c in code).split()
+    )
+
+
+def _uses(graph: Graph, kept: set[Value]) -> dict[Value, list[Node]]:
+    uses: dict[Value, list[Node]] = {}
+    for node in graph.nodes():
+        for value in node.inputs:
+            uses.setdefault(value, []).append(node)
+    return uses
+
+
+def _stretched_number(node: Node) -> str | None:
+    """`np.zeros(...)` for a constant stretched to a shape."""
+    if node.op.name != "broadcast_to" or node.inputs[0].node.op.name != "constant":
+        return None
+    value = node.inputs[0].node.attributes["value"]
+    kind = ast.unparse(dtype_name(node.types[0].dtype))
+    if not isinstance(value, Dim) and value == 0:
+        return f"np.zeros(shape, {kind})"
+    if not isinstance(value, Dim) and value == 1:
+        return f"np.ones(shape, {kind})"
+    return f"np.full(shape, x, {kind})"
+
+
+def _transposed_name(node: Node, piece: Piece) -> bool:
+    """`w.T` is as good as a name, however often it is written."""
+    return node.op.name == "permute" and piece.depth == 1 and piece.length < LONGEST_INLINE
+
+
+def _aliases(state: Value, block: _Block) -> set[Value]:
+    found = {state}
+    todo = [state]
+    while todo:
+        for user in block.uses.get(todo.pop(), ()):
+            if user.op.result == "view":
+                fresh = [v for v in user.values if v not in found]
+                found.update(fresh)
+                todo += fresh
+    return found
+
+
+def _read_late(state: Value, block: _Block) -> bool:
+    """Whether the update reads the old value in more than one place, or through a view."""
+    readers = [
+        user
+        for alias in _aliases(state, block)
+        for user in block.uses.get(alias, ())
+        if user.origin.phase == "update"
+    ]
+    return len(readers) != 1 or readers[0].op.result == "view"
+
+
+def _leads_to(value: Value, state: Value, block: _Block) -> bool:
+    while value is not state:
+        if value.node.op.name not in _IN_PLACE or len(block.uses.get(value, ())) != 1:
+            return False
+        candidates = [v for v in Writer._candidates(value.node) if v.type == state.type]
+        reached = [v for v in candidates if v is state]
+        if reached:
+            return True
+        inner = [v for v in candidates if v.node.op.name in _IN_PLACE]
+        if not inner:
+            return False
+        value = inner[0]
+    return True
+
+

@@ -1,0 +1,83 @@
+"""How lines of a program are laid out: comments on one line, long lines broken."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+
+WIDTH = 100  # a golden program has no line over 120; most stay under this
+LONGEST = 112
+
+
+def comment(text: str) -> str:
+    """Text as it may stand in a comment or a docstring: printable ASCII on one line.
+
+    >>> comment("a\\nb # \\u202e'''")
+    'a b # ?...'
+    """
+    flat = " ".join(str(text).split())
+    safe = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in flat)
+    return safe.replace("'''", "...").replace('"""', "...")[:200]
+
+
+def heading(indent: str, label: str, formula: str) -> list[str]:
+    """`# hidden: Linear(2, 64)     z = x W + b`, on two lines where one is too short."""
+    start = f"{indent}# {comment(label)}"
+    if not formula:
+        return [start]
+    line = f"{start.ljust(38)} {comment(formula)}"
+    if len(line) <= LONGEST and len(start) < 38:
+        return [line]
+    return [start, f"{indent}#     {comment(formula)}"]
+
+
+def wrapped(indent: str, text: str) -> list[str]:
+    """A statement as lines that fit, broken at commas and operators inside brackets."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines += _broken(indent, line)
+    return lines
+
+
+def _broken(indent: str, line: str) -> list[str]:
+    if len(indent) + len(line) <= LONGEST:
+        return [indent + line]
+    tokens = list(tokenize.generate_tokens(io.StringIO(line.strip()).readline))
+    pad = indent + line[: len(line) - len(line.lstrip())]
+    depth = 0
+    best: tuple[int, int] | None = None  # depth, column
+    room = LONGEST - len(pad)
+    for token, following in zip(tokens, tokens[1:], strict=False):
+        if token.string in "([{" and token.string:
+            depth += 1
+            at = token.end[1]
+        elif token.string in ")]}" and token.string:
+            depth -= 1
+            continue
+        elif token.string == ",":
+            at = following.start[1]
+        elif token.string in ("+", "-", "*", "/", "@", "and"):
+            at = token.start[1]
+        else:
+            continue
+        if depth < 1 or at > room or at < room // 3:
+            continue
+        if best is None or (depth, -at) < (best[0], -best[1]):
+            best = (depth, at)
+    if best is None:
+        return [indent + line]
+    text = line.strip()
+    head, tail = text[: best[1]].rstrip(), text[best[1] :]
+    return [pad + head, *_continued(pad + "    ", tail)]
+
+
+def _continued(pad: str, tail: str) -> list[str]:
+    if len(pad) + len(tail) <= LONGEST:
+        return [pad + tail]
+    cut = tail.rfind(", ", 0, LONGEST - len(pad))
+    if cut < 0:
+        cut = tail.rfind(" ", 0, LONGEST - len(pad))
+    if cut <= 0:
+        return [pad + tail]
+    step = 1 if tail[cut] == "," else 0
+    return [pad + tail[: cut + step], *_continued(pad, tail[cut + step :].lstrip())]

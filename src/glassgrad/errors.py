@@ -1,0 +1,127 @@
+"""Every error glassgrad raises, and the four parts each one has.
+
+    GlassgradError
+    ├── UsageError        a call, a setting or a program that cannot be meant
+    │   ├── ShapeError    sizes that do not fit together
+    │   ├── DTypeError    kinds of number that do not go together
+    │   ├── ConfigError   a setting outside its range, or an unknown name
+    │   └── TraceError    Python that cannot become a graph
+    ├── DataError         values in the user's data: labels, rows, cells
+    ├── FormatError       bytes of a file that are not what they claim to be
+    ├── NonFiniteError    training met inf or nan and stopped before the update
+    └── InternalError     glassgrad broke one of its own rules: a bug, please report
+
+A message says where, what was expected, what was received and what to do. Inner code raises
+with the parts it knows; the boundary that knows the place adds `where` once, with `at`.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+
+class GlassgradError(Exception):
+    """An error in four parts: where, expected, received, what to do.
+
+    >>> print(ShapeError("inner sizes differ", where="matmul", expected="784 rows", received="512"))
+    inner sizes differ
+      where:    matmul
+      expected: 784 rows
+      received: 512
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        expected: str = "",
+        received: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.expected = expected
+        self.received = received
+        self.hint = hint
+
+    def at(self, where: str) -> Self:
+        """Add the place, unless an inner boundary already did."""
+        if not self.where:
+            self.where = where
+        return self
+
+    def __str__(self) -> str:
+        parts = (
+            ("where:", self.where),
+            ("expected:", self.expected),
+            ("received:", self.received),
+            ("try:", self.hint),
+        )
+        lines = [f"  {label:<9} {text}" for label, text in parts if text]
+        return "\n".join([self.what, *lines])
+
+
+class UsageError(GlassgradError, ValueError):
+    """A call, a setting or a program that cannot be meant."""
+
+
+class ShapeError(UsageError):
+    """Sizes that do not fit together."""
+
+
+class DTypeError(UsageError, TypeError):
+    """Kinds of number that do not go together."""
+
+
+class ConfigError(UsageError):
+    """A setting outside its range, or an unknown name."""
+
+
+class TraceError(UsageError):
+    """Python that cannot become a graph."""
+
+
+class DataError(GlassgradError, ValueError):
+    """Values in the user's data that cannot be used."""
+
+
+class FormatError(GlassgradError, ValueError):
+    """Bytes of a file that are not what they claim to be."""
+
+
+class NonFiniteError(GlassgradError, ArithmeticError):
+    """Training met inf or nan and stopped before the update."""
+
+    exit_code = 1
+
+
+class InternalError(GlassgradError, RuntimeError):
+    """glassgrad broke one of its own rules: a bug, please report it."""
+
+    exit_code = 1
+
+
+def unknown_name(kind: str, name: object, known: tuple[str, ...]) -> ConfigError:
+    """The error for a name that is not in a list, with the nearest one that is."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else ""
+    return ConfigError(
+        f"unknown {kind}", expected="one of " + ", ".join(known), received=shown(name), hint=hint
+    )
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value as a message may show it: one line, control characters escaped, short.
+
+    >>> shown("a" * 100, limit=8)
+    "'aaaaaa..."
+    """
+    text = repr(value)
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "..."

@@ -1,0 +1,1 @@
+"""Looking into networks and runs: pictures, and what later rooms add."""

@@ -1,0 +1,451 @@
+"""Two pictures as SVG text: a run's curves, and what a network says about each point of a plane.
+
+No plotting library: the text is short enough to read, opens in any browser, follows its light or
+dark scheme, and contains no script, no link and nothing outside itself (`svg.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glassgrad.errors import DataError, ShapeError, shown
+from glassgrad.inspect.svg import (
+    COLOURS,
+    Scale,
+    axes,
+    coordinate,
+    linear,
+    picture,
+    text,
+    value_scale,
+    words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["curves", "decision_boundary"]
+
+_TOO_LARGE = 1e300  # drawn as a gap: differences would overflow (and 1e-300 counts as 0)
+_FAR = 1e30  # a point beyond is left out: its neighbours could not be float32
+_MOST_POINTS = 2000
+_CELLS = 240  # cells of a decision picture along one side, two pixels each
+
+# ------------------------------------------------------------------------------------------ curves
+
+
+@dataclass(frozen=True)
+class _Series:
+    label: str  # not yet escaped
+    values: NDArray[np.float64]
+    colour: int
+    validation: bool
+
+
+_NOT_CURVES = frozenset({"epoch", "step", "seconds", "time", "lr", "learning_rate"})
+
+
+def curves(history: Mapping[str, Sequence[float]], title: str) -> str:
+    """A run's history as a picture: loss on the left, its metrics, if any, on the right.
+
+    Training lines are solid and blue, validation lines (`val_...`) dashed and orange; each ends in its
+    name and last value. Loss has a logarithmic axis where it is positive and spans more than two
+    decades. Values that are None or not finite are gaps.
+
+    Parameters
+    ----------
+    history : mapping from name to numbers
+        `loss` and `val_loss` on the left, any other name on the right, one number an epoch. `epoch`
+        gives the horizontal axis where it is there (otherwise 1, 2, ...); `step`, `seconds`,
+        `time`, `lr` and `learning_rate` are not drawn. Lengths may differ; empty is allowed.
+    title : str
+        Any text; it is escaped.
+
+    Returns
+    -------
+    str
+        An SVG document, 860 by 340 (500 by 340 without metrics) CSS pixels.
+
+    Raises
+    ------
+    ShapeError
+        A value of `history` is not a list of numbers.
+
+    Source: colours by Okabe and Ito; direct labels after Tufte.
+
+    Examples
+    --------
+    >>> svg = curves({"loss": [0.9, 0.4, 0.2], "accuracy": [0.5, 0.8, 0.9]}, "spiral & co")
+    >>> svg.startswith("<svg"), "spiral &amp; co" in svg, svg.count('class="gg-line')
+    (True, True, 2)
+    """
+    columns = {str(name): _numbers(str(name), values) for name, values in history.items()}
+    loss: list[str] = [name for name in ("loss", "val_loss") if name in columns]
+    metrics = [name for name in columns if name not in loss and name not in _NOT_CURVES]
+    length = max((len(columns[name]) for name in [*loss, *metrics]), default=0)
+    epochs = columns.get("epoch", np.array([]))
+    if len(epochs) < length or not np.isfinite(epochs).all() or (np.diff(epochs) <= 0).any():
+        epochs = np.arange(1.0, length + 1)
+
+    panels = [("loss", _as_series(loss, columns))] if loss or not metrics else []
+    if metrics:
+        stems = {name.removeprefix("val_") for name in metrics}
+        heading = stems.pop() if len(stems) == 1 else "metrics"
+        panels.append((heading, _as_series(metrics, columns)))
+    width = 860 if len(panels) == 2 else 500
+    each = (width - 20) / len(panels)
+    longest = max((len(_end_label(one)) for _, series in panels for one in series), default=0)
+    room = min(max(6.1 * longest + 14, 60), 170)  # pixels to the right for the labels
+    body = []
+    for number, (heading, series) in enumerate(panels):
+        left = 10 + number * each
+        x0, x1 = left + 48, left + each - room
+        body.append(_panel(heading, series, epochs, x0, x1, heading == "loss"))
+    about = f"{length} epochs of " + ", ".join([*loss, *metrics])
+    return picture(width, 340, title, about if length else "no epochs yet", body)
+
+
+def _numbers(name: str, values: Sequence[float]) -> NDArray[np.float64]:
+    try:
+        column = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        column = np.zeros((0, 0))
+    if column.ndim != 1:
+        raise ShapeError(
+            "a column of the history is not a list of numbers",
+            where=f"column {shown(name)}",
+            expected="one number an epoch",
+            received=shown(values),
+        )
+    column[~(np.abs(column) < _TOO_LARGE)] = np.nan
+    column[np.abs(column) < 1 / _TOO_LARGE] = 0.0
+    return column
+
+
+def _as_series(names: list[str], columns: dict[str, NDArray[np.float64]]) -> list[_Series]:
+    """One quantity: blue for train, orange for validation. Several: a colour each, dashes for validation."""
+    stems = list(dict.fromkeys(name.removeprefix("val_") for name in names))
+    out = []
+    for name in names:
+        validation, stem = name.startswith("val_"), name.removeprefix("val_")
+        if len(stems) == 1:
+            colour, label = int(validation), "val" if validation else "train"
+        else:
+            colour, label = stems.index(stem) % len(COLOURS), f"val {stem}" if validation else stem
+        out.append(_Series(label, columns[name], colour, validation))
+    return out
+
+
+def _end_label(one: _Series) -> str:
+    """What stands at the end of a line: its name and its last value, escaped."""
+    there = np.flatnonzero(np.isfinite(one.values))
+    return text(one.label, 22) + (f" {one.values[there[-1]]:.4g}" if len(there) else "")
+
+
+def _panel(
+    heading: str,
+    series: list[_Series],
+    epochs: NDArray[np.float64],
+    x0: float,
+    x1: float,
+    may_be_log: bool,
+) -> str:
+    """One pair of axes from pixel x0 to x1 with its lines; labels stand to the right of x1."""
+    top, bottom = 74.0, 290.0
+    drawn = [one for one in series if np.isfinite(one.values).any()]
+    if not drawn:
+        line = f"M{coordinate(x0)} {coordinate(bottom + 0.5)}H{coordinate(x1)}"
+        return (
+            words("gg-head gg-ink", x0, 58, text(heading, 40))
+            + f'<path class="gg-axis" d="{line}"/>'
+            + words("gg-soft", (x0 + x1) / 2, (top + bottom) / 2, "nothing to draw yet", "middle")
+        )
+    finite = np.concatenate([one.values[np.isfinite(one.values)] for one in drawn])
+    log = bool(may_be_log and finite.min() > 0 and finite.max() > 100 * finite.min())
+    y = value_scale(finite, bottom, top, log)
+    longest = max(len(one.values) for one in series)
+    x = linear(float(epochs[0]), float(epochs[longest - 1]), x0, x1, whole=True)
+    note = '<tspan class="gg-soft gg-note" dx="6">log scale</tspan>' if log else ""
+    out = [words("gg-head gg-ink", x0, 58, text(heading, 40) + note), *axes(x, y, "epoch")]
+    out += [_line(one, epochs, x, y) for one in drawn]
+    ends = [y(float(one.values[np.isfinite(one.values)][-1])) for one in drawn]
+    for one, height in zip(drawn, _spread(ends, top, bottom), strict=True):
+        out.append(words(f"gg-f{one.colour}", x1 + 8, height + 4, _end_label(one)))
+    return "\n".join(out)
+
+
+def _line(one: _Series, epochs: NDArray[np.float64], x: Scale, y: Scale) -> str:
+    """One series: a path for each stretch without gaps, a dot where a stretch is one point."""
+    pixels = int(abs(x.end - x.start))
+    path, dots = [], []
+    for begin, end in _stretches(np.isfinite(one.values)):
+        rows = _thinned(one.values, begin, end, pixels)
+        points = [(coordinate(x(epochs[row])), coordinate(y(one.values[row]))) for row in rows]
+        if len(points) == 1:
+            ((cx, cy),) = points
+            dots.append(f'<circle class="gg-f{one.colour}" cx="{cx}" cy="{cy}" r="3"/>')
+        else:
+            path.append("M" + "L".join(f"{px} {py}" for px, py in points))
+    look = f"gg-line gg-s{one.colour}" + (" gg-val" if one.validation else "")
+    look += " gg-many" if len(one.values) > pixels else ""
+    return (f'<path class="{look}" d="{"".join(path)}"/>' if path else "") + "".join(dots)
+
+
+def _stretches(there: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The half-open ranges of rows where `there` holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _thinned(values: NDArray[np.float64], begin: int, end: int, pixels: int) -> list[int]:
+    """All rows, or the lowest and highest of each of `pixels` groups, so that no peak is lost."""
+    if end - begin <= 3 * pixels:
+        return list(range(begin, end))
+    rows = {begin, end - 1}
+    cuts = np.linspace(begin, end, pixels + 1).astype(int)
+    for a, b in pairwise(cuts):
+        rows |= {a + int(values[a:b].argmin()), a + int(values[a:b].argmax())}
+    return sorted(int(row) for row in rows)
+
+
+def _spread(wanted: list[float], top: float, bottom: float, gap: float = 15.0) -> list[float]:
+    """Heights near the wanted ones, at least `gap` apart where there is room."""
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    gap = min(gap, (bottom - top) / max(1, len(wanted) - 1))
+    placed = list(wanted)
+    floor = top - gap
+    for i in order:
+        floor = placed[i] = max(wanted[i], floor + gap)
+    ceiling = bottom + gap
+    for i in reversed(order):
+        ceiling = placed[i] = min(placed[i], ceiling - gap)
+    return placed
+
+
+# ------------------------------------------------------------------------------- decision boundary
+
+
+def decision_boundary(
+    score: Callable[[NDArray[np.float32]], ArrayLike],
+    x: ArrayLike,
+    y: ArrayLike,
+    title: str,
+    *,
+    classes: Sequence[str] = (),
+    feature_names: Sequence[str] = (),
+) -> str:
+    """What a network says about each point of the plane, with the points it was given.
+
+    The plane is cut into 240 by 240 cells; each takes the colour of the class with the highest
+    score at its centre, stronger where the scores are probabilities and the highest is nearer to 1.
+    Cells whose scores are not finite stay empty. Points have their own class's colour and shape.
+
+    Parameters
+    ----------
+    score : function from float32 (m, 2) to (m,), (m, 1) or (m, k)
+        One column: the probability of class 1, decided at 1/2. Several: a score for each class.
+    x : array (n, 2)
+        Points; those that are not finite (or beyond 1e30) are left out, and beyond 2,000 an even choice is drawn.
+    y : array (n,) or (n, 1)
+        Classes, whole numbers from 0.
+    title : str
+        Any text; it is escaped.
+    classes, feature_names : sequence of str
+        Names for the legend and the axes.
+
+    Returns
+    -------
+    str
+        An SVG document, 660 by 590 CSS pixels.
+
+    Raises
+    ------
+    ShapeError
+        x is not (n, 2), y has another number of rows, or `score` answers in another shape.
+    DataError
+        A class is not a whole number from 0.
+
+    Source: the picture of the second article (`contourf` over a mesh), drawn without a library.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> svg = decision_boundary(lambda p: p[:, :1] > p[:, 1:], x, [0, 0, 1, 1], "x1 > x2")
+    >>> "x1 &gt; x2" in svg
+    True
+    """
+    points = np.asarray(x, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ShapeError(
+            "a picture needs points of a plane",
+            where="decision_boundary",
+            expected="x of shape (n, 2)",
+            received=str(points.shape),
+        )
+    labels = _labels(y, len(points))
+    seen = (np.abs(points) < _FAR).all(axis=1)
+    points, labels = points[seen], labels[seen]
+
+    left, top, side = 66.0, 48.0, 2.0 * _CELLS
+    (x_low, x_high), (y_low, y_high) = _frame(points)
+    across = linear(x_low, x_high, left, left + side)
+    up = linear(y_low, y_high, top + side, top)
+    winner, strength = _decide(score, across, up)
+
+    body = [_cells(winner, strength, left, top)]
+    below, beside = (*feature_names[:2], *("x1", "x2")[len(feature_names[:2]) :])
+    body += axes(across, up, below, beside, grid=False)
+    body.append(_marks(points, labels, across, up))
+    count = int(max(winner.max(initial=0), labels.max(initial=0), len(classes) - 1)) + 1
+    body.append(_legend(min(count, 24), classes, left + side + 20, top + 10))
+    about = f"{len(points)} points of {count} classes and the class decided for each place"
+    return picture(660, 590, title, about, body)
+
+
+def _labels(y: ArrayLike, rows: int) -> NDArray[np.int64]:
+    raw = np.asarray(y)
+    if raw.ndim == 2 and raw.shape[1] == 1:
+        raw = raw[:, 0]
+    if raw.shape != (rows,):
+        raise ShapeError(
+            "points and classes differ in number",
+            where="decision_boundary",
+            expected=f"y of shape ({rows},) or ({rows}, 1)",
+            received=str(np.shape(y)),
+        )
+    try:
+        numbers = raw.astype(np.float64)
+    except (TypeError, ValueError):
+        numbers = np.full(rows, np.nan)
+    bad = np.flatnonzero(~((numbers >= 0) & (numbers < 2**31) & (numbers == np.floor(numbers))))
+    if len(bad):
+        raise DataError(
+            f"{len(bad)} classes are not usable",
+            where=f"decision_boundary, first at row {bad[0]}",
+            expected="whole numbers from 0",
+            received=shown(raw[bad[0]].item()),
+        )
+    return numbers.astype(np.int64)
+
+
+def _frame(points: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """The ranges to show: the points and a tenth around them; square where they nearly are."""
+    if not len(points):
+        return [(-1.0, 1.0), (-1.0, 1.0)]
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = high - low
+    span[span == 0] = span.max() or 1.0
+    if span.max() < 2 * span.min():
+        span[:] = span.max()
+    middle, half = (low + high) / 2, span * 0.58
+    return [(float(m - h), float(m + h)) for m, h in zip(middle, half, strict=True)]
+
+
+def _decide(
+    score: Callable[[NDArray[np.float32]], ArrayLike], across: Scale, up: Scale
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each cell's class (-1: none) and strength (0 to 3), rows from the top."""
+    places = (np.arange(_CELLS) + 0.5) / _CELLS
+    xs = across.low + places * (across.high - across.low)
+    ys = up.high - places * (up.high - up.low)
+    centres = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float32)
+    answer = np.asarray(score(centres), dtype=np.float64)
+    if answer.ndim == 1:
+        answer = answer[:, None]
+    if answer.ndim != 2 or len(answer) != len(centres) or answer.shape[1] == 0:
+        raise ShapeError(
+            "the score function answers in another shape",
+            where="decision_boundary",
+            expected=f"({len(centres)}, 1) or ({len(centres)}, classes)",
+            received=str(answer.shape),
+        )
+    finite = np.isfinite(answer).all(axis=1)
+    answer[~finite] = 0.0
+    if answer.shape[1] == 1:
+        winner = (answer[:, 0] >= 0.5).astype(np.int64)
+        best, chance = np.where(winner == 1, answer[:, 0], 1 - answer[:, 0]), 0.5
+        probable = bool(((answer >= 0) & (answer <= 1)).all())
+    else:
+        winner = answer.argmax(axis=1)
+        best, chance = answer.max(axis=1), 1 / answer.shape[1]
+        sums = answer[finite].sum(axis=1)
+        probable = bool((answer >= 0).all() and (np.abs(sums - 1) < 1e-3).all())
+    strength = np.full(len(best), 3)
+    if probable:
+        strength = np.clip(np.floor(4 * (best - chance) / (1 - chance)), 0, 3).astype(np.int64)
+    winner = np.where(finite, winner, -1)
+    return winner.reshape(_CELLS, _CELLS), strength.reshape(_CELLS, _CELLS)
+
+
+def _cells(winner: NDArray[np.int64], strength: NDArray[np.int64], left: float, top: float) -> str:
+    """Cells of one class and strength as one path of rectangles, each as large as it can be."""
+    kinds = np.where(winner < 0, -1, winner * 4 + strength)
+    paths: dict[int, list[str]] = {}
+    open_: dict[tuple[int, int, int], int] = {}  # (from, to, kind) -> the row where it began
+
+    def close(run: tuple[int, int, int], begin: int, end: int) -> None:
+        a, b, kind = run
+        if kind >= 0:
+            corner = f"M{coordinate(left + 2 * a)} {coordinate(top + 2 * begin)}"
+            paths.setdefault(kind, []).append(
+                f"{corner}h{2 * (b - a)}v{2 * (end - begin)}h-{2 * (b - a)}z"
+            )
+
+    for number, row in enumerate(kinds):
+        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), len(row)]
+        runs = {(a, b, int(row[a])) for a, b in pairwise(cuts)}
+        for run in sorted(open_.keys() - runs):
+            close(run, open_.pop(run), number)
+        for run in runs:
+            open_.setdefault(run, number)
+    for run in sorted(open_):
+        close(run, open_[run], len(kinds))
+    out = []
+    for kind in sorted(paths):
+        colour, level = kind // 4 % len(COLOURS), kind % 4
+        opacity = (0.12, 0.2, 0.28, 0.36)[level]
+        out.append(
+            f'<path class="gg-f{colour}" fill-opacity="{opacity}" d="{"".join(paths[kind])}"/>'
+        )
+    return '<g shape-rendering="crispEdges">' + "\n".join(out) + "</g>"
+
+
+_SHAPES = (  # of about equal area, around the point
+    "m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z",
+    "m-3.2-3.2h6.4v6.4h-6.4z",
+    "m0-4.6l4.2 7.4h-8.4z",
+    "m0-4.6l4.6 4.6l-4.6 4.6l-4.6-4.6z",
+)
+
+
+def _mark(label: int, at: str) -> str:
+    return f"M{at}{_SHAPES[label % len(_SHAPES)]}"
+
+
+def _marks(points: NDArray[np.float64], labels: NDArray[np.int64], across: Scale, up: Scale) -> str:
+    if len(points) > _MOST_POINTS:
+        chosen = np.linspace(0, len(points) - 1, _MOST_POINTS).astype(int)
+        points, labels = points[chosen], labels[chosen]
+    out = []
+    for (px, py), label in zip(points.tolist(), labels.tolist(), strict=True):
+        path = _mark(label, f"{coordinate(across(px))} {coordinate(up(py))}")
+        out.append(f'<path class="gg-f{label % len(COLOURS)}" d="{path}"/>')
+    return '<g class="gg-rim" stroke-width="0.9">' + "\n".join(out) + "</g>"
+
+
+def _legend(count: int, classes: Sequence[str], left: float, top: float) -> str:
+    out = []
+    for label in range(count):
+        y = top + 20 * label
+        mark = _mark(label, f"{coordinate(left)} {coordinate(y)}")
+        name = classes[label] if label < len(classes) else f"class {label}"
+        out.append(f'<path class="gg-f{label % len(COLOURS)}" d="{mark}"/>')
+        out.append(words("gg-ink", left + 11, y + 4, text(name, 13)))
+    return "\n".join(out)

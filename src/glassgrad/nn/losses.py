@@ -1,0 +1,125 @@
+"""Losses: functions of (prediction, target) that give one number, the mean over the batch.
+
+They refuse shapes that would stretch to fit each other. `find` turns a name into a function, and
+says what the target has to look like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from ..errors import ConfigError, DataError, ShapeError, shown, unknown_name
+from ..ops import OPS
+from ..tensors.tensor import Tensor
+
+Loss: TypeAlias = Callable[[Any, Any], Any]
+
+
+def mse(prediction: Any, target: Any) -> Any:
+    """Mean squared error: mean (p - t)^2 over all numbers.
+
+    Shapes: prediction and target equal. Raises ShapeError otherwise.
+
+    >>> import glassgrad as gg
+    >>> gg.nn.losses.mse(gg.tensor([0.0, 1.0, 1.0]), gg.tensor([0.0, 1.0, 2.0])).item()
+    0.3333333432674408
+    """
+    return OPS["mse"](prediction, target)
+
+
+def binary_cross_entropy(prediction: Any, target: Any) -> Any:
+    """Cross-entropy of probabilities: -mean(t log p + (1 - t) log(1 - p)).
+
+    Probabilities are clipped to [1e-15, 1 - 1e-15] in float64 and [1e-7, 1 - 1e-7] in float32,
+    whose numbers are coarser than 1e-15 near 1. Shapes: equal, or ShapeError.
+
+    >>> import glassgrad as gg
+    >>> p, t = gg.tensor([0.9, 0.2], "float64"), gg.tensor([1.0, 0.0], "float64")
+    >>> round(gg.nn.losses.binary_cross_entropy(p, t).item(), 6)
+    0.164252
+    """
+    return OPS["bce"](prediction, target, eps=1e-15 if prediction.dtype == "float64" else 1e-7)
+
+
+def binary_cross_entropy_with_logits(prediction: Any, target: Any) -> Any:
+    """Cross-entropy of the sigmoid of scores, accurate for any size of them.
+
+    mean(max(z, 0) - z t + log(1 + e^-|z|)). Shapes: equal, or ShapeError.
+
+    >>> import glassgrad as gg
+    >>> z, t = gg.tensor([2.0, -1.0]), gg.tensor([1.0, 0.0])
+    >>> round(gg.nn.losses.binary_cross_entropy_with_logits(z, t).item(), 6)
+    0.220095
+    """
+    return OPS["bce_logits"](prediction, target)
+
+
+def cross_entropy(prediction: Any, target: Any) -> Any:
+    """Cross-entropy of scores (logits): -mean log softmax(z)[k], the mean over rows.
+
+    Shapes: prediction (n, classes) or (n, classes, ...); target class indices (n, ...) int64, or
+    one-hot rows or probabilities of the prediction's shape. Raises ShapeError otherwise, and
+    DataError for a class outside 0 to classes - 1.
+
+    >>> import glassgrad as gg
+    >>> scores = gg.tensor([[2.0, 1.0, 0.1]])
+    >>> round(gg.nn.losses.cross_entropy(scores, gg.tensor([0])).item(), 5)
+    0.41703
+    """
+    z, t = prediction, target
+    if z.ndim < 2:
+        raise ShapeError(
+            "scores of classes need two axes", where="cross_entropy", expected="(n, classes)",
+            received=str(z.shape), hint="one score for each class: a last layer of that many units",
+        )
+    if z.ndim > 2:
+        order = (0, *range(2, z.ndim), 1)
+        if t.ndim == z.ndim:
+            t = t.transpose(order).reshape(-1, t.shape[1])
+        else:
+            t = t.reshape(-1)
+        z = z.transpose(order).reshape(-1, z.shape[1])
+    if t.ndim == z.ndim:
+        return OPS["cross_entropy_shares"](z, t)
+    if isinstance(t, Tensor):
+        check_classes(t.numpy(), int(z.shape[1]))
+    return OPS["cross_entropy"](z, t)
+
+
+def check_classes(labels: Any, classes: int) -> None:
+    """Raise DataError for the first label that is not a class."""
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        flat = labels.reshape(-1)
+        row = int(((flat < 0) | (flat >= classes)).argmax())
+        raise DataError(
+            "a label is not a class",
+            where=f"row {row} of the target",
+            expected=f"0 to {classes - 1}, for {classes} outputs",
+            received=str(flat[row]),
+            hint="labels count from 0; the last layer needs one unit for each class",
+        )
+
+
+NAMED: dict[str, Loss] = {
+    "mse": mse,
+    "bce": binary_cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
+    "bce_logits": binary_cross_entropy_with_logits,
+    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+    "cross_entropy": cross_entropy,
+}
+
+
+def find(loss: Any) -> tuple[str, Loss]:
+    """A loss and its name, from a name or a function of (prediction, target)."""
+    if isinstance(loss, str):
+        if loss not in NAMED:
+            raise unknown_name("loss", loss, tuple(NAMED))
+        return loss, NAMED[loss]
+    if callable(loss):
+        return getattr(loss, "__name__", "loss"), loss
+    raise ConfigError(
+        "this is not a loss", expected="a name or a function (prediction, target) -> number",
+        received=shown(loss),
+    )

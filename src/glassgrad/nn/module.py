@@ -1,0 +1,430 @@
+"""Modules: what has parameters, and a `forward` made of ops and other modules.
+
+Parameters are drawn at first use (a call, `state_dict()` or `fit`), each keyed by the seed and
+its own path, so that neither the order of construction nor other layers change them. Sizes that
+are left open are read from the first input.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, DTypeError, ShapeError, UsageError, shown
+from ..ir import FLOATS, Scope, Type
+from ..ops import Array, Symbol
+from ..tensors import random
+from ..tensors.tensor import Buffer, Parameter, Tensor, tensor
+from . import init
+
+
+class _Drawing(threading.local):
+    seed: int | None = None
+
+
+_DRAWING = _Drawing()
+
+
+@contextmanager
+def drawing_with(seed: int) -> Iterator[None]:
+    """Parameters drawn meanwhile use this seed instead of that of `gg.seed`."""
+    before, _DRAWING.seed = _DRAWING.seed, seed
+    try:
+        yield
+    finally:
+        _DRAWING.seed = before
+
+
+class Weight(Parameter):
+    """A parameter that a layer declares; drawn when it is first needed.
+
+    `sizes` may hold None for a size that the first input decides.
+    """
+
+    __slots__ = ("dtype_", "how", "sizes")
+
+    def __init__(
+        self,
+        *sizes: int | None,
+        how: init.Initializer | str = "auto",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(None, Type(tuple([s or 0 for s in sizes]), dtype))
+        self.sizes = tuple(sizes)
+        self.how = how
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the numbers are there."""
+        return self._data is not None
+
+    def settle(self, *sizes: int) -> None:
+        """Fill in what was left open, or check what was given."""
+        for known, size in zip(self.sizes, sizes, strict=True):
+            if known is not None and known != size:
+                raise ShapeError(
+                    "the input does not fit the layer",
+                    where=self.name.rsplit(".", 1)[0] or self.name,
+                    expected=f"{known}, as the layer was made",
+                    received=f"{size}",
+                    hint="leave the input size out and it is read from the data",
+                )
+        self.sizes = tuple(sizes)
+
+    def draw(self) -> None:
+        """Draw the numbers, if they are not there yet."""
+        if self.drawn:
+            return
+        sizes = [s for s in self.sizes if s is not None]
+        if len(sizes) < len(self.sizes):
+            raise UsageError(
+                "the size of a parameter is not known yet",
+                where=self.name,
+                expected="a first call with data, or the input size given to the layer",
+                received=f"sizes {self.sizes}",
+                hint="call the model once: model(x)",
+            )
+        seed = random.STATE.seed if _DRAWING.seed is None else _DRAWING.seed
+        how = init.find(self.how)
+        numbers = how(tuple(sizes), seed, self.name)
+        self._type = Type(tuple(sizes), self._type.dtype)
+        self._data = np.ascontiguousarray(numbers, dtype=self._type.dtype)
+
+    def numpy(self) -> NDArray[Any]:
+        self.draw()
+        return super().numpy()
+
+    @property
+    def array_type(self) -> Type:
+        if not self.drawn and None not in self.sizes:
+            return Type(tuple([s for s in self.sizes if s is not None]), self._type.dtype)
+        return self._type
+
+    def assign(self, data: Any) -> Self:
+        """Replace the numbers: same shape, same dtype."""
+        if not self.drawn:
+            new = np.asarray(data.numpy() if isinstance(data, Tensor) else data)
+            if new.ndim != len(self.sizes):
+                raise ShapeError(
+                    "these numbers do not fit", where=self.name,
+                    expected=f"shape {self.sizes}", received=str(new.shape),
+                )
+            self.settle(*new.shape)
+            self._type = Type(new.shape, self._type.dtype)
+            self._data = np.ascontiguousarray(new, dtype=self._type.dtype)
+            self.version += 1
+            return self
+        return super().assign(data)
+
+
+class Module:
+    """Base of all layers and networks.
+
+    >>> from glassgrad import nn
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden = nn.Linear(2, 4)
+    ...         self.output = nn.Linear(4, 1)
+    ...     def forward(self, x):
+    ...         return self.output(nn.relu(self.hidden(x)))
+    >>> [p.name for p in Net().parameters()]
+    ['hidden.weight', 'hidden.bias', 'output.weight', 'output.bias']
+    """
+
+    formula: ClassVar[tuple[str, str]] = ("", "")  # forward and backward, as program headings
+    relu_like: ClassVar[bool] = False
+    looked_through: ClassVar[bool] = False  # by init="auto", on the way to an activation
+
+    def __init__(self) -> None:
+        self.training = True
+        self.path = ""
+        self._rooted = False
+
+    # -- what is inside ------------------------------------------------------------------------
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Modules held directly, with the names they are held by."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list | tuple) and any(isinstance(v, Module) for v in value):
+                for i, item in enumerate(value):
+                    if isinstance(item, Module):
+                        yield f"{name}{i + 1}", item
+
+    def modules(self) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, each once, with their paths."""
+        seen: set[int] = set()
+
+        def walk(path: str, module: Module) -> Iterator[tuple[str, Module]]:
+            if id(module) in seen:
+                return
+            seen.add(id(module))
+            yield path, module
+            for name, child in module.children():
+                yield from walk(f"{path}.{name}" if path else name, child)
+
+        yield from walk("", self)
+
+    def _held(self, kind: type[Parameter]) -> Iterator[tuple[str, Parameter]]:
+        seen: set[int] = set()
+        for path, module in self.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    if isinstance(value, Buffer) != (kind is Buffer):
+                        continue
+                    seen.add(id(value))
+                    yield (f"{path}.{name}" if path else name), value
+
+    def parameters(self) -> Iterator[Parameter]:
+        """What training changes, in the order of construction."""
+        self._settle_names()
+        return (p for _, p in self._held(Parameter))
+
+    def buffers(self) -> Iterator[Parameter]:
+        """What layers keep but training does not learn."""
+        self._settle_names()
+        return (b for _, b in self._held(Buffer))
+
+    def _settle_names(self) -> None:
+        """Give every module and parameter below its path; whoever comes first is the root."""
+        if self._rooted:
+            return
+        for path, module in self.modules():
+            if not module._rooted:
+                module.path = path
+                module._rooted = True
+                module._settled()
+        for kind in (Parameter, Buffer):
+            for path, parameter in self._held(kind):
+                parameter.name = parameter.name or path
+
+    def _settled(self) -> None:
+        """Hook: the module has its place and may look at its children."""
+
+    # -- use -----------------------------------------------------------------------------------
+
+    def forward(self, *args: Any) -> Any:
+        """What the module computes; written by every subclass."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def prepare(self, *args: Any) -> None:
+        """Hook: read open sizes from the first input."""
+
+    def __call__(self, *args: Any) -> Any:
+        if not self._rooted:
+            self._settle_names()
+        arrays = tuple([tensor(a) if isinstance(a, np.ndarray | list) else a for a in args])
+        self.prepare(*arrays)
+        for value in vars(self).values():
+            if isinstance(value, Weight):
+                value.draw()
+        tracer = next((a.tracer for a in arrays if isinstance(a, Symbol)), None)
+        if tracer is None:
+            return self.forward(*arrays)
+        scope = Scope(self.path, self.title(), *self.formula)
+        if not self.path:
+            return self.forward(*arrays)
+        with tracer.inside(scope):
+            found = self.forward(*arrays)
+        if isinstance(found, Symbol) and not any(found.value is getattr(a, "value", 0) for a in arrays):
+            origin = found.value.node.origin
+            if not origin.name or origin.inner:
+                origin.name, origin.inner = self.path.rsplit(".", 1)[-1], False
+        return found
+
+    def title(self) -> str:
+        """The module with its settings, as a heading shows it: `Linear(2, 64)`."""
+        return repr(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.settings()})"
+
+    def settings(self) -> str:
+        """What stands between the brackets of the repr."""
+        return ""
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch dropout and batch statistics on (or off)."""
+        for _, module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch dropout off and use running statistics."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    # -- state ---------------------------------------------------------------------------------
+
+    def named_state(self) -> dict[str, Parameter]:
+        """Parameters and buffers by name, in the order of construction."""
+        self._settle_names()
+        found: dict[str, Parameter] = {}
+        seen: set[int] = set()
+        for path, module in self.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    found[f"{path}.{name}" if path else name] = value
+        return found
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Copies of all parameters and buffers, by path.
+
+        >>> from glassgrad import nn
+        >>> {k: v.shape for k, v in nn.Linear(2, 3).state_dict().items()}
+        {'weight': (2, 3), 'bias': (3,)}
+        """
+        return {name: p.numpy().copy() for name, p in self.named_state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
+        """Assign all parameters and buffers; nothing changes unless all of them fit."""
+        own = self.named_state()
+        wrong = []
+        for name in sorted({*own, *state}):
+            if name not in state or name not in own:
+                wrong.append(f"{name}: {'missing' if name in own else 'not in the model'}")
+                continue
+            given = np.asarray(state[name])
+            parameter = own[name]
+            sizes = getattr(parameter, "sizes", None)
+            shape: tuple[Any, ...] = parameter.shape if sizes is None else sizes
+            fits = len(shape) == given.ndim and all(
+                a is None or a == b for a, b in zip(shape, given.shape, strict=True)
+            )
+            if not fits:
+                wrong.append(f"{name}: {given.shape} given, {shape} in the model")
+        if wrong:
+            raise ConfigError(
+                "these parameters do not fit the model; nothing was changed",
+                expected=", ".join(own), received="; ".join(wrong),
+            )
+        for name, parameter in own.items():
+            parameter.assign(np.asarray(state[name], dtype=parameter.dtype))
+        return self
+
+    def dtype(self) -> str:
+        """The float dtype of the parameters."""
+        kinds = {p.dtype for p in self.parameters()}
+        if len(kinds) > 1:
+            raise DTypeError(
+                "the parameters have different dtypes", received=" and ".join(sorted(kinds))
+            )
+        return kinds.pop() if kinds else "float32"
+
+
+class Sequential(Module):
+    """Modules one after another; name them with keywords, or they are named and numbered.
+
+    >>> from glassgrad import nn
+    >>> [name for name, _ in nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1)).children()]
+    ['linear1', 'relu1', 'linear2']
+    >>> [name for name, _ in nn.Sequential(hidden=nn.Linear(2, 4), output=nn.Linear(1)).children()]
+    ['hidden', 'output']
+    """
+
+    def __init__(self, *modules: Module, **named: Module) -> None:
+        super().__init__()
+        if modules and named:
+            raise UsageError(
+                "modules are either all named or all unnamed",
+                received=f"{len(modules)} unnamed and {len(named)} named",
+            )
+        if len(modules) == 1 and isinstance(modules[0], list | tuple):
+            modules = tuple(modules[0])
+        count: Counter[str] = Counter()
+        items: dict[str, Module] = dict(named)
+        for module in modules:
+            if not isinstance(module, Module):
+                raise UsageError(
+                    "a Sequential is made of modules",
+                    expected="modules such as nn.Linear(64) or nn.ReLU()",
+                    received=shown(module),
+                )
+            kind = type(module).__name__.lower()
+            count[kind] += 1
+            items[f"{kind}{count[kind]}"] = module
+        for name, module in items.items():
+            if hasattr(self, name) or not name.isidentifier():
+                raise ConfigError("a module cannot have this name", received=shown(name))
+            setattr(self, name, module)
+        self._order = tuple(items)
+
+    def __iter__(self) -> Iterator[Module]:
+        return (getattr(self, name) for name in self._order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, at: int) -> Module:
+        found: Module = getattr(self, self._order[at])
+        return found
+
+    def forward(self, x: Any) -> Any:
+        for module in self:
+            x = module(x)
+        return x
+
+    def _settled(self) -> None:
+        """He's scale where a layer feeds a ReLU-like activation, Glorot's elsewhere."""
+        flat = list(_flat(self))
+        for i, module in enumerate(flat):
+            weight = getattr(module, "weight", None)
+            if isinstance(weight, Weight) and weight.how == "auto":
+                after = next((m for m in flat[i + 1 :] if not m.looked_through), None)
+                if after is not None:
+                    weight.how = "he" if after.relu_like else "glorot"
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._order)
+        return f"Sequential({inner})"
+
+    def title(self) -> str:
+        return "Sequential"
+
+
+def _flat(module: Sequential) -> Iterator[Module]:
+    for child in module:
+        if isinstance(child, Sequential):
+            yield from _flat(child)
+        else:
+            yield child
+
+
+def checked_dtype(dtype: str) -> str:
+    """A float dtype that layers can have."""
+    if dtype not in FLOATS:
+        raise DTypeError("layers have real numbers", expected=" or ".join(FLOATS), received=shown(dtype))
+    return dtype
+
+
+def units(value: Any, what: str, limit: int = 10**9) -> int:
+    """A number of units: whole, at least 1, and small enough to be meant."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ConfigError(f"{what} must be a whole number", expected="1, 2, ...", received=shown(value))
+    number = int(value.__index__())
+    if not 1 <= number <= limit:
+        raise ConfigError(
+            f"{what} is out of range",
+            expected=f"1 to {limit:,}",
+            received=f"{number:,}",
+            hint=f"{number * 4 / 1e9:,.1f} GB for one number each" if number > limit else "",
+        )
+    return number
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value can go through a module."""
+    return isinstance(value, Array)

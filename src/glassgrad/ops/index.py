@@ -1,0 +1,196 @@
+"""Ops that read and write at positions. Positions are int64 and must lie inside the axis.
+
+take / add_at work with rows, pick / put_at with one number of each row: two adjoint pairs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import DTypeError, ShapeError
+from ..ir import Op, Type
+from .movement import zeros
+from .record import Draw, Mistake, Sample, one_dtype, size
+
+
+def _positions(index: Type) -> None:
+    if index.dtype != "int64":
+        raise DTypeError(
+            "positions must be whole numbers",
+            expected="int64",
+            received=repr(index),
+            hint='labels and tokens are int64: y.astype("int64")',
+        )
+
+
+def _take_type(x: Type, index: Type) -> Type:
+    _positions(index)
+    if not x.shape:
+        raise ShapeError("a scalar has no rows to take", received=repr(x))
+    return Type((*index.shape, *x.shape[1:]), x.dtype)
+
+
+def _add_at_type(x: Type, index: Type, values: Type) -> Type:
+    _positions(index)
+    one_dtype(x, values)
+    if not x.shape or values.shape != (*index.shape, *x.shape[1:]):
+        raise ShapeError(
+            "one row of values for each position is needed",
+            expected=f"values {(*index.shape, *x.shape[1:])}",
+            received=f"{x}, positions {index.shape}, values {values.shape}",
+        )
+    return x
+
+
+def _rows(shape: tuple[int, ...], index: tuple[int, ...], order: str = "C") -> tuple[Draw, Draw]:
+    return Draw(shape, order=order), Draw(index, 0, max(shape[0], 1), kind="int")
+
+
+_TAKES = (
+    ((5, 3), (4,), "rows"),
+    ((5, 3), (2, 4), "table of positions"),
+    ((5,), (3,), "vector"),
+    ((5, 3), (), "one position"),
+    ((1, 1), (3,), "size-1 axes, repeated"),
+    ((5, 3), (0,), "empty"),
+)
+
+take = Op(
+    "take",
+    ("x", "index"),
+    (),
+    says="Rows of a tensor at positions, as an embedding looks up its table.",
+    formula=r"y_i = x_{k_i}",
+    type_rule=_take_type,
+    vjp=(lambda g, y, x, index: add_at(zeros(x.shape, x.dtype, g), index, g), None),
+    numpy="x[index]",
+    family="index",
+    samples=(
+        *(Sample(_rows(shape, index), about=about) for shape, index, about in _TAKES),
+        Sample(_rows((5, 3), (4,), "F"), about="non-contiguous"),
+    ),
+    errors=(Mistake((Type((3,), "float32"), Type((2,), "float32")), {}, "whole numbers"),),
+)
+add_at = Op(
+    "add_at",
+    ("x", "index", "values"),
+    (),
+    says="x with rows of values added at positions; a repeated position adds up.",
+    formula=r"y = x + \sum_i e_{k_i} v_i^{\mathsf T}",
+    type_rule=_add_at_type,
+    vjp=(lambda g, y, x, index, values: g, None, lambda g, y, x, index, values: take(g, index)),
+    numpy=("out = x.copy()", "add_at(out, index, values)"),
+    roles=frozenset({"inplace"}),
+    family="index",
+    samples=tuple(
+        Sample((*_rows(shape, index), Draw((*index, *shape[1:]))), about=about)
+        for shape, index, about in _TAKES
+    ),
+    errors=(
+        Mistake(
+            (Type((3, 2), "float32"), Type((4,), "int64"), Type((4, 3), "float32")), {}, "one row"
+        ),
+    ),
+)
+
+
+def _pick_type(x: Type, index: Type) -> Type:
+    _positions(index)
+    if not x.shape or index.shape != x.shape[:-1]:
+        raise ShapeError(
+            "one position for each row is needed",
+            expected=f"positions {x.shape[:-1]}",
+            received=f"positions {index.shape} for {x.shape}",
+        )
+    return Type(index.shape, x.dtype)
+
+
+def _put_type(index: Type, values: Type, *, size: int) -> Type:
+    _positions(index)
+    if values.shape != index.shape:
+        raise ShapeError(
+            "one value for each position is needed", received=f"{index.shape}, {values.shape}"
+        )
+    return Type((*index.shape, size), values.dtype)
+
+
+def _place(types: tuple[Type, ...], array: str, index: Type) -> str:
+    rank = len(index.shape)
+    if rank == 0:
+        return f"{array}[index]"
+    if rank == 1:
+        return f"{array}[np.arange({index.shape[0]}), index]"
+    return f"{array}[*np.indices({index.shape}), index]"
+
+
+_PICKS: tuple[tuple[tuple[int, ...], str], ...] = (
+    ((4, 3), "rows"),
+    ((2, 3, 4), "table of rows"),
+    ((5,), "vector"),
+    ((1, 1), "size-1 axes"),
+    ((0, 3), "empty"),
+)
+
+pick = Op(
+    "pick",
+    ("x", "index"),
+    (),
+    says="Of each row, the number at its position, as cross-entropy reads the right class.",
+    formula=r"y_i = x_{i, k_i}",
+    type_rule=_pick_type,
+    vjp=(lambda g, y, x, index: put_at(index, g, size=x.shape[-1]), None),
+    numpy=lambda types, a: _place(types, "x", types[1]),
+    family="index",
+    samples=(
+        *(
+            Sample((Draw(shape), Draw(shape[:-1], 0, shape[-1], kind="int")), about=about)
+            for shape, about in _PICKS
+        ),
+        Sample((Draw((4, 3), order="F"), Draw((4,), 0, 3, kind="int")), about="non-contiguous"),
+    ),
+    errors=(Mistake((Type((3, 2), "float32"), Type((4,), "int64")), {}, "one position"),),
+)
+put_at = Op(
+    "put_at",
+    ("index", "values"),
+    (size("size"),),
+    says="Rows of zeros with one value each at its position: the adjoint of pick.",
+    formula=r"y_{i,j} = v_i\,[j = k_i]",
+    type_rule=_put_type,
+    vjp=(None, lambda g, y, index, values, size: pick(g, index)),
+    numpy=lambda types, a: (
+        f"out = np.zeros({(*types[0].shape, a['size'])}, {types[1].dtype})",
+        f"{_place(types, 'out', types[0])} = values",
+    ),
+    family="index",
+    samples=tuple(
+        Sample(
+            (Draw(shape[:-1], 0, shape[-1], kind="int"), Draw(shape[:-1])),
+            {"size": shape[-1]},
+            about,
+        )
+        for shape, about in _PICKS
+    ),
+    errors=(Mistake((Type((3,), "int64"), Type((4,), "float32")), {"size": 2}, "one value"),),
+)
+
+
+def _subtract_type(x: Type, index: Type) -> Type:
+    _pick_type(x, index)
+    return x
+
+
+subtract_one_at = Op(
+    "subtract_one_at",
+    ("x", "index"),
+    (),
+    says="Each row less 1 at its position: probabilities less the right answer.",
+    formula=r"y_{i,j} = x_{i,j} - [j = k_i]",
+    type_rule=_subtract_type,
+    vjp=(lambda g, y, x, index: g, None),
+    numpy=lambda types, a: ("out = x.copy()", f"{_place(types, 'out', types[1])} -= 1"),
+    roles=frozenset({"inplace"}),
+    family="index",
+    samples=pick.samples,
+    errors=pick.errors,
+)

@@ -1,0 +1,3 @@
+"""Optimisers."""
+
+from .optimizers import SGD as SGD, Adam as Adam, AdamW as AdamW, Optimizer as Optimizer

@@ -1,0 +1,86 @@
+"""Random numbers without hidden state: a function of seed, stream and step.
+
+`words` is the one generator (NumPy's Philox4x64-10); everything random in glassgrad, from the
+first weights to the order of the rows, comes from it by arithmetic that is written out here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, shown
+
+Doubles = NDArray[np.float64]
+
+
+def words(count: int, seed: int, stream: str, step: int = 0) -> NDArray[np.uint64]:
+    """64-bit words of Philox4x64-10: the seed is the key, stream and step say where to start."""
+    number = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
+    counter = np.array([0, 0, number, step], np.uint64)
+    return np.random.Philox(key=seed, counter=counter).random_raw(count)
+
+
+def uniform(count: int, seed: int, stream: str, step: int = 0) -> Doubles:
+    """Numbers in [0, 1), 53 bits each."""
+    return (words(count, seed, stream, step) >> np.uint64(11)) * 2.0**-53
+
+
+def normal(count: int, seed: int, stream: str, step: int = 0) -> Doubles:
+    """Numbers of a standard normal distribution, by Box and Muller's transform."""
+    half = (count + 1) // 2
+    u = uniform(2 * half, seed, stream, step)
+    radius = np.sqrt(-2 * np.log1p(-u[:half]))  # 1 - u is never 0
+    angle = 2 * math.pi * u[half:]
+    pairs: Doubles = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+    return pairs[:count]
+
+
+def permutation(count: int, seed: int, stream: str, step: int = 0) -> NDArray[np.int64]:
+    """An order of 0 to count - 1: the numbers that sort as many random words."""
+    return words(count, seed, stream, step).argsort(kind="stable")
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed from 0 to 2**64 - 1; None draws one."""
+    if seed is None:
+        import secrets
+
+        return secrets.randbits(32)
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise ConfigError("a seed must be a whole number", received=shown(seed))
+    number = int(seed.__index__())
+    if not 0 <= number < 2**64:
+        raise ConfigError("a seed is out of range", expected="0 to 2**64 - 1", received=str(seed))
+    return number
+
+
+class _State(threading.local):
+    seed = 0
+    step = 0
+
+
+STATE = _State()
+
+
+def seed(number: int | None) -> int:
+    """Set the seed of eager work: first weights, and dropout, whose draws are counted from 0.
+
+    >>> import glassgrad as gg
+    >>> gg.seed(7)
+    7
+    """
+    STATE.seed = checked_seed(number)
+    STATE.step = 0
+    return STATE.seed
+
+
+def next_draw() -> tuple[int, int]:
+    """Seed and number of the next eager draw."""
+    STATE.step += 1
+    return STATE.seed, STATE.step

@@ -1,0 +1,371 @@
+"""Eager tensors: NumPy arrays that remember how they came about.
+
+Eager work runs op by op the same NumPy text that a program runs whole. What is done to a tensor
+that requires a gradient is noted on it as a step; `backward` walks the steps back with the same
+rules and the same walk as a graph.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine import compile_graph
+from ..errors import DTypeError, ShapeError, UsageError, shown
+from ..ir import DTYPES, FLOATS, Graph, Op, Shape, Type, Value, attribute_key
+from ..ops import Array, Tracer, checked_number, number_dtype
+from ..passes.differentiate import Step, pull_back
+
+AnyArray = NDArray[Any]
+_WIDER = {"int8": "int64", "int16": "int64", "int32": "int64", "uint16": "int64"}
+
+
+class _Mode(threading.local):
+    recording = True
+
+
+_MODE = _Mode()
+_COUNT = itertools.count()
+
+
+class _Cell:
+    """An op compiled for operands of certain types."""
+
+    __slots__ = ("differentiable", "run", "types")
+
+    def __init__(self, op: Op, types: tuple[Type, ...], attributes: dict[str, Any]) -> None:
+        tracer = Tracer()
+        operands = tuple(
+            [tracer.input(f"x{i + 1}", t, "host" if not t.shape else "data").value
+             for i, t in enumerate(types)]
+        )
+        values = tracer.node(op, operands, attributes)
+        self.types = tuple([v.type for v in values])
+        self.differentiable = (op.vjp is not None or "call" in op.roles) and any(
+            t.dtype in FLOATS for t in self.types
+        )
+        inputs: dict[str, Value] = {f"x{i + 1}": v for i, v in enumerate(operands)}
+        outputs = {f"out{i + 1}": v for i, v in enumerate(values)}
+        self.run: Callable[..., Any] = compile_graph(Graph(inputs, outputs))
+
+
+_CELLS: dict[Any, _Cell] = {}
+_CELL_LIMIT = 8192
+
+
+class Tensor(Array):
+    """An immutable array of numbers; make one with `gg.tensor`.
+
+    >>> import glassgrad as gg
+    >>> x = gg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad.numpy()
+    array([2., 4.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_data", "_step", "_type", "grad", "requires_grad", "version")
+    emit_rank = 10
+
+    def __init__(self, data: Any, type: Type, requires_grad: bool = False) -> None:
+        self._data = data
+        self._type = type
+        self._step: _Done | None = None
+        self.requires_grad = requires_grad
+        self.grad: Tensor | None = None
+        self.version = 0
+
+    @property
+    def shape(self) -> Shape:
+        return self._type.shape
+
+    @property
+    def dtype(self) -> str:
+        return self._type.dtype
+
+    @property
+    def array_type(self) -> Type:
+        """Shape and dtype as one value."""
+        return self._type
+
+    def numpy(self) -> AnyArray:
+        """The numbers as a NumPy array that cannot be written to."""
+        view: AnyArray = np.asarray(self._data).view()
+        view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> AnyArray:
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def item(self) -> float | int | bool:
+        """The only number, as a Python number."""
+        if self.size != 1:
+            raise ShapeError(
+                "only a tensor of one number is a number", received=f"shape {self.shape}"
+            )
+        found: float | int | bool = np.asarray(self._data).item()
+        return found
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype not in ("int64", "uint8", "uint32"):
+            raise DTypeError("only a whole number can be an index", received=repr(self))
+        return int(self.item())
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        text = np.array2string(np.asarray(self._data), separator=", ", prefix="tensor(")
+        extra = "" if self.dtype == "float32" else f", dtype={self.dtype}"
+        return f"tensor({text}{extra}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def detach(self) -> Tensor:
+        """The same numbers, without a past."""
+        return Tensor(self._data, self._type)
+
+    # -- ops -----------------------------------------------------------------------------------
+
+    def emit(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        types: list[Type | None] = [None] * len(inputs)
+        arrays = list(inputs)
+        tracked = False
+        numbers = False
+        for i, operand in enumerate(inputs):
+            if isinstance(operand, Tensor):
+                arrays[i] = operand._data
+                types[i] = operand._type
+                tracked = tracked or operand.requires_grad
+            else:
+                numbers = True
+        if numbers:
+            inputs = _with_numbers(op, inputs, types, arrays)
+        if attributes:
+            key: Any = (op.name, *types, *[attribute_key(v) for v in attributes.values()])
+        else:
+            key = (op.name, *types)
+        cell = _CELLS.get(key)
+        if cell is None:
+            if len(_CELLS) >= _CELL_LIMIT:
+                _CELLS.pop(next(iter(_CELLS)))
+            cell = _CELLS[key] = _Cell(op, tuple(types), attributes)  # type: ignore[arg-type]  # all filled
+        found = cell.run(*arrays)
+        results = found if len(cell.types) > 1 else (found,)
+        outputs = tuple([Tensor(d, t) for d, t in zip(results, cell.types, strict=True)])
+        if tracked and _MODE.recording and cell.differentiable:
+            done = _Done(op, inputs, outputs, attributes)
+            for tensor in outputs:
+                if tensor.dtype in FLOATS:
+                    tensor.requires_grad = True
+                    tensor._step = done
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    # -- derivatives ---------------------------------------------------------------------------
+
+    def backward(self, gradient: Tensor | None = None) -> None:
+        """Add the derivative of this number to the `grad` of every tensor it came from.
+
+        Raises UsageError if nothing before it requires a gradient, if it is not one number and
+        no `gradient` is given, or if a parameter has been assigned to since.
+        """
+        for leaf, found in derivatives(self, gradient).items():
+            leaf.grad = found if leaf.grad is None else leaf.grad + found
+
+
+class _Done(Step):
+    """A step of eager work: when it was done, and on which versions."""
+
+    __slots__ = ("at", "versions")
+
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Any, ...],
+        outputs: tuple[Tensor, ...],
+        attributes: dict[str, Any],
+    ) -> None:
+        super().__init__(op, inputs, outputs, attributes)
+        self.at = next(_COUNT)
+        self.versions = tuple([x.version if isinstance(x, Tensor) else 0 for x in inputs])
+
+    def check(self) -> None:
+        """Refuse a derivative through numbers that are no longer there."""
+        for operand, version in zip(self.inputs, self.versions, strict=True):
+            if isinstance(operand, Tensor) and operand.version != version:
+                name = getattr(operand, "name", "") or f"of shape {operand.shape}"
+                raise UsageError(
+                    "a derivative through a parameter that has changed since",
+                    where=f"{self.op.name}, parameter {name}",
+                    expected="backward before the parameter is assigned to",
+                    received=f"version {operand.version}, used in version {version}",
+                    hint="compute the loss again, then call backward",
+                )
+
+
+def derivatives(
+    result: Tensor, gradient: Tensor | None = None, create_graph: bool = False
+) -> dict[Tensor, Tensor]:
+    """The derivative of a result in every leaf it came from."""
+    if not result.requires_grad:
+        raise UsageError(
+            "nothing here requires a gradient",
+            expected="a result of tensors made with requires_grad=True, or of parameters",
+            received=repr(result.array_type),
+        )
+    if gradient is None:
+        if result.size != 1:
+            raise UsageError(
+                "a derivative starts from one number",
+                expected="a scalar, such as a mean or a sum",
+                received=f"shape {result.shape}",
+                hint="reduce it first: y.sum().backward()",
+            )
+        gradient = full(result.shape, 1, result.dtype)
+    steps: dict[int, _Done] = {}
+    leaves: dict[int, Tensor] = {}
+    todo = [result]
+    while todo:
+        tensor = todo.pop()
+        done = tensor._step
+        if done is None:
+            leaves[id(tensor)] = tensor
+        elif done.at not in steps:
+            done.check()
+            steps[done.at] = done
+            todo += [x for x in done.inputs if isinstance(x, Tensor) and x.requires_grad]
+    with nullcontext() if create_graph else no_grad():
+        found = pull_back(
+            [steps[at] for at in sorted(steps)],
+            [(result, gradient)],
+            lambda x: isinstance(x, Tensor) and x.requires_grad,
+            id,
+            lambda step: nullcontext(),
+        )
+    return {leaf: found[k] for k, leaf in leaves.items() if k in found}
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Nothing done meanwhile is remembered.
+
+    >>> import glassgrad as gg
+    >>> x = gg.tensor([1.0], requires_grad=True)
+    >>> with gg.no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+    before, _MODE.recording = _MODE.recording, False
+    try:
+        yield
+    finally:
+        _MODE.recording = before
+
+
+def _with_numbers(
+    op: Op, inputs: tuple[Any, ...], types: list[Type | None], arrays: list[Any]
+) -> tuple[Any, ...]:
+    """Operands that are plain numbers, typed by their neighbours; arrays become tensors."""
+    found = list(inputs)
+    for i, operand in enumerate(found):
+        if isinstance(operand, np.ndarray):
+            found[i] = tensor(operand)
+            arrays[i], types[i] = found[i]._data, found[i]._type
+    dtype = number_dtype([t.dtype for t in types if t is not None])
+    for i, operand in enumerate(found):
+        if types[i] is None:
+            if isinstance(operand, np.generic):
+                operand = found[i] = arrays[i] = operand.item()
+            if not isinstance(operand, int | float):
+                raise UsageError(
+                    f"{op.name}: this operand is not a tensor",
+                    expected="a tensor, a NumPy array or a number",
+                    received=shown(operand),
+                )
+            arrays[i] = found[i] = checked_number(operand, dtype)
+            types[i] = Type((), dtype)
+    return tuple(found)
+
+
+def full(shape: Shape, value: Any, dtype: str) -> Tensor:
+    """A tensor of one number everywhere."""
+    return Tensor(np.full(shape, value, dtype), Type(shape, dtype))
+
+
+def tensor(data: Any, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of these numbers, copied.
+
+    Python numbers become float32 or int64; a NumPy array keeps its dtype (narrower whole numbers
+    widen to int64). Raises DTypeError for anything that is not numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]], dtype=int64)
+    """
+    if isinstance(data, Tensor):
+        data = data._data
+    try:
+        array = np.array(data)
+    except ValueError:
+        raise ShapeError(
+            "rows of different lengths are not a tensor", received=shown(data)
+        ) from None
+    name = array.dtype.name
+    if not isinstance(data, np.ndarray | np.generic) and name == "float64":
+        name = "float32"
+    wanted = dtype or _WIDER.get(name, name)
+    if wanted not in DTYPES or (name not in DTYPES and name not in _WIDER):
+        raise DTypeError(
+            "these are not numbers a tensor can hold",
+            expected="one of " + ", ".join(DTYPES),
+            received=f"{name} {shown(data)}" if dtype is None else shown(dtype),
+        )
+    array = np.ascontiguousarray(array, dtype=wanted).reshape(array.shape)
+    if requires_grad and wanted not in FLOATS:
+        raise DTypeError("only real numbers have derivatives", received=wanted)
+    return Tensor(array, Type(array.shape, wanted), requires_grad)
+
+
+class Parameter(Tensor):
+    """A tensor that training changes; its numbers are replaced with `assign`."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, data: Any, type: Type, requires_grad: bool = True, name: str = "") -> None:
+        super().__init__(data, type, requires_grad)
+        self.name = name
+
+    def assign(self, data: Any) -> Self:
+        """Replace the numbers: same shape, same dtype. Raises ShapeError or DTypeError."""
+        new = data if isinstance(data, Tensor) else tensor(data, self.dtype)
+        if new.shape != self.shape or new.dtype != self.dtype:
+            wrong = ShapeError if new.shape != self.shape else DTypeError
+            raise wrong(
+                "these numbers do not fit",
+                where=self.name, expected=repr(self._type), received=repr(new._type),
+            )
+        self._data = np.array(new._data)
+        self.version += 1
+        return self
+
+
+class Buffer(Parameter):
+    """A tensor a layer keeps but training does not learn, such as a running mean."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, type: Type, name: str = "") -> None:
+        super().__init__(data, type, requires_grad=False, name=name)

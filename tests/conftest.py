@@ -1,0 +1,57 @@
+"""What every test may use: the oracles that may be absent, and settings for property tests.
+
+    from tests.conftest import data_dir, require_torch
+
+A missing oracle is a skip with a reason on a contributor's machine and a failure in `.ci/run`,
+which sets GLASSGRAD_CI=1.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import settings
+
+import glassgrad  # noqa: F401  the installed copy, before doctest collection could find src
+
+settings.register_profile("house", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("GLASSGRAD_CI") else "house")
+
+
+def absent(reason: str) -> NoReturn:
+    """End the test because something is missing: a skip, or a failure in CI."""
+    if os.environ.get("GLASSGRAD_CI"):
+        pytest.fail(f"{reason} (GLASSGRAD_CI is set, so this is a failure)")
+    pytest.skip(reason)
+
+
+def require(module: str) -> Any:
+    """An optional module, or a skip that says how to get it (a failure in CI)."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        absent(f"needs {module}: {error}")
+
+
+def require_torch() -> Any:
+    """PyTorch on one thread, or a skip that says how to get it (a failure in CI)."""
+    torch = require("torch")
+    torch.set_num_threads(1)
+    return torch
+
+
+def data_dir(*needed: str) -> Path:
+    """The folder GLASSGRAD_DATA names, with the wanted subfolders, or a skip (a failure in CI)."""
+    named = os.environ.get("GLASSGRAD_DATA")
+    if not named:
+        absent("needs data: set GLASSGRAD_DATA to the folder that contains mnist/")
+    folder = Path(named)
+    missing = [name for name in needed if not (folder / name).is_dir()]
+    if missing:
+        absent(f"needs data: {folder} has no {', '.join(missing)}")
+    return folder

@@ -1,0 +1,440 @@
+"""What every op must give, by other arithmetic than its NumPy text: one line for each op.
+
+Element-wise functions are taken in 40 digits by mpmath, sums and products exactly by fractions or
+`fsum`, and movements number by number over Python lists. Nothing here is quick, and nothing here
+is written as the op itself is. `EXEMPT` says where the proof of an op without a line is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import numpy as np
+from mpmath import mp, mpf
+from numpy.typing import NDArray
+
+mp.dps = 40
+Array = NDArray[Any]
+Oracle = Callable[..., Any]
+
+
+# -- ways to compute --------------------------------------------------------------------------
+
+
+def digits(f: Callable[..., Any]) -> Oracle:
+    """Number by number, in 40 digits."""
+
+    def oracle(*arrays: Any, **settings: Any) -> Array:
+        count = len(arrays)
+        one = np.frompyfunc(lambda *a: f(*[mpf(float(v)) for v in a], **settings), count, 1)
+        return np.asarray(one(*arrays)).astype(np.float64)
+
+    return oracle
+
+
+def exact(f: Callable[..., Any], kind: type = float) -> Oracle:
+    """Number by number, as fractions: the only rounding is the last one."""
+
+    def oracle(*arrays: Any) -> Array:
+        one = np.frompyfunc(lambda *a: kind(f(*map(_fraction, a))), len(arrays), 1)
+        return np.asarray(one(*arrays)).astype(kind)
+
+    return oracle
+
+
+def _fraction(value: Any) -> Any:
+    return bool(value) if isinstance(value, bool | np.bool_) else Fraction(float(value))
+
+
+def at(shape: tuple[int, ...], f: Callable[..., Any]) -> Array:
+    """An array whose number at (i, j, ...) is f(i, j, ...)."""
+    return np.array([float(f(*i)) for i in np.ndindex(*shape)], float).reshape(shape)
+
+
+def over(x: Array, axis: Any, keepdims: bool, f: Callable[[list[Any]], Any]) -> Array:
+    """f of the list of numbers that a reduction takes together, for each of its results."""
+    gone = set(range(x.ndim)) if axis is None else set(np.atleast_1d(axis).tolist())
+    shape = [s for i, s in enumerate(x.shape) if i not in gone]
+    kept = [1 if i in gone else s for i, s in enumerate(x.shape)]
+    groups: dict[tuple[int, ...], list[Any]] = {i: [] for i in np.ndindex(*shape)}
+    for i in np.ndindex(*x.shape):
+        groups[tuple(v for a, v in enumerate(i) if a not in gone)].append(x[i].item())
+    return np.array([f(g) for g in groups.values()], float).reshape(kept if keepdims else shape)
+
+
+def rows(f: Callable[[list[Any]], list[Any]]) -> Oracle:
+    """A function of the rows along an axis, in 40 digits."""
+
+    def oracle(x: Array, *, axis: int) -> Array:
+        last = np.moveaxis(x, axis, -1)
+        out = np.array([list(map(float, f([mpf(float(v)) for v in last[i]])))
+                        for i in np.ndindex(*last.shape[:-1])], float)
+        return np.moveaxis(out.reshape(last.shape), -1, axis)
+
+    return oracle
+
+
+def mean_of(f: Callable[..., Any]) -> Oracle:
+    """The mean of a function of corresponding numbers, in 40 digits."""
+
+    def oracle(*arrays: Array, **settings: Any) -> Array:
+        pairs = list(zip(*[a.reshape(-1).tolist() for a in arrays], strict=True))
+        total = mp.fsum(f(*map(mpf, p), **settings) for p in pairs)
+        return np.array(float(total / len(pairs)))
+
+    return oracle
+
+
+# -- contraction and windows, as loops --------------------------------------------------------
+
+
+def matmul(a: Array, b: Array) -> Array:
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a = np.broadcast_to(a, (*batch, *a.shape[-2:])).astype(float)
+    b = np.broadcast_to(b, (*batch, *b.shape[-2:])).astype(float)
+    inner = range(a.shape[-1])
+    return at(
+        (*batch, a.shape[-2], b.shape[-1]),
+        lambda *i: math.fsum(a[(*i[:-1], k)] * b[(*i[:-2], k, i[-1])] for k in inner),
+    )
+
+
+def taps(
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Every product of a convolution: where in y, where in w, where in x."""
+    size = [(s + 2 * p - d * (k - 1) - 1) // t + 1
+            for s, k, t, p, d in zip(x[2:], w[2:], stride, padding, dilation, strict=True)]
+    for n, o in itertools.product(range(x[0]), range(w[0])):
+        group = o // (w[0] // groups)
+        for place in itertools.product(*map(range, size)):
+            for c, *k in itertools.product(range(w[1]), *map(range, w[2:])):
+                q = [p * t + i * d - b
+                     for p, t, i, d, b in zip(place, stride, k, dilation, padding, strict=True)]
+                if all(0 <= v < s for v, s in zip(q, x[2:], strict=True)):
+                    yield (n, o, *place), (o, c, *k), (n, group * w[1] + c, *q)
+
+
+def conv(x: Array, w: Array, **settings: Any) -> Array:
+    size = [(s + 2 * p - d * (k - 1) - 1) // t + 1
+            for s, k, t, p, d in zip(x.shape[2:], w.shape[2:], settings["stride"],
+                                     settings["padding"], settings["dilation"], strict=True)]
+    y = np.zeros((x.shape[0], w.shape[0], *size))
+    for i, j, k in taps(x.shape, w.shape, **settings):
+        y[i] += float(w[j]) * float(x[k])
+    return y
+
+
+def conv_dx(g: Array, w: Array, *, size: tuple[int, ...], **settings: Any) -> Array:
+    x = np.zeros((g.shape[0], w.shape[1] * settings["groups"], *size))
+    for i, j, k in taps(x.shape, w.shape, **settings):
+        x[k] += float(w[j]) * float(g[i])
+    return x
+
+
+def conv_dw(g: Array, x: Array, *, kernel: tuple[int, ...], **settings: Any) -> Array:
+    w = np.zeros((g.shape[1], x.shape[1] // settings["groups"], *kernel))
+    for i, j, k in taps(x.shape, w.shape, **settings):
+        w[j] += float(g[i]) * float(x[k])
+    return w
+
+
+def windows(
+    shape: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...] | None = None,
+) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
+    """Each window of images: its place in the pooled image, and the places it looks at."""
+    d = dilation or (1,) * len(kernel)
+    size = [(s - e * (k - 1) - 1) // t + 1
+            for s, k, t, e in zip(shape[2:], kernel, stride, d, strict=True)]
+    for n, c, *place in itertools.product(*map(range, [*shape[:2], *size])):
+        yield (n, c, *place), [
+            (n, c, *[p * t + i * e for p, t, i, e in zip(place, stride, k, d, strict=True)])
+            for k in itertools.product(*map(range, kernel))
+        ]
+
+
+def pooled(x: Array, kernel: Any, stride: Any, f: Callable[[list[float]], float]) -> Array:
+    found = {p: f([float(x[q]) for q in look]) for p, look in windows(x.shape, kernel, stride)}
+    size = [(s - k) // t + 1 for s, k, t in zip(x.shape[2:], kernel, stride, strict=True)]
+    return at((*x.shape[:2], *size), lambda *p: found[p])
+
+
+def spread(
+    d: Array, shape: tuple[int, ...], kernel: Any, stride: Any, share: Callable[..., Any]
+) -> Array:
+    """Each number of d given to the places its window looks at, in shares."""
+    x = np.zeros(shape)
+    for place, look in windows(shape, kernel, stride):
+        for q, part in zip(look, share(look), strict=True):
+            x[q] += float(d[place]) * part
+    return x
+
+
+def first_largest(x: Array) -> Callable[[list[tuple[int, ...]]], list[float]]:
+    def share(look: list[tuple[int, ...]]) -> list[float]:
+        values = [float(x[q]) for q in look]
+        return [float(i == values.index(max(values))) for i in range(len(look))]
+
+    return share
+
+
+def columns(x: Array, *, kernel: Any, stride: Any, dilation: Any) -> Array:
+    n, c = x.shape[:2]
+    cells: dict[tuple[int, int], list[list[float]]] = {}
+    for (i, j, *_), look in windows(x.shape, kernel, stride, dilation):
+        cells.setdefault((i, j), []).append([float(x[q]) for q in look])
+    positions = int(np.prod([(s - d * (k - 1) - 1) // t + 1 for s, k, t, d in
+                             zip(x.shape[2:], kernel, stride, dilation, strict=True)]))
+    count = math.prod(kernel)
+    return at((n, c * count, positions),
+              lambda i, row, p: cells[i, row // count][p][row % count])
+
+
+def uncolumns(cols: Array, *, shape: Any, kernel: Any, stride: Any, dilation: Any) -> Array:
+    x = np.zeros((cols.shape[0], *shape))
+    position: dict[tuple[int, int], int] = {}
+    for (n, c, *_), look in windows(x.shape, kernel, stride, dilation):
+        p = position[n, c] = position.get((n, c), -1) + 1
+        for k, q in enumerate(look):
+            x[q] += float(cols[n, c * len(look) + k, p])
+    return x
+
+
+# -- movement and index, number by number ------------------------------------------------------
+
+
+def padded(x: Array, *, widths: Any, value: float) -> Array:
+    shape = [b + a + (max(s - 1, 0) * (g + 1) + min(s, 1))
+             for s, (b, a, g) in zip(x.shape, widths, strict=True)]
+    out = {i: value for i in np.ndindex(*shape)}
+    for i in np.ndindex(*x.shape):
+        place = tuple(b + v * (g + 1) for v, (b, _, g) in zip(i, widths, strict=True))
+        out[place] = x[i].item()
+    return at(tuple(shape), lambda *i: out[i])
+
+
+def sliced(x: Array, *, spans: Any) -> Array:
+    places = [list(range(size))[a:b:s] for size, (a, b, s) in zip(x.shape, spans, strict=True)]
+    return at(tuple(map(len, places)),
+              lambda *i: x[tuple(p[v] for p, v in zip(places, i, strict=True))])
+
+
+def joined(*xs: Array, axis: int) -> Array:
+    parts = [row for x in xs for row in np.moveaxis(x, axis, 0).tolist()]
+    rest = [s for i, s in enumerate(xs[0].shape) if i != axis]
+    return np.moveaxis(np.array(parts, float).reshape(len(parts), *rest), 0, axis)
+
+
+def stretched(x: Array, *, shape: tuple[int, ...]) -> Array:
+    lead = len(shape) - x.ndim
+    return at(shape, lambda *i: x[tuple(0 if s == 1 else v
+                                        for v, s in zip(i[lead:], x.shape, strict=True))])
+
+
+def taken(x: Array, index: Array) -> Array:
+    found = [x[int(i)].tolist() for i in index.reshape(-1)]
+    return np.array(found, float).reshape(*index.shape, *x.shape[1:])
+
+
+def added_at(x: Array, index: Array, values: Array) -> Array:
+    out = [[Fraction(v) for v in row] for row in x.reshape(len(x), -1).tolist()]
+    for i, row in zip(index.reshape(-1).tolist(),
+                      values.reshape(index.size, -1).tolist(), strict=True):
+        out[i] = [a + Fraction(b) for a, b in zip(out[i], row, strict=True)]
+    return np.array([[float(v) for v in row] for row in out]).reshape(x.shape)
+
+
+def where_index(index: Array, size: int, f: Callable[[tuple[int, ...], int, bool], Any]) -> Array:
+    """f(row, column, whether the row's position is this column)."""
+    return at((*index.shape, size), lambda *i: f(i[:-1], i[-1], int(index[i[:-1]]) == i[-1]))
+
+
+# -- norms and losses -------------------------------------------------------------------------
+
+
+def standard(numbers: list[Any], eps: float) -> list[Any]:
+    """Numbers less their mean, over the root of their variance, as moments in 40 digits."""
+    found = [mpf(float(v)) for v in numbers]
+    mean = mp.fsum(found) / len(found)
+    variance = mp.fsum(v * v for v in found) / len(found) - mean * mean
+    return [(v - mean) / mp.sqrt(variance + mpf(eps)) for v in found]
+
+
+def layer_norm(x: Array, w: Array, b: Array, *, eps: float) -> Array:
+    flat = x.reshape(-1, w.size)
+    found = [[float(v * mpf(float(s)) + mpf(float(t))) for v, s, t in
+              zip(standard(row.tolist(), eps), w.reshape(-1), b.reshape(-1), strict=True)]
+             for row in flat]
+    return np.array(found, float).reshape(x.shape)
+
+
+def batch_norm(x: Array, w: Array, b: Array, *, eps: float) -> Array:
+    last = np.moveaxis(x, 1, 0)
+    found = [[float(v * mpf(float(w[c])) + mpf(float(b[c])))
+              for v in standard(last[c].reshape(-1).tolist(), eps)] for c in range(len(last))]
+    return np.moveaxis(np.array(found).reshape(last.shape), 0, 1)
+
+
+def logarithms(z: list[Any]) -> list[Any]:
+    total = mp.fsum(mp.exp(v) for v in z)
+    return [v - mp.log(total) for v in z]
+
+
+def cross_entropy(z: Array, shares: Array) -> Array:
+    total = mp.fsum(-mpf(float(t)) * v for row, ts in zip(z.tolist(), shares.tolist(), strict=True)
+                    for v, t in zip(logarithms([mpf(v) for v in row]), ts, strict=True))
+    return np.array(float(total / len(z)))
+
+
+def one_hot(index: Array, classes: int) -> Array:
+    return where_index(index, classes, lambda row, column, here: float(here))
+
+
+def philox(shape: Any, seed: Any, step: Any, stream: str, dtype: str) -> Array:
+    """NumPy's own uniform numbers, from a generator put at the place that the stream names."""
+    import hashlib
+
+    name = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
+    counter = np.array([0, 0, name, int(step)], np.uint64)
+    generator = np.random.Generator(np.random.Philox(key=int(seed), counter=counter))
+    return generator.random(shape, np.float64 if dtype == "float64" else np.float32)
+
+
+def dropped(x: Array, seed: Any, step: Any, *, p: float, stream: str) -> Array:
+    draws = philox(x.shape, seed, step, stream, x.dtype.name)
+    return at(x.shape, lambda *i: Fraction(float(x[i])) / (1 - Fraction(p)) * (draws[i] >= p))
+
+
+def clip(p: Any, eps: float) -> Any:
+    return min(max(p, mpf(eps)), 1 - mpf(eps))
+
+
+# -- one line for each op ---------------------------------------------------------------------
+
+ORACLES: dict[str, Oracle] = {
+    "add": exact(lambda x, y: x + y),
+    "subtract": exact(lambda x, y: x - y),
+    "multiply": exact(lambda x, y: x * y),
+    "divide": exact(lambda x, y: x / y),
+    "negative": exact(lambda x: 0 - x),
+    "power": digits(lambda x, y: mp.exp(y * mp.log(abs(x))) * (-1 if x < 0 and y % 2 else 1)),
+    "exp": digits(lambda x: 1 / mpmath.nsum(lambda k: (-x) ** k / mp.factorial(k), [0, 60])),
+    "expm1": digits(lambda x: mp.exp(x) - 1),
+    "log": digits(lambda x: mp.findroot(lambda y: mp.exp(y) - x, float(mp.log(x)))),
+    "log1p": digits(lambda x: mp.log(1 + x)),
+    "tanh": digits(lambda x: (mp.exp(2 * x) - 1) / (mp.exp(2 * x) + 1)),
+    "sqrt": digits(lambda x: mp.exp(mp.log(x) / 2)),
+    "sin": digits(lambda x: (mp.expj(x) - mp.expj(-x)).imag / 2),
+    "cos": digits(lambda x: (mp.expj(x) + mp.expj(-x)).real / 2),
+    "erf": digits(lambda x: 2 / mp.sqrt(mp.pi) * mp.quad(lambda t: mp.exp(-t * t), [0, x])),
+    "absolute": exact(lambda x: max(x, -x)),
+    "sign": exact(lambda x: (x > 0) - (x < 0)),
+    "maximum": exact(lambda x, y: sorted([x, y])[1]),
+    "minimum": exact(lambda x, y: sorted([x, y])[0]),
+    "less": exact(lambda x, y: (y - x).numerator > 0, bool),
+    "less_equal": exact(lambda x, y: (y - x).numerator >= 0, bool),
+    "greater": exact(lambda x, y: (x - y).numerator > 0, bool),
+    "greater_equal": exact(lambda x, y: (x - y).numerator >= 0, bool),
+    "equal": exact(lambda x, y: (x - y).numerator == 0, bool),
+    "not_equal": exact(lambda x, y: (x - y).numerator != 0, bool),
+    "select": exact(lambda c, x, y: (y, x)[c]),
+    "cast": lambda x, *, dtype: at(x.shape, lambda *i: np.dtype(dtype).type(x[i].item())),
+    "sum": lambda x, *, axis, keepdims: over(x, axis, keepdims, math.fsum),
+    "mean": lambda x, *, axis, keepdims: over(
+        x, axis, keepdims, lambda v: sum(map(Fraction, v)) / len(v)
+    ),
+    "max": lambda x, *, axis, keepdims: over(x, axis, keepdims, lambda v: sorted(v)[-1]),
+    "argmax": lambda x, *, axis: over(x, axis, False, lambda v: v.index(sorted(v)[-1])),
+    "reshape": lambda x, *, shape: np.array([v.item() for v in x.flat], float).reshape(shape),
+    "permute": lambda x, *, axes: at(
+        tuple(x.shape[a] for a in axes), lambda *i: x[tuple(i[axes.index(a)] for a in range(x.ndim))]
+    ),
+    "broadcast_to": stretched,
+    "slice": sliced,
+    "pad": padded,
+    "concatenate": joined,
+    "matmul": matmul,
+    "conv": conv,
+    "conv_dx": conv_dx,
+    "conv_dw": conv_dw,
+    "columns": columns,
+    "uncolumns": uncolumns,
+    "max_pool": lambda x, *, kernel, stride: pooled(x, kernel, stride, lambda v: sorted(v)[-1]),
+    "max_unpool": lambda d, x, y, *, kernel, stride: spread(
+        d, x.shape, kernel, stride, first_largest(x)
+    ),
+    "max_pick": lambda v, x, y, *, kernel, stride: pooled_at(v, x, kernel, stride),
+    "mean_pool": lambda x, *, kernel, stride: pooled(
+        x, kernel, stride, lambda v: math.fsum(v) / len(v)
+    ),
+    "mean_unpool": lambda d, *, shape, kernel, stride: spread(
+        d, (*d.shape[:2], *shape), kernel, stride, lambda look: [1 / len(look)] * len(look)
+    ),
+    "take": taken,
+    "add_at": added_at,
+    "pick": lambda x, index: at(index.shape, lambda *i: x[i].tolist()[int(index[i])]),
+    "put_at": lambda index, values, *, size: where_index(
+        index, size, lambda row, column, here: values[row] if here else 0
+    ),
+    "subtract_one_at": lambda x, index: where_index(
+        index, x.shape[-1], lambda row, column, here: Fraction(float(x[(*row, column)])) - here
+    ),
+    "uniform": lambda seed, step, *, shape, stream, dtype: philox(shape, seed, step, stream, dtype),
+    "relu": exact(lambda x: x if x > 0 else 0),
+    "leaky_relu": digits(lambda x, slope: max(x, 0) + mpf(slope) * min(x, 0)),
+    "elu": digits(lambda x, alpha: max(x, 0) + min(0, mpf(alpha) * (mp.exp(x) - 1))),
+    "sigmoid": digits(lambda x: (1 + mp.tanh(x / 2)) / 2),
+    "silu": digits(lambda x: x * (1 + mp.tanh(x / 2)) / 2),
+    "gelu": digits(lambda x: x * mp.ncdf(x)),
+    "softplus": digits(lambda x: mp.log(1 + mp.exp(x))),
+    "log_softmax": rows(logarithms),
+    "softmax": rows(lambda z: [mp.exp(v) for v in logarithms(z)]),
+    "linear": lambda x, w, b: matmul(x, w) + b.astype(float),
+    "layer_norm": layer_norm,
+    "batch_norm": batch_norm,
+    "channel_bias": lambda x, b: at(
+        x.shape, lambda *i: Fraction(float(x[i])) + Fraction(float(b[i[1]]))
+    ),
+    "dropout": dropped,
+    "mse": mean_of(lambda p, t: p * p - 2 * p * t + t * t),
+    "bce": mean_of(
+        lambda p, t, eps: -t * mp.log(clip(p, eps)) - (1 - t) * mp.log(1 - clip(p, eps))
+    ),
+    "bce_logits": mean_of(
+        lambda z, t: t * mp.log(1 + mp.exp(-z)) + (1 - t) * mp.log(1 + mp.exp(z))
+    ),
+    "cross_entropy": lambda z, index: cross_entropy(z, one_hot(index, z.shape[1])),
+    "cross_entropy_shares": cross_entropy,
+}
+
+
+def pooled_at(v: Array, x: Array, kernel: Any, stride: Any) -> Array:
+    """Of v, the number where x has the first largest of each window."""
+    share = first_largest(x)
+    found = {
+        place: sum(float(v[q]) * part for q, part in zip(look, share(look), strict=True))
+        for place, look in windows(x.shape, kernel, stride)
+    }
+    size = [(s - k) // t + 1 for s, k, t in zip(x.shape[2:], kernel, stride, strict=True)]
+    return at((*x.shape[:2], *size), lambda *p: found[p])
+
+
+EXEMPT: dict[str, str] = {
+    "constant": "has no operand; every sample with a plain number writes one",
+    "scan": "is a loop: tests/ops/test_scan.py holds it against the unrolled program",
+    "last": "reads a scan: tests/ops/test_scan.py",
+    "stack": "reads a scan: tests/ops/test_scan.py",
+}
