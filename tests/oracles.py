@@ -250,9 +250,10 @@ def taken(x: Array, index: Array) -> Array:
 
 
 def added_at(x: Array, index: Array, values: Array) -> Array:
-    out = [[Fraction(v) for v in row] for row in x.reshape(len(x), -1).tolist()]
+    width = math.prod(x.shape[1:])
+    out = [[Fraction(v) for v in row] for row in x.reshape(len(x), width).tolist()]
     for i, row in zip(index.reshape(-1).tolist(),
-                      values.reshape(index.size, -1).tolist(), strict=True):
+                      values.reshape(index.size, width).tolist(), strict=True):
         out[i] = [a + Fraction(b) for a, b in zip(out[i], row, strict=True)]
     return np.array([[float(v) for v in row] for row in out]).reshape(x.shape)
 

@@ -12,12 +12,15 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_MODULES = ("data", "errors", "ir", "nn", "ops", "optim")
+_MODULES = ("data", "errors", "ir", "nn", "ops", "optim", "train")
 _NAMES = {
     "Buffer": "tensors.tensor",
     "Parameter": "tensors.tensor",
     "Tensor": "tensors.tensor",
+    "evaluate": "train.fit",
+    "fit": "train.fit",
     "no_grad": "tensors.tensor",
+    "predict": "train.fit",
     "tensor": "tensors.tensor",
 }
 

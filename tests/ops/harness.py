@@ -19,7 +19,7 @@ from glassgrad.engine import compile_graph
 from glassgrad.ir import FLOATS, Graph, Op, Type, Value, verify
 from glassgrad.ops import OPS, Draw, Sample, Tracer
 from glassgrad.passes.differentiate import continuing, pull_back_values
-from glassgrad.passes.lower import lower, open_up, primitives
+from glassgrad.passes.lower import open_up, primitives
 from glassgrad.tensors.tensor import Tensor, tensor
 
 AnyArray = NDArray[Any]
@@ -38,6 +38,9 @@ class Case:
     sample: Sample
     dtype: str
     seed: int
+
+    def __hash__(self) -> int:
+        return hash((self.op.name, self.seed, self.dtype))
 
     @property
     def arrays(self) -> list[AnyArray]:
@@ -96,7 +99,9 @@ def numbers(draw: Draw, dtype: str, rng: np.random.Generator) -> AnyArray:
 
 def laid_out(values: AnyArray, order: str) -> AnyArray:
     """The same numbers in another place of memory: "C", "F", "strided" or "reversed"."""
-    if order == "F":
+    if values.ndim == 0:
+        values = np.array(values)
+    elif order == "F":
         values = np.asfortranarray(values)
     elif order == "strided":
         wide = np.zeros(tuple(2 * s for s in values.shape), values.dtype)
@@ -319,11 +324,3 @@ def eager(case: Case, requires_grad: bool = False) -> tuple[list[Tensor], Tensor
         else:
             operands.append(d)
     return tensors, case.op(*operands, **case.sample.attributes)
-
-
-def lowered_ops(op: Op) -> bool:
-    """Whether programs have no text of their own for the op."""
-    return op.numpy is None
-
-
-__all__ = ["lower"]

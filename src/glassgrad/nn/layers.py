@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
 
-from ..ops import OPS, Symbol, movement, window
+from ..ops import OPS, Symbol, movement, named, window
 from ..ops.composite import batch_statistics
 from ..tensors.random import next_draw
 from ..tensors.tensor import Buffer
@@ -336,7 +336,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         if isinstance(x, Symbol):
-            seed, step = x.tracer.host("seed", "int64"), x.tracer.host("step", "int64")
+            seed, step = x.tracer.host("seed", "int64"), x.tracer.host("step", "float64")
         else:
             seed, step = next_draw()
         return OPS["dropout"](x, seed, step, p=self.p, stream=self.path or "dropout")
@@ -565,11 +565,12 @@ class RNN(Module):
         from ..tensors.loops import scan
 
         n, _, _ = x.shape
-        driven = OPS["linear"](x, self.weight, self.bias).transpose(1, 0, 2)
+        driven = named(OPS["linear"](x, self.weight, self.bias), "driven").transpose(1, 0, 2)
         start = movement.zeros((n, self.recurrent.shape[0]), x.dtype, x)
 
         def step(recurrent: Any, h: Any, z: Any) -> Any:
-            h = tanh(z + h @ recurrent)
+            z = named(z + h @ recurrent, "z")
+            h = named(tanh(z), "h")
             return h, h
 
         last, states = scan(step, start, driven, self.recurrent)

@@ -47,7 +47,7 @@ class Weight(Parameter):
     `sizes` may hold None for a size that the first input decides.
     """
 
-    __slots__ = ("dtype_", "how", "sizes")
+    __slots__ = ("_drawn", "how", "sizes")
 
     def __init__(
         self,
@@ -55,14 +55,24 @@ class Weight(Parameter):
         how: init.Initializer | str = "auto",
         dtype: str = "float32",
     ) -> None:
-        super().__init__(None, Type(tuple([s or 0 for s in sizes]), dtype))
         self.sizes = tuple(sizes)
         self.how = how
+        super().__init__(None, Type(tuple([s or 0 for s in sizes]), dtype))
+
+    @property
+    def _data(self) -> Any:  # type: ignore[override]  # the numbers, drawn when first asked for
+        if self._drawn is None:
+            self.draw()
+        return self._drawn
+
+    @_data.setter
+    def _data(self, data: Any) -> None:
+        self._drawn = data
 
     @property
     def drawn(self) -> bool:
         """Whether the numbers are there."""
-        return self._data is not None
+        return self._drawn is not None
 
     def settle(self, *sizes: int) -> None:
         """Fill in what was left open, or check what was given."""
@@ -76,6 +86,7 @@ class Weight(Parameter):
                     hint="leave the input size out and it is read from the data",
                 )
         self.sizes = tuple(sizes)
+        self._type = Type(self.sizes, self._type.dtype)
 
     def draw(self) -> None:
         """Draw the numbers, if they are not there yet."""
@@ -94,17 +105,7 @@ class Weight(Parameter):
         how = init.find(self.how)
         numbers = how(tuple(sizes), seed, self.name)
         self._type = Type(tuple(sizes), self._type.dtype)
-        self._data = np.ascontiguousarray(numbers, dtype=self._type.dtype)
-
-    def numpy(self) -> NDArray[Any]:
-        self.draw()
-        return super().numpy()
-
-    @property
-    def array_type(self) -> Type:
-        if not self.drawn and None not in self.sizes:
-            return Type(tuple([s for s in self.sizes if s is not None]), self._type.dtype)
-        return self._type
+        self._drawn = np.ascontiguousarray(numbers, dtype=self._type.dtype)
 
     def assign(self, data: Any) -> Self:
         """Replace the numbers: same shape, same dtype."""
@@ -242,7 +243,7 @@ class Module:
 
     def title(self) -> str:
         """The module with its settings, as a heading shows it: `Linear(2, 64)`."""
-        return repr(self)
+        return repr(self).removesuffix("()")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.settings()})"

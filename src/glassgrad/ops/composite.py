@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..ir import Op, Type
+from . import movement
 from .contraction import matmul
 from .elementwise import (
     absolute,
@@ -217,7 +218,7 @@ softmax = _activation(
 
 
 def _linear_type(x: Type, w: Type, b: Type) -> Type:
-    y = matmul.resolve((x, w), {})[0]
+    y = matmul.type_rule(x, w)
     need_float(x, b)
     if len(w.shape) != 2 or b.shape != w.shape[1:]:
         raise ShapeError(
@@ -228,7 +229,7 @@ def _linear_type(x: Type, w: Type, b: Type) -> Type:
 
 def _weight_gradient(g: Any, y: Any, x: Any, w: Any, b: Any) -> Any:
     if x.ndim > 2:
-        x, g = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+        x, g = movement.as_rows(x), movement.as_rows(g)
     return x.T @ g
 
 
@@ -432,7 +433,7 @@ channel_bias = Op(
     vjp=(
         lambda g, y, x, b: g,
         # Row by row first: sums over a long last axis are pairwise, hence accurate, and quick.
-        lambda g, y, x, b: g.reshape((*g.shape[:2], -1)).sum(axis=2).sum(axis=0),
+        lambda g, y, x, b: g.flatten(2).sum(axis=2).sum(axis=0),
     ),
     expand=lambda x, b: x + _channels(b, x),
     roles=_COMPOSITE,
@@ -611,7 +612,7 @@ def _cross_entropy_type(prediction: Type, target: Type) -> Type:
             received=f"prediction {prediction.shape}, target {target.shape}",
             hint="a target of one class index for each row, or of one row of shares",
         )
-    pick.resolve((prediction, target), {})
+    pick.type_rule(prediction, target)
     return Type((), prediction.dtype)
 
 

@@ -42,7 +42,7 @@ def _matmul_first(g: Any, y: Any, a: Any, b: Any) -> Any:
 def _matmul_second(g: Any, y: Any, a: Any, b: Any) -> Any:
     if a.ndim > 2 and b.ndim == 2:
         # One product over all rows of all batches, instead of many summed afterwards.
-        a, g = a.reshape(-1, a.shape[-1]), g.reshape(-1, g.shape[-1])
+        a, g = movement.as_rows(a), movement.as_rows(g)
     return a.swapaxes(-1, -2) @ g
 
 
@@ -143,7 +143,7 @@ def _conv_expand(
     size = window.output_size(x.shape[2:], kernel, stride, padding, dilation)
     patches = _patches(x, kernel, stride, padding, dilation, groups)
     if groups == 1:
-        return (w.reshape(out, -1) @ patches).reshape((n, out, *size))
+        return (w.flatten(1) @ patches).reshape((n, out, *size))
     return (w.reshape(groups, out // groups, -1) @ patches).reshape((n, out, *size))
 
 
@@ -160,7 +160,7 @@ def _conv_dx_expand(
     n, out, *image = g.shape
     channels, kernel = w.shape[1] * groups, w.shape[2:]
     if groups == 1:
-        patches = w.reshape(out, -1).T @ g.reshape(n, out, -1)
+        patches = w.flatten(1).T @ g.flatten(2)
     else:
         kernels = w.reshape(groups, out // groups, -1).swapaxes(-1, -2)
         patches = kernels @ g.reshape(n, groups, out // groups, product(image))
@@ -192,7 +192,7 @@ def _conv_dw_expand(
     n, out = g.shape[:2]
     patches = _patches(x, kernel, stride, padding, dilation, groups).swapaxes(-1, -2)
     if groups == 1:
-        each = g.reshape(n, out, -1) @ patches
+        each = g.flatten(2) @ patches
     else:
         each = g.reshape(n, groups, out // groups, product(g.shape[2:])) @ patches
     return each.sum(axis=0).reshape((out, x.shape[1] // groups, *kernel))

@@ -51,7 +51,7 @@ reshape = Op(
     formula=r"x",
     type_rule=_reshape_type,
     vjp=(lambda g, y, x, shape: g.reshape(x.shape),),
-    numpy="x.reshape(shape)",
+    numpy=lambda types, a: "x.ravel()" if len(a["shape"]) == 1 else "x.reshape(*shape)",
     result="view",
     roles=_MOVEMENT,
     family="movement",
@@ -65,6 +65,11 @@ reshape = Op(
     ),
     errors=(Mistake((Type((2, 3), "float32"),), {"shape": (4,)}, "do not fill"),),
 )
+
+
+def as_rows(x: Any) -> Any:
+    """All axes but the last merged into one; also where a size is 0, which -1 cannot tell."""
+    return x.reshape(product(x.shape[:-1]), x.shape[-1])
 
 
 # -- permute ----------------------------------------------------------------------------------
@@ -222,7 +227,7 @@ def _slice_text(types: tuple[Type, ...], attributes: dict[str, Any]) -> str:
     spans = list(zip(attributes["spans"], x.shape, strict=True))
     while len(spans) > 1 and spans[-1][0] == (0, spans[-1][1], 1):
         spans.pop()
-    return f"x[{', '.join(_span_text(s, size) for s, size in spans)}]"
+    return f"x[{', '.join(_span_text(s, size) for s, size in spans) or '...'}]"
 
 
 def _span_text(span: Span, size: Size) -> str:

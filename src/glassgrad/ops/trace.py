@@ -89,10 +89,13 @@ class Tracer:
         self.lines = lines
         self.seq = 0
         self.hosts: dict[str, Symbol] = {}
+        self.declared: list[Symbol] = []  # the inputs, in order
         self.updates: list[tuple[Any, Symbol]] = []  # (buffer, its next value)
 
     def emit(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
-        values = [x.value if type(x) is Symbol else None for x in inputs]
+        values = [
+            x.value if type(x) is Symbol and x.tracer is self else None for x in inputs
+        ]
         if None in values:
             self._lift(op, inputs, values)
         found = self.node(op, tuple(values), attributes)  # type: ignore[arg-type]  # all lifted
@@ -123,7 +126,8 @@ class Tracer:
             (type,),
             Origin(name=name, scope=self.scope, seq=self.seq),
         )
-        return Symbol(node.values[0], self)
+        self.declared.append(Symbol(node.values[0], self))
+        return self.declared[-1]
 
     def host(self, name: str, dtype: str) -> Symbol:
         """A number that the host hands in with every step, such as the step itself."""
@@ -154,6 +158,17 @@ class Tracer:
 
     def foreign(self, operand: Any) -> Symbol:
         """A tensor from outside as a symbol, or an error."""
+        for held, new in reversed(self.updates):
+            if held is operand:  # assigned to while tracing: from then on, its next value
+                return new
+        if isinstance(operand, Symbol):
+            raise TraceError(
+                "a value of another program",
+                where=user_line(),
+                expected="what this function, or this step of a scan, is given",
+                received=repr(operand),
+                hint="the body of a scan sees only its arguments: scan(step, carry, xs, w)",
+            )
         if self.lift is None:
             raise TraceError(
                 "a tensor from outside cannot become part of a program",
@@ -228,7 +243,7 @@ def user_line() -> str:
     """`file:line` of the innermost frame outside glassgrad."""
     frame = sys._getframe(1)
     while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith(PACKAGE):
+        if frame.f_globals.get("__name__", "").split(".")[0] != PACKAGE:
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"
         if frame.f_back is None:
             break

@@ -316,7 +316,7 @@ def scan_gradients(
     back = Loop(symbol, new_body, len(incoming) + len(totals), length)
 
     def stack_of(value: Value) -> Any:
-        if value in moved:
+        if value in moved and value not in cut:
             return back.stack(moved[value])
         return _whole(loop, value, source, first + carry) if value in source else loop.stack(value)
 
@@ -328,7 +328,7 @@ def scan_gradients(
         found.append((step.inputs[i], back.last(len(incoming) + j)))
     for i, v in enumerate(give):
         if v is not None and wants[first + carry + i]:
-            found.append((step.inputs[first + carry + i], back.stack(moved[v])))
+            found.append((step.inputs[first + carry + i], stack_of(v)))
     for i in range(carry):
         if wants[first + i]:
             found.append((step.inputs[first + i], back.last(i)))
@@ -367,12 +367,12 @@ def _hoistable(value: Value, constants: set[Value]) -> list[Hoist] | None:
     if node.op is OPS["sum"] and node.attributes["axis"] == (0,):
         (rows,) = node.inputs
         if rows not in constants and len(rows.type.shape) == 2:
-            return [Hoist((rows,), lambda s: s.reshape(-1, s.shape[-1]).sum(axis=0))]
+            return [Hoist((rows,), lambda s: movement.as_rows(s).sum(axis=0))]
     return None
 
 
 def _product_of_rows(a: Any, b: Any) -> Any:
-    return a.reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
+    return movement.as_rows(a).T @ movement.as_rows(b)
 
 
 def _frontier(
@@ -426,4 +426,4 @@ def _cut_body(
             fresh.node.origin.gradient_of = node.origin.gradient_of
     outputs = {f"carry{i + 1}": new[v] for i, v in enumerate(carry)}
     outputs.update({f"y{i + 1}": new[v] for i, v in enumerate(targets)})
-    return Graph(inputs, outputs), {v: new[v] for v in targets if v not in set(order)}
+    return Graph(inputs, outputs), {v: new[v] for v in targets}

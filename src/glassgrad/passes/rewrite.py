@@ -27,13 +27,16 @@ def scheduled(graph: Graph) -> list[Node]:
 
 
 def rewrite(
-    graph: Graph, visit: Visit, body_pass: Callable[[Graph], Graph] | None = None
+    graph: Graph,
+    visit: Visit,
+    body_pass: Callable[[Graph], Graph] | None = None,
+    with_inputs: bool = False,
 ) -> Graph:
     """The graph with every node replaced by what `visit` makes of it, None for a copy.
 
     `visit` gets the node, its operands in the new graph, and a tracer that writes in the node's
     own layer and phase. `body_pass` does the same to the bodies of loops; readers of a loop are
-    pointed at where the values they read went.
+    pointed at where the values they read went. Inputs are visited only `with_inputs`.
     """
     tracer = Tracer()
     tracer.scopes = dict(graph.scopes)
@@ -62,7 +65,8 @@ def rewrite(
                 changed = Node(
                     node.op, inputs, {**node.attributes, "value": place}, node.types, origin
                 )
-            made = visit(changed, inputs, tracer) if node.op is not INPUT else None
+            wanted = with_inputs or node.op is not INPUT
+            made = visit(changed, inputs, tracer) if wanted else None
             made = made or _copy(changed, inputs, tracer)
         if len(made) == 1 and made[0].node.origin is not origin:
             inherit(made[0], node.values[0])

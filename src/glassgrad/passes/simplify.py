@@ -80,6 +80,8 @@ def _shorter(
     inner = inputs[0].node
     if inner.op is OPS["broadcast_to"] and _number(inner.inputs[0]) is not None:
         return inner.op, inner.inputs, {"shape": node.types[0].shape}
+    if inner.origin.name or inner.origin.gradient_of is not None:
+        return None  # a reader knows it by its name
     if inner.op is node.op is OPS["reshape"]:
         return node.op, inner.inputs, node.attributes
     if inner.op is node.op is OPS["permute"]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
@@ -17,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import compile_graph
-from ..errors import DTypeError, ShapeError, UsageError, shown
+from ..errors import DTypeError, ShapeError, TraceError, UsageError, shown
 from ..ir import DTYPES, FLOATS, Graph, Op, Shape, Type, Value, attribute_key
-from ..ops import Array, Tracer, checked_number, number_dtype
+from ..ops import Array, Symbol, Tracer, checked_number, number_dtype, user_line
 from ..passes.differentiate import Step, pull_back
 
 AnyArray = NDArray[Any]
@@ -28,6 +29,7 @@ _WIDER = {"int8": "int64", "int16": "int64", "int32": "int64", "uint16": "int64"
 
 class _Mode(threading.local):
     recording = True
+    tracer: Tracer | None = None
 
 
 _MODE = _Mode()
@@ -100,7 +102,7 @@ class Tensor(Array):
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> AnyArray:
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(self.numpy(), dtype=dtype, copy=copy)  # uncopied, it cannot be written to
 
     def item(self) -> float | int | bool:
         """The only number, as a Python number."""
@@ -140,6 +142,10 @@ class Tensor(Array):
     # -- ops -----------------------------------------------------------------------------------
 
     def emit(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        if _MODE.tracer is not None:
+            return _MODE.tracer.emit(op, inputs, attributes)
+        if "constant" in op.roles:  # no operand gives it a dtype, and a program writes `0`
+            return full((), attributes["value"], attributes["dtype"])
         types: list[Type | None] = [None] * len(inputs)
         arrays = list(inputs)
         tracked = False
@@ -175,20 +181,26 @@ class Tensor(Array):
 
     # -- derivatives ---------------------------------------------------------------------------
 
-    def backward(self, gradient: Tensor | None = None) -> None:
+    def backward(self, gradient: Tensor | AnyArray | float | None = None) -> None:
         """Add the derivative of this number to the `grad` of every tensor it came from.
 
         Raises UsageError if nothing before it requires a gradient, if it is not one number and
         no `gradient` is given, or if a parameter has been assigned to since.
         """
+        if gradient is not None and not isinstance(gradient, Tensor):
+            gradient = tensor(gradient, self.dtype)
         for leaf, found in derivatives(self, gradient).items():
             leaf.grad = found if leaf.grad is None else leaf.grad + found
 
 
 class _Done(Step):
-    """A step of eager work: when it was done, and on which versions."""
+    """A step of eager work: when it was done, and on which versions.
 
-    __slots__ = ("at", "versions")
+    A result holds its step, so a step only points at its results: no cycle keeps arrays alive.
+    One that is gone was not needed on the way to what is differentiated.
+    """
+
+    __slots__ = ("_results", "at", "versions")
 
     def __init__(
         self,
@@ -200,6 +212,15 @@ class _Done(Step):
         super().__init__(op, inputs, outputs, attributes)
         self.at = next(_COUNT)
         self.versions = tuple([x.version if isinstance(x, Tensor) else 0 for x in inputs])
+
+    @property
+    def outputs(self) -> tuple[Any, ...]:  # type: ignore[override]  # a field of every other step
+        """The results that are still there, None for others."""
+        return tuple([result() for result in self._results])
+
+    @outputs.setter
+    def outputs(self, results: tuple[Tensor, ...]) -> None:
+        self._results = tuple([weakref.ref(result) for result in results])
 
     def check(self) -> None:
         """Refuse a derivative through numbers that are no longer there."""
@@ -216,9 +237,12 @@ class _Done(Step):
 
 
 def derivatives(
-    result: Tensor, gradient: Tensor | None = None, create_graph: bool = False
+    result: Tensor,
+    gradient: Tensor | None = None,
+    create_graph: bool = False,
+    wrt: Sequence[Tensor] | None = None,
 ) -> dict[Tensor, Tensor]:
-    """The derivative of a result in every leaf it came from."""
+    """The derivative of a result in every leaf it came from, or in the tensors of `wrt`."""
     if not result.requires_grad:
         raise UsageError(
             "nothing here requires a gradient",
@@ -234,27 +258,56 @@ def derivatives(
                 hint="reduce it first: y.sum().backward()",
             )
         gradient = full(result.shape, 1, result.dtype)
+    elif gradient.array_type != result.array_type:
+        raise ShapeError(
+            "the gradient given does not fit the result",
+            expected=repr(result.array_type),
+            received=repr(gradient.array_type),
+        )
+    done, leaves = history(result, wrt or ())
+    if wrt is not None:
+        leaves = list(wrt)
+    reached = {id(leaf) for leaf in leaves}
+    for step in done:
+        if any(id(x) in reached for x in step.inputs):
+            reached.update(id(y) for y in step.outputs)
+    with recording() if create_graph else no_grad():
+        found = pull_back(
+            done,
+            [(result, gradient)],
+            lambda x: isinstance(x, Tensor) and x.requires_grad and id(x) in reached,
+            id,
+            lambda step: nullcontext(),
+        )
+    return {leaf: found[id(leaf)] for leaf in leaves if id(leaf) in found}
+
+
+def history(result: Tensor, stops: Sequence[Tensor] = ()) -> tuple[list[_Done], list[Tensor]]:
+    """The steps that led to a result, in their order, and the tensors it all came from."""
+    ends = {id(tensor) for tensor in stops}
     steps: dict[int, _Done] = {}
     leaves: dict[int, Tensor] = {}
     todo = [result]
     while todo:
         tensor = todo.pop()
-        done = tensor._step
+        done = None if id(tensor) in ends else tensor._step
         if done is None:
             leaves[id(tensor)] = tensor
         elif done.at not in steps:
             done.check()
             steps[done.at] = done
             todo += [x for x in done.inputs if isinstance(x, Tensor) and x.requires_grad]
-    with nullcontext() if create_graph else no_grad():
-        found = pull_back(
-            [steps[at] for at in sorted(steps)],
-            [(result, gradient)],
-            lambda x: isinstance(x, Tensor) and x.requires_grad,
-            id,
-            lambda step: nullcontext(),
-        )
-    return {leaf: found[k] for k, leaf in leaves.items() if k in found}
+    return [steps[at] for at in sorted(steps)], list(leaves.values())
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """What is done meanwhile is remembered, also inside `no_grad`."""
+    before, _MODE.recording = _MODE.recording, True
+    try:
+        yield
+    finally:
+        _MODE.recording = before
 
 
 @contextmanager
@@ -272,6 +325,16 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _MODE.recording = before
+
+
+@contextmanager
+def tracing(tracer: Tracer) -> Iterator[None]:
+    """What is done to tensors meanwhile is written down instead: parameters become inputs."""
+    before, _MODE.tracer = _MODE.tracer, tracer
+    try:
+        yield
+    finally:
+        _MODE.tracer = before
 
 
 def _with_numbers(
@@ -294,7 +357,9 @@ def _with_numbers(
                     expected="a tensor, a NumPy array or a number",
                     received=shown(operand),
                 )
-            arrays[i] = found[i] = checked_number(operand, dtype)
+            found[i] = checked_number(operand, dtype)
+            # A plain number takes its neighbours' dtype; NumPy lets no subclass of float do so.
+            arrays[i] = float(found[i]) if isinstance(found[i], float) else found[i]
             types[i] = Type((), dtype)
     return tuple(found)
 
@@ -333,7 +398,13 @@ def tensor(data: Any, dtype: str | None = None, requires_grad: bool = False) -> 
             expected="one of " + ", ".join(DTYPES),
             received=f"{name} {shown(data)}" if dtype is None else shown(dtype),
         )
-    array = np.ascontiguousarray(array, dtype=wanted).reshape(array.shape)
+    kept = np.ascontiguousarray(array.astype(wanted)).reshape(array.shape)
+    if wanted not in FLOATS and name != wanted and not np.array_equal(kept, array):
+        raise DTypeError(
+            f"these numbers are not all {wanted}", expected=f"numbers that {wanted} can hold",
+            received=shown(data), hint="round or cut them first",
+        )
+    array = kept
     if requires_grad and wanted not in FLOATS:
         raise DTypeError("only real numbers have derivatives", received=wanted)
     return Tensor(array, Type(array.shape, wanted), requires_grad)
@@ -349,13 +420,28 @@ class Parameter(Tensor):
         self.name = name
 
     def assign(self, data: Any) -> Self:
-        """Replace the numbers: same shape, same dtype. Raises ShapeError or DTypeError."""
-        new = data if isinstance(data, Tensor) else tensor(data, self.dtype)
+        """Replace the numbers: same shape, same dtype. Raises ShapeError or DTypeError.
+
+        While a program is being written, a traced value becomes the next value of this state;
+        what is read of it afterwards is that value.
+        """
+        new: Any = data if isinstance(data, Array) else tensor(data, self.dtype)
         if new.shape != self.shape or new.dtype != self.dtype:
             wrong = ShapeError if new.shape != self.shape else DTypeError
             raise wrong(
                 "these numbers do not fit",
-                where=self.name, expected=repr(self._type), received=repr(new._type),
+                where=self.name, expected=repr(self._type),
+                received=repr(Type(new.shape, new.dtype)),
+            )
+        if isinstance(new, Symbol):
+            new.tracer.updates.append((self, new))
+            return self
+        if _MODE.tracer is not None:
+            raise TraceError(
+                "fixed numbers assigned while the program is being written",
+                where=user_line(), expected="a traced value, which every step computes anew",
+                received=f"{type(data).__name__} {shown(data)}",
+                hint="assign what is computed from arguments, parameters and buffers",
             )
         self._data = np.array(new._data)
         self.version += 1

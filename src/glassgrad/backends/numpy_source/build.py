@@ -127,8 +127,13 @@ _HELPERS: dict[str, Any] = {
 
 
 def compile_function(graph: Graph, name: str = "program") -> Callable[..., Any]:
-    """A graph as a Python function of its inputs; helpers are shared, not copied."""
-    function = write_function(lowered(graph), name)
+    """A graph as a Python function of its inputs."""
+    return compile_written(write_function(lowered(graph), name))
+
+
+def compile_written(function: Function) -> Callable[..., Any]:
+    """The text as a function; helpers are shared, not copied."""
+    name = function.name
     tree = ast.parse(function_text(function))
     shared = {k: v for k, v in vars(helpers).items() if isinstance(v, types.FunctionType)}
     check_program(tree, known=frozenset(shared))

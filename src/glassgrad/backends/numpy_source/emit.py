@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...errors import InternalError
-from ...ir import INPUT, Dim, Graph, Node, Scope, Value
+from ...ir import INPUT, Dim, Graph, Node, Scope, Value, reachable
 from ...passes.rewrite import scheduled
 from .cells import cell_text, dtype_name, fill_expression, fill_lines, literal, occurrences
 from .layout import WIDTH, comment, heading, wrapped
+from .loops import only_starts, write_loop
 from .names import Names, plain
 
-LONGEST_INLINE = 60
+LONGEST_INLINE = 66
 DEEPEST_INLINE = 4
+LONGEST_STEP = 90  # `weights -= ...` may be long: it is the point of it all
 _IN_PLACE = {"add": ast.Add, "subtract": ast.Sub, "multiply": ast.Mult, "divide": ast.Div}
 BANNERS = {"forward": "forward", "backward": "backward: d_v is dL/dv, same shape as v"}
 
@@ -86,6 +88,8 @@ class Writer:
         self.lines: list[str] = []
         self.place: tuple[str, str] = ("", "")
         self.guarded = False
+        guards = [graph.outputs[name] for name in graph.guard]
+        self.before_guard = set(reachable(guards))
 
     def write(self) -> Function:
         """The function's lines, from first to last."""
@@ -99,8 +103,9 @@ class Writer:
         kept |= {graph.outputs[name] for name in graph.guard}
         block = _Block(graph, "    ", _uses(graph, kept), kept)
         self._plan_state(block)
-        nodes = scheduled(graph)
-        for node in nodes:
+        # In the update, what the guard looks at comes first.
+        late = {n: n.origin.phase == "update" and n not in self.before_guard for n in graph.nodes()}
+        for node in sorted(scheduled(graph), key=lambda n: late[n]):
             self._write_node(node, block)
         self._guard(block)
         self._assign_state(block)
@@ -221,7 +226,9 @@ class Writer:
         if value in block.kept or value in block.stored:
             return False
         uses = block.uses.get(value, [])
-        if _transposed_name(value.node, piece):
+        if _stretched_number(value.node) and uses and only_starts(value, uses):
+            return True
+        if _as_good_as_a_name(value.node, piece) and not self._wish(value):
             return True
         if len(uses) != 1 or self._wish(value):
             return False
@@ -230,10 +237,11 @@ class Writer:
         # What changes state is written when its phase comes, never earlier or later.
         if (origin.scope, origin.phase) != (there.scope, there.phase):
             return False
-        if piece.length > LONGEST_INLINE or piece.depth > DEEPEST_INLINE:
+        longest = LONGEST_STEP if user in block.owner else LONGEST_INLINE
+        if piece.length > longest or piece.depth > DEEPEST_INLINE + 2 * (user in block.owner):
             return False
         if "loop" in user.op.roles:
-            return False
+            return _stretched_number(value.node) is not None
         return self._takes_expression(user, value)
 
     def _takes_expression(self, user: Node, value: Value) -> bool:
@@ -347,23 +355,36 @@ class Writer:
     def _head(self, node: Node, block: _Block) -> None:
         """Comments where a new phase or layer begins."""
         origin = node.origin
-        if origin.phase == "update" and not self.guarded and block.graph is self.graph:
-            self._guard(block)
-        if block.graph is not self.graph or not self.banners:
+        if block.graph is not self.graph:
+            return
+        if origin.phase == "update":
+            self._update_banner()
+            if not self.guarded and node not in self.before_guard:
+                self._guard(block)
+            return
+        if not self.banners:
             return
         phase, scope = self.place
-        if origin.phase != phase and origin.phase != "update":
+        if origin.phase != phase:
             if self.lines:
                 self.lines.append("")
             self.lines.append(banner("    ", BANNERS[origin.phase]))
             scope = ""
-        if origin.scope != scope and origin.phase != "update":
+        if origin.scope != scope:
             known = self.graph.scopes.get(origin.scope)
             if known is not None:
-                self.lines += self._scope_heading(known, origin.phase, node)
+                self.lines += self._scope_heading(known, origin.phase)
         self.place = (origin.phase, origin.scope)
 
-    def _scope_heading(self, scope: Scope, phase: str, node: Node) -> list[str]:
+    def _update_banner(self) -> None:
+        if not self.banners or self.place[0] == "update":
+            return
+        update = self.graph.scopes.get("update", Scope("update"))
+        text = f"update: {update.title}   {update.forward}".rstrip().rstrip(":")
+        self.lines += ["", banner("    ", text)]
+        self.place = ("update", "")
+
+    def _scope_heading(self, scope: Scope, phase: str) -> list[str]:
         formula = scope.forward if phase == "forward" else scope.backward
         if not (scope.title or formula):
             return []
@@ -376,21 +397,15 @@ class Writer:
         if self.guarded or not self.graph.guard:
             return
         self.guarded = True
-        if self.banners:
-            update = self.graph.scopes.get("update", Scope("update"))
-            self.lines += ["", banner("    ", f"update: {update.title}   {update.forward}".rstrip())]
-            self.place = ("update", "")
+        self._update_banner()
         checks = []
         for name in self.graph.guard:
             value = self.graph.outputs[name]
             text = ast.unparse(self._piece(value).expression)
             checks.append(f"np.isfinite({text})" + (".all()" if value.type.shape else ""))
         joined = " and ".join(checks)
-        returned = ", ".join(
-            ast.unparse(self._piece(self.graph.outputs[name]).expression) for name in self.returns
-        )
         self._line(f"if not ({joined}):" if len(checks) > 1 else f"if not {joined}:", block)
-        self.lines.append(f"        return {returned}".rstrip())
+        self.lines.append("        return None")
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -438,8 +453,6 @@ class Writer:
     # -- loops ---------------------------------------------------------------------------------
 
     def _write_loop(self, node: Node, outer: _Block) -> None:
-        from .loops import write_loop
-
         write_loop(self, node, outer)
 
 
@@ -476,9 +489,23 @@ def _stretched_number(node: Node) -> str | None:
     return f"np.full(shape, x, {kind})"
 
 
-def _transposed_name(node: Node, piece: Piece) -> bool:
-    """`w.T` is as good as a name, however often it is written."""
-    return node.op.name == "permute" and piece.depth == 1 and piece.length < LONGEST_INLINE
+def _as_good_as_a_name(node: Node, piece: Piece) -> bool:
+    """`w.T` and `w.reshape(6, 25)` are views that cost nothing, however often they are written."""
+    if piece.depth != 1 or piece.length > 40:
+        return False
+    if node.op.name == "permute":
+        return True
+    source = node.inputs[0].node if node.inputs else None
+    # Only what lies in memory row by row is reshaped without a copy.
+    return node.op.name == "reshape" and source is not None and _lies_in_order(source)
+
+
+def _lies_in_order(node: Node) -> bool:
+    if node.op is INPUT:
+        return node.attributes["role"] != "data"
+    if node.op.name in ("reshape", "slice"):
+        return len(node.inputs[0].type.shape) == 1 and _lies_in_order(node.inputs[0].node)
+    return node.op.result == "fresh" and node.op.name not in ("last", "stack")
 
 
 def _aliases(state: Value, block: _Block) -> set[Value]:

@@ -15,7 +15,7 @@ def comment(text: str) -> str:
     >>> comment("a\\nb # \\u202e'''")
     'a b # ?...'
     """
-    flat = " ".join(str(text).split())
+    flat = str(text).replace("\n", " ").replace("\t", " ").strip()
     safe = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in flat)
     return safe.replace("'''", "...").replace('"""', "...")[:200]
 
@@ -42,6 +42,9 @@ def wrapped(indent: str, text: str) -> list[str]:
 def _broken(indent: str, line: str) -> list[str]:
     if len(indent) + len(line) <= LONGEST:
         return [indent + line]
+    opened = _after_bracket(indent, line)
+    if opened:
+        return opened
     tokens = list(tokenize.generate_tokens(io.StringIO(line.strip()).readline))
     pad = indent + line[: len(line) - len(line.lstrip())]
     depth = 0
@@ -69,6 +72,18 @@ def _broken(indent: str, line: str) -> list[str]:
     text = line.strip()
     head, tail = text[: best[1]].rstrip(), text[best[1] :]
     return [pad + head, *_continued(pad + "    ", tail)]
+
+
+def _after_bracket(indent: str, line: str) -> list[str]:
+    """The line broken once, after the first bracket of a call, if the rest then fits."""
+    pad = indent + line[: len(line) - len(line.lstrip())]
+    text = line.strip()
+    for cut in (text.find("([") + 2, text.find("(") + 1):
+        if 1 < cut < 60 and text[cut - 2].isalnum() | (text[cut - 2] == "("):
+            rest = text[cut:]
+            if len(pad) + 4 + len(rest) <= LONGEST:
+                return [pad + text[:cut], f"{pad}    {rest}"]
+    return []
 
 
 def _continued(pad: str, tail: str) -> list[str]:

@@ -1,0 +1,98 @@
+"""A module as a graph: its forward, traced, with parameters and buffers as named inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import TraceError
+from ..ir import Graph, Type
+from ..ops import Array, Symbol, Tracer, user_line
+from ..tensors.tensor import Buffer, Parameter, tracing
+from .module import Module
+
+
+class ModuleTracer(Tracer):
+    """Writes what modules do; a parameter or buffer that is met becomes an input of its name."""
+
+    def __init__(self) -> None:
+        super().__init__(lift=self._held)
+        self.held: dict[str, Parameter] = {}
+        self._symbols: dict[int, Symbol] = {}
+
+    def _held(self, operand: Any) -> Symbol:
+        if not isinstance(operand, Parameter):
+            raise TraceError(
+                "a tensor from outside cannot become part of a program",
+                where=user_line(),
+                expected="arguments, and parameters and buffers of modules",
+                received=f"a tensor of shape {operand.shape}",
+                hint="pass it as an argument, or keep it in the module as nn.Buffer(tensor)",
+            )
+        known = self._symbols.get(id(operand))
+        if known is None:
+            name = operand.name or f"parameter{len(self.held) + 1}"
+            if name in self.held:
+                raise TraceError("two parameters have one name", received=name)
+            role = "buffer" if isinstance(operand, Buffer) else "parameter"
+            known = self.input(name, operand.array_type, role)
+            known.value.node.origin.scope = ""
+            self._symbols[id(operand)] = known
+            self.held[name] = operand
+        return known
+
+    def graph(self, outputs: dict[str, Any]) -> Graph:
+        """What was written, with the buffers' next values as state."""
+        found = {name: s.value for name, s in outputs.items()}
+        state = {}
+        for buffer, new in self.updates:
+            name = self.held_name(buffer)
+            found[f"{name}.next"] = new.value
+            state[name] = f"{name}.next"
+        return Graph(dict(self.inputs_by_name()), found, state, self.scopes)
+
+    def held_name(self, parameter: Parameter) -> str:
+        """The input that a parameter became."""
+        name: str = self._held(parameter).value.node.attributes["name"]
+        return name
+
+    def inputs_by_name(self) -> Iterator[tuple[str, Any]]:
+        """Every input, in the order in which they were met."""
+        return ((s.value.node.attributes["name"], s.value) for s in self.declared)
+
+
+@contextmanager
+def in_mode(model: Module, training: bool) -> Iterator[None]:
+    """The model in training or evaluation meanwhile, each module as it was afterwards."""
+    before = [(module, module.training) for _, module in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+def trace_forward(
+    tracer: ModuleTracer, model: Module, inputs: dict[str, Type], training: bool
+) -> tuple[tuple[Symbol, ...], Symbol]:
+    """The module applied to new inputs; the inputs and what comes out."""
+    symbols = tuple([tracer.input(name, t) for name, t in inputs.items()])
+    with in_mode(model, training), tracing(tracer):
+        found = model(*symbols)
+    if not isinstance(found, Symbol):
+        raise TraceError(
+            "the network gives something else than one tensor",
+            where=f"{type(model).__name__}.forward",
+            expected="one tensor computed from the input",
+            received=type(found).__name__ if not isinstance(found, Array) else "a fixed tensor",
+        )
+    return symbols, found
+
+
+def forward_graph(model: Module, inputs: dict[str, Type], training: bool = False) -> Graph:
+    """The module's forward as a graph with the output `prediction`."""
+    tracer = ModuleTracer()
+    _, found = trace_forward(tracer, model, inputs, training)
+    return tracer.graph({"prediction": found})

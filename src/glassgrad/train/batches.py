@@ -1,0 +1,151 @@
+"""Data as training needs it: arrays with rows, of the right kind, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, DataError, DTypeError, shown
+from ..nn.layers import Embedding
+from ..nn.module import Module
+from ..tensors.random import words
+from ..tensors.tensor import Tensor
+
+AnyArray = NDArray[Any]
+CHUNK = 1024  # rows at a time in evaluation and prediction, whatever the machine
+
+
+def as_array(data: Any, what: str) -> AnyArray:
+    """Numbers as a NumPy array. Raises DataError for anything else."""
+    if isinstance(data, Tensor):
+        return data.numpy()
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        raise DataError(f"{what}: rows of different lengths", received=shown(data)) from None
+    if array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{what} is not made of numbers",
+            expected="real or whole numbers",
+            received=f"{array.dtype} {shown(array.reshape(-1)[:3].tolist())}",
+            hint="encode categories as numbers first",
+        )
+    return array
+
+
+def inputs(model: Module, x: Any, dtype: str, what: str = "x") -> AnyArray:
+    """What goes into a network: real numbers of its dtype, pixels as bytes, or tokens."""
+    array = as_array(x, what)
+    if array.ndim < 2 and not _takes_tokens(model):
+        raise DataError(
+            f"{what} needs rows",
+            expected="(n, features) or (n, channels, height, width)",
+            received=str(array.shape),
+            hint="one feature: x.reshape(-1, 1); one row: x.reshape(1, -1)",
+        )
+    _check_rows(array, what)
+    if _takes_tokens(model):
+        return _tokens(model, array, what)
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    _check_finite(array, what)
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _takes_tokens(model: Module) -> bool:
+    return any(isinstance(m, Embedding) for _, m in model.modules())
+
+
+def _tokens(model: Module, array: AnyArray, what: str) -> AnyArray:
+    if array.dtype.kind not in "iu":
+        raise DTypeError(
+            f"{what}: an embedding takes whole numbers", expected="int64",
+            received=str(array.dtype),
+        )
+    limit = min(m.tokens for _, m in model.modules() if isinstance(m, Embedding))
+    if array.size and (array.min() < 0 or array.max() >= limit):
+        bad = (array < 0) | (array >= limit)
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise DataError(
+            f"{what}: a token is not in the table", where=f"position {where}",
+            expected=f"0 to {limit - 1}", received=str(array[where]),
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArray:
+    """What is to be learnt: class indices for cross-entropy, real numbers otherwise."""
+    array = as_array(y, what)
+    if array.ndim == 0 or len(array) != rows:
+        raise DataError(
+            "x and y have different numbers of rows",
+            expected=f"{rows} rows in {what}",
+            received=str(array.shape),
+        )
+    if loss == "cross_entropy" and array.dtype.kind in "biu":
+        return np.ascontiguousarray(array, np.int64)
+    if loss == "cross_entropy" and array.ndim == 1:
+        raise DTypeError(
+            "classes are whole numbers", where=what, expected="int64 class indices",
+            received=f"{array.dtype}, such as {array[0]!r}", hint='y.astype("int64")',
+        )
+    _check_finite(array, what)
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def check_labels(y: AnyArray, outputs: int, what: str = "y") -> None:
+    """Every class index has an output unit."""
+    from ..nn.losses import check_classes
+
+    try:
+        check_classes(y, outputs)
+    except DataError as error:
+        error.where = error.where.replace("the target", what)
+        raise
+
+
+def _check_rows(array: AnyArray, what: str) -> None:
+    if len(array) == 0:
+        raise DataError(
+            f"{what} has no rows", expected="at least one row", received=str(array.shape)
+        )
+
+
+def _check_finite(array: AnyArray, what: str) -> None:
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return
+    bad = ~np.isfinite(array)
+    where = [int(i) for i in np.argwhere(bad)[0]]
+    place = f"row {where[0]}" + (f", column {where[1]}" if len(where) > 1 else "")
+    raise DataError(
+        f"{what} has {int(bad.sum()):,} value{'s' * (int(bad.sum()) > 1)} that are not finite",
+        where=f"first at {place}",
+        expected="finite numbers",
+        received=str(array[tuple(where)]),
+        hint="remove those rows or fill them in first, for instance with the column's median",
+    )
+
+
+def checked_batch_size(value: Any, rows: int) -> int:
+    """Rows per step: None for all of them."""
+    if value is None:
+        return rows
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise ConfigError(
+            "batch_size is out of range", expected="a whole number from 1, or None for all rows",
+            received=shown(value),
+        )
+    return min(int(value), rows)
+
+
+def order_of_rows(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of the rows in an epoch: the numbers that sort as many random words."""
+    return words(rows, seed, "shuffle", epoch).argsort(kind="stable")
+
+
+def chunks(rows: int) -> Iterator[slice]:
+    """Fixed chunks and one remainder."""
+    return (slice(start, start + CHUNK) for start in range(0, rows, CHUNK))

@@ -1,0 +1,60 @@
+"""What happened in each epoch, as columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class History(Mapping[str, list[float]]):
+    """Columns by name: `history["loss"]` is the row-weighted mean of the losses before each update.
+
+    `seconds` holds the time of each epoch; `record` what a run folder is written from.
+    """
+
+    def __init__(self, columns: tuple[str, ...] = ()) -> None:
+        self.columns: dict[str, list[float]] = {name: [] for name in columns}
+        self.seconds: list[float] = []
+        self.record: Any = None
+
+    def add(self, row: Mapping[str, float], seconds: float) -> None:
+        """One more epoch."""
+        for name, value in row.items():
+            self.columns.setdefault(name, []).append(value)
+        self.seconds.append(seconds)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were trained."""
+        return len(self.seconds)
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The last epoch's values."""
+        return {name: values[-1] for name, values in self.columns.items() if values}
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def to_csv(self, seconds: bool = True) -> str:
+        """The table as CSV, numbers in full; the time of each epoch last."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["epoch", *self.columns, *(["seconds"] if seconds else [])])
+        for i in range(self.epochs):
+            values = [repr(column[i]) for column in self.columns.values()]
+            time = [f"{self.seconds[i]:.6f}"] if seconds else []
+            writer.writerow([i + 1, *values, *time])
+        return out.getvalue()
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{k} {v:.4g}" for k, v in self.last.items())
+        return f"History({self.epochs} epochs: {last})" if self.epochs else "History(0 epochs)"

@@ -1,0 +1,85 @@
+"""Metrics: what is counted beside the loss, as a sum and a count, so that batches add up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigError, ShapeError, TraceError, shown, unknown_name
+from ..ir import product
+from ..ops import Symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A name, and what to add up: (prediction, target, loss name) -> (sum, count per row)."""
+
+    name: str
+    write: Callable[[Any, Any, str], tuple[Any, int]]
+
+
+def _accuracy(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
+    """How many predictions are right: the likeliest class, or the right side of the middle."""
+    p, t = prediction, target
+    if t.ndim == p.ndim - 1:
+        right = p.argmax(1) == t
+    elif t.shape != p.shape:
+        raise ShapeError(
+            "accuracy compares classes", where="metric accuracy",
+            expected=f"targets {p.shape[:1]} or {p.shape}", received=str(t.shape),
+        )
+    elif p.ndim > 1 and p.shape[1] != 1:
+        right = p.argmax(1) == t.argmax(1)
+    else:
+        middle = 0.0 if "logits" in loss else 0.5
+        right = (p > middle) == (t > 0.5)
+    return right.astype("int64").sum(), int(product(right.shape[1:]))
+
+
+def _mean_over(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any, str], tuple[Any, int]]:
+    def write(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
+        found = function(prediction, target)
+        if not isinstance(found, Symbol) or found.shape != ():
+            raise TraceError(
+                "a metric gives one number, the mean over the batch",
+                where=getattr(function, "__name__", "metric"), received=shown(found),
+            )
+        return found * prediction.shape[0], 1
+
+    return write
+
+
+def _absolute(prediction: Any, target: Any) -> Any:
+    return abs(prediction - target).mean()
+
+
+def _squared(prediction: Any, target: Any) -> Any:
+    return ((prediction - target) ** 2).mean()
+
+
+NAMED = {
+    "accuracy": Metric("accuracy", _accuracy),
+    "mae": Metric("mae", _mean_over(_absolute)),
+    "mse": Metric("mse", _mean_over(_squared)),
+}
+
+
+def find(metrics: Sequence[Any]) -> tuple[Metric, ...]:
+    """Metrics from names and functions of (prediction, target)."""
+    if isinstance(metrics, str) or callable(metrics):
+        metrics = (metrics,)
+    found = []
+    for metric in metrics:
+        if isinstance(metric, str):
+            if metric not in NAMED:
+                raise unknown_name("metric", metric, tuple(NAMED))
+            found.append(NAMED[metric])
+        elif callable(metric):
+            found.append(Metric(getattr(metric, "__name__", "metric"), _mean_over(metric)))
+        else:
+            raise ConfigError("this is not a metric", received=shown(metric))
+    names = [m.name for m in found]
+    if len(set(names)) != len(names) or "loss" in names:
+        raise ConfigError("two columns of the history have one name", received=", ".join(names))
+    return tuple(found)

@@ -1,0 +1,302 @@
+"""A training step as a graph: forward, loss, metrics, backward, update."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..engine import Step, compile_step
+from ..errors import ShapeError, TraceError, UsageError, shown
+from ..ir import Dim, Graph, Scope, Type, Value, print_graph
+from ..nn.module import Module
+from ..nn.tracing import ModuleTracer, trace_forward
+from ..ops import OPS, Symbol
+from ..optim import Optimizer
+from ..passes.differentiate import add_gradients, continuing
+from ..passes.flatten import Part, flatten, layout
+from ..passes.lower import open_up
+from ..tensors.tensor import tracing
+from .metrics import Metric
+
+ROWS = Dim.named("n")
+_LOSS_OPS = {
+    "mse": "mse",
+    "bce": "bce",
+    "binary_cross_entropy": "bce",
+    "bce_logits": "bce_logits",
+    "binary_cross_entropy_with_logits": "bce_logits",
+    "cross_entropy": "cross_entropy",
+}
+_TITLES = {
+    "mse": "mean squared error",
+    "bce": "binary cross-entropy",
+    "bce_logits": "binary cross-entropy of the sigmoid",
+    "cross_entropy": "cross-entropy",
+}
+
+
+@dataclass(slots=True)
+class Task:
+    """What is trained: the model, the types of its data, the loss, the metrics."""
+
+    model: Module
+    x: Type  # with the number of rows as a name
+    y: Type
+    loss_name: str
+    loss: Callable[[Any, Any], Any]
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(slots=True)
+class Plan:
+    """A step ready to run: what it reads, what it changes, and its compiled form."""
+
+    graph: Graph
+    step: Step
+    parts: tuple[Part, ...]
+    moments: tuple[str, ...]
+    buffers: tuple[str, ...]
+    frozen: tuple[str, ...]
+    hosts: tuple[str, ...]
+    metrics: tuple[tuple[str, int], ...]  # name and count per row
+    dtype: str
+    outputs: Type
+    scopes: dict[str, Scope] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many numbers are trained."""
+        return self.parts[-1].stop if self.parts else 0
+
+
+_PLANS: OrderedDict[Any, Plan] = OrderedDict()
+_PLAN_LIMIT = 64
+
+
+def _write_loss(task: Task, training: bool) -> tuple[ModuleTracer, Symbol, Symbol, dict[str, Any], list[int]]:
+    """Forward, loss and metrics on a fresh tracer."""
+    tracer = ModuleTracer()
+    (x,), prediction = trace_forward(tracer, task.model, {"x": task.x}, training)
+    _check_rows(task, x, prediction)
+    y = tracer.input("y", task.y)
+    key = _LOSS_OPS.get(task.loss_name, "")
+    plain = OPS[key].plain if key else ("", "")
+    scope = Scope("loss", _TITLES.get(key, task.loss_name.strip("<>")), *plain)
+    with tracer.inside(scope), tracing(tracer):
+        loss = task.loss(prediction, y)
+    if not isinstance(loss, Symbol) or loss.shape != ():
+        raise TraceError(
+            "a loss gives one number",
+            where=task.loss_name,
+            expected="a scalar, such as a mean over the batch",
+            received=f"shape {loss.shape}" if isinstance(loss, Symbol) else shown(loss),
+            hint="reduce it: (...).mean()",
+        )
+    loss.value.node.origin.name, loss.value.node.origin.inner = "loss", False
+    outputs: dict[str, Any] = {"loss": loss}
+    counts = []
+    for metric in task.metrics:
+        with tracer.inside(Scope(metric.name, metric.name)):
+            total, count = metric.write(prediction, y, task.loss_name)
+        origin = total.value.node.origin
+        if not origin.name:
+            origin.name = "correct" if metric.name == "accuracy" else f"{metric.name}_sum"
+        outputs[metric.name] = total
+        counts.append(count)
+    return tracer, prediction, loss, outputs, counts
+
+
+def _check_rows(task: Task, x: Symbol, prediction: Symbol) -> None:
+    if prediction.ndim == 0 or prediction.shape[0] != x.shape[0]:
+        raise ShapeError(
+            "the network does not keep one result for each row",
+            where=f"{type(task.model).__name__}.forward",
+            expected="a result whose first axis is the rows",
+            received=f"{x.shape} to {prediction.shape}",
+        )
+
+
+def training_plan(task: Task, optimizer: Optimizer) -> Plan:
+    """The compiled training step; equal structures share one."""
+    tracer, prediction, loss, outputs, counts = _write_loss(task, training=True)
+    forward = tracer.graph(outputs)
+    trained = [
+        name
+        for name, p in task.model.named_state().items()
+        if p.requires_grad and name in forward.inputs
+    ]
+    _check_reached(task, forward, trained)
+    key = (
+        "train",
+        print_graph(forward),
+        tuple(trained),
+        type(optimizer),
+        tuple(sorted((k, repr(v)) for k, v in optimizer.settings().items())),
+    )
+    known = _PLANS.get(key)
+    if known is not None:
+        _PLANS.move_to_end(key)
+        return known
+    graph, parts = _differentiated(forward, loss.value, trained)
+    graph, moments = _updated(graph, parts, optimizer)
+    plan = Plan(
+        graph=graph,
+        step=compile_step(graph, "train_step", returns=("loss", *[m.name for m in task.metrics])),
+        parts=parts,
+        moments=moments,
+        buffers=_of_role(graph, "buffer"),
+        frozen=tuple([n for n in _of_role(graph, "parameter") if n != "weights"]),
+        hosts=_of_role(graph, "host"),
+        metrics=tuple(zip([m.name for m in task.metrics], counts, strict=True)),
+        dtype=graph.inputs["weights"].type.dtype,
+        outputs=prediction.value.type,
+    )
+    return _remembered(key, plan)
+
+
+def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
+    """Loss and metrics in evaluation, on the same vector of weights."""
+    _, prediction, _, outputs, counts, forward = _evaluated(task)
+    key = ("evaluate", print_graph(forward), tuple(parts))
+    known = _PLANS.get(key)
+    if known is not None:
+        return known
+    graph = _flat(forward, parts)
+    plan = Plan(
+        graph=graph,
+        step=compile_step(graph, "evaluate", returns=tuple(outputs)),
+        parts=tuple(parts),
+        moments=(),
+        buffers=_of_role(graph, "buffer"),
+        frozen=tuple([n for n in _of_role(graph, "parameter") if n != "weights"]),
+        hosts=_of_role(graph, "host"),
+        metrics=tuple(zip([m.name for m in task.metrics], counts, strict=True)),
+        dtype=prediction.dtype,
+        outputs=prediction.value.type,
+    )
+    return _remembered(key, plan)
+
+
+def _evaluated(task: Task) -> Any:
+    tracer, prediction, loss, outputs, counts = _write_loss(task, training=False)
+    return tracer, prediction, loss, outputs, counts, tracer.graph(outputs)
+
+
+def _remembered(key: Any, plan: Plan) -> Plan:
+    if len(_PLANS) >= _PLAN_LIMIT:
+        _PLANS.popitem(last=False)
+    _PLANS[key] = plan
+    return plan
+
+
+def _of_role(graph: Graph, role: str) -> tuple[str, ...]:
+    return tuple([n for n, v in graph.inputs.items() if v.node.attributes["role"] == role])
+
+
+def _check_reached(task: Task, forward: Graph, trained: Sequence[str]) -> None:
+    """Every parameter that is to be trained takes part in the forward pass."""
+    unused = [
+        name
+        for name, p in task.model.named_state().items()
+        if p.requires_grad and name not in forward.inputs
+    ]
+    if unused:
+        raise UsageError(
+            "some parameters do not reach the loss",
+            where=", ".join(unused),
+            expected="every trainable parameter used by forward",
+            received=f"{len(unused)} of {len(unused) + len(trained)} unused",
+            hint="use them, remove them, or set requires_grad = False",
+        )
+    if not trained:
+        raise UsageError(
+            "there is nothing to train",
+            where=type(task.model).__name__,
+            expected="a model with at least one trainable parameter",
+            received="none",
+        )
+
+
+def _differentiated(
+    forward: Graph, loss: Value, trained: Sequence[str]
+) -> tuple[Graph, tuple[Part, ...]]:
+    graph = open_up(forward)
+    gradients = add_gradients(
+        graph, graph.outputs["loss"], [graph.inputs[name] for name in trained]
+    )
+    missing = [name for name, g in zip(trained, gradients, strict=True) if g is None]
+    if missing:
+        raise UsageError(
+            "some parameters do not reach the loss",
+            where=", ".join(missing),
+            expected="a way of derivatives from the loss to every trainable parameter",
+            received="a dead end: comparisons, argmax and casts to whole numbers have none",
+        )
+    for name, gradient in zip(trained, gradients, strict=True):
+        assert gradient is not None
+        graph.outputs[f"gradient of {name}"] = gradient
+    parts = layout(graph, trained)
+    return _flat(graph, parts), parts
+
+
+def _flat(graph: Graph, parts: Sequence[Part]) -> Graph:
+    present = [p for p in parts if p.name in graph.inputs]
+    if not present:
+        return graph
+    scope = Scope("parameters", "named parts of one vector")
+    return flatten(graph, parts, "weights", scope)
+
+
+def _updated(
+    graph: Graph, parts: Sequence[Part], optimizer: Optimizer
+) -> tuple[Graph, tuple[str, ...]]:
+    tracer = continuing(graph)
+    w = tracer.symbol(graph.inputs["weights"])
+    moments = {
+        name: tracer.input(name, w.value.type, "moment") for name in optimizer.state_names
+    }
+    hosts = {n: v for n, v in graph.inputs.items() if v.node.attributes["role"] == "host"}
+    rate = tracer.input("rate", Type((), "float64"), "host")
+    step = (
+        tracer.symbol(hosts["step"])
+        if "step" in hosts
+        else tracer.input("step", Type((), "float64"), "host")
+    )
+    with tracer.during("update", "update"):
+        each = [
+            tracer.symbol(graph.outputs.pop(f"gradient of {part.name}")).reshape(-1)
+            for part in parts
+        ]
+        gradient = OPS["concatenate"](*each, axis=0) if len(each) > 1 else each[0]
+        if gradient.value.node.origin.phase == "update":
+            gradient.value.node.origin.name = "gradient"
+        new, state = optimizer.rule(w, gradient, tuple(moments.values()), rate, step)
+    tracer.scopes["update"] = Scope("update", optimizer.title, optimizer.formula)
+    outputs = {**graph.outputs, "gradient": gradient.value, "weights.next": new.value}
+    changes = {**graph.state, "weights": "weights.next"}
+    for name, value in zip(moments, state, strict=True):
+        outputs[f"{name}.next"] = value.value
+        changes[name] = f"{name}.next"
+    data = {n: v for n, v in graph.inputs.items() if n not in hosts}
+    inputs = {
+        **data,
+        **{n: s.value for n, s in moments.items()},
+        "rate": rate.value,
+        "step": step.value,
+        **{n: v for n, v in hosts.items() if n != "step"},
+    }
+    if not any(step.value in node.inputs for node in Graph(inputs, outputs).nodes()):
+        del inputs["step"]
+    order = {k: inputs[k] for k in ("x", "y", *[k for k in inputs if k not in ("x", "y")])}
+    return (
+        Graph(order, outputs, changes, tracer.scopes, guard=("loss", "gradient")),
+        tuple(moments),
+    )
+
+
+def parameter_count(parts: Sequence[Part]) -> int:
+    """How many numbers these parts hold."""
+    return sum(math.prod(p.shape) for p in parts)
