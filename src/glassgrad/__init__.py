@@ -19,10 +19,29 @@ _NAMES = {
     "Tensor": "tensors.tensor",
     "evaluate": "train.fit",
     "fit": "train.fit",
+    "compile": "tensors.transforms",
+    "grad": "tensors.transforms",
     "no_grad": "tensors.tensor",
+    "scan": "tensors.loops",
+    "seed": "tensors.random",
+    "value_and_grad": "tensors.transforms",
     "predict": "train.fit",
+    "source": "inspect.source",
     "tensor": "tensors.tensor",
 }
+_FUNCTIONS = """
+abs add add_at argmax astype broadcast_to columns concatenate conv cos divide elu equal erf exp expm1
+gelu greater greater_equal leaky_relu less less_equal log log1p log_softmax matmul max max_pool
+maximum mean mean_pool minimum multiply negative not_equal pad permute pick power put_at relu
+reshape select sigmoid sign silu sin softmax softplus sqrt subtract sum take tanh uncolumns where
+""".split()
+_NAMES.update(dict.fromkeys(_FUNCTIONS, "tensors.functions"))
+
+__all__ = sorted([*_MODULES, *_NAMES, "__version__"])
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

@@ -47,9 +47,7 @@ class Step:
     """A step of training or evaluation: its function, and the text the function came from."""
 
     function: Callable[..., Any]
-    lines: list[str]
-    arguments: list[str]
-    name: str
+    text: Any  # the backend's own form of it: lines, arguments, identifiers
     graph: Graph  # lowered: what the text says
 
 
@@ -61,7 +59,7 @@ def compile_step(graph: Graph, name: str, *, returns: tuple[str, ...]) -> Step:
     keep_memory()
     low = lowered(graph)
     written = write_function(low, name, returns=returns, banners=True)
-    return Step(compile_written(written), written.lines, written.arguments, name, low)
+    return Step(compile_written(written), written, low)
 
 
 def first_not_finite(graph: Graph, arguments: list[Any]) -> str:
@@ -103,3 +101,26 @@ def _one_op(node: Node) -> Callable[..., Any]:
     }
     alone = Node(node.op, tuple(inputs.values()), node.attributes, node.types)
     return compile_graph(Graph(inputs, {f"out{i}": v for i, v in enumerate(alone.values)}))
+
+
+def step_source(step: Step, about: list[tuple[str, str]]) -> str:
+    """The text of a step, with the helpers it uses."""
+    from .backends.numpy_source.program import step_program
+
+    return step_program(step.text, about)
+
+
+def program_source(step: Step, evaluate: Step | None, recipe: dict[str, Any]) -> str:
+    """The text of a whole run; `recipe` holds the settings of `program.Recipe`."""
+    from .backends.numpy_source.program import IdxFiles, Recipe, whole_program
+
+    if recipe.get("data") is not None:
+        recipe = {**recipe, "data": IdxFiles(**recipe["data"])}
+    return whole_program(step.text, None if evaluate is None else evaluate.text, Recipe(**recipe))
+
+
+def graph_source(graph: Graph, name: str = "program") -> str:
+    """The text of a graph as one function."""
+    from .backends.numpy_source.build import assemble, function_text, lowered, write_function
+
+    return assemble([function_text(write_function(lowered(graph), name))])

@@ -21,10 +21,15 @@ from glassgrad.ops import OPS, Draw, Sample, Tracer
 from glassgrad.passes.differentiate import continuing, pull_back_values
 from glassgrad.passes.lower import open_up, primitives
 from glassgrad.tensors.tensor import Tensor, tensor
+from tests.oracles import ORACLES
 
 AnyArray = NDArray[Any]
 Program = Callable[..., Any]
 SMALL = 24  # inputs with at most so many numbers get their whole Jacobian, larger ones directions
+
+
+# Images and their pooling belong together; moving one of them alone means nothing.
+FIXED = {"max_unpool": (1, 2), "max_pick": (1, 2)}
 
 
 # -- samples as numbers -----------------------------------------------------------------------
@@ -55,8 +60,11 @@ class Case:
 
     @property
     def floats(self) -> list[int]:
-        """Which of the arrays are real numbers."""
-        return [i for i, a in enumerate(self.arrays) if a.dtype.name in FLOATS]
+        """Which of the arrays are real numbers that may be moved."""
+        fixed = FIXED.get(self.op.name, ())
+        return [
+            i for i, a in enumerate(self.arrays) if a.dtype.name in FLOATS and i not in fixed
+        ]
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -74,8 +82,15 @@ class Case:
 @lru_cache(4096)
 def _drawn(name: str, seed: int, dtype: str) -> list[AnyArray]:
     rng = np.random.default_rng([3, seed])
-    draws = [d for d in OPS[name].samples[seed].operands if isinstance(d, Draw)]
-    return [numbers(d, dtype, rng) for d in draws]
+    sample = OPS[name].samples[seed]
+    found: list[AnyArray] = []
+    for d in sample.operands:
+        if isinstance(d, Draw) and d.kind == "pooled":
+            values = ORACLES["max_pool"](found[-1], **sample.attributes).astype(dtype)
+            found.append(laid_out(values, d.order))
+        elif isinstance(d, Draw):
+            found.append(numbers(d, dtype, rng))
+    return found
 
 
 def numbers(draw: Draw, dtype: str, rng: np.random.Generator) -> AnyArray:

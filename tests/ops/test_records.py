@@ -158,6 +158,7 @@ def test_own_derivative_is_that_of_the_expansion(case: Case) -> None:
 
 # Operands in which an op is linear (or linear but for a constant), the others held fixed.
 LINEAR = {
+    "max_unpool": (0,), "max_pick": (0,),
     "add": (0, 1), "subtract": (0, 1), "multiply": (0, 1), "divide": (0,), "negative": (0,),
     "select": (1, 2), "cast": (0,), "sum": (0,), "mean": (0,), "reshape": (0,), "permute": (0,),
     "broadcast_to": (0,), "slice": (0,), "pad": (0,), "concatenate": (0, 1, 2), "matmul": (0, 1),

@@ -265,6 +265,99 @@ def test_eager_float32_keeps_its_dtype_in_carry_and_stacks() -> None:
         assert {a.dtype.name for a in results(g, arrays(g))} == {"float32"}
 
 
+def chance(seed: int) -> Body:
+    """A body of random arithmetic: two constants, two carries, one sequence, three outputs."""
+
+    def step(c: Any, h: Any, x: Any) -> Any:
+        rng = np.random.default_rng(seed)
+        known = [h[0], h[1], x[0], c[0]]
+
+        def one() -> Any:
+            return known[rng.integers(len(known))]
+
+        makers = [
+            lambda: one() + one(),
+            lambda: one() * one() * 0.5,
+            lambda: one() - 0.3 * one(),
+            lambda: tanh(one()),
+            lambda: one() @ c[1] * 0.4,
+            lambda: one().T @ one() @ one().T,
+            lambda: one().sum(axis=0, keepdims=True) * 0.3 + one(),
+            lambda: one().mean(axis=1, keepdims=True) * one(),
+            lambda: select(one() > 0, one(), 0.1 * one()),
+            lambda: OPS["concatenate"](one()[:1], one()[1:], axis=0),
+            lambda: sigmoid(one().reshape(3, 2)).reshape(2, 3),
+        ]
+        for _ in range(rng.integers(2, 8)):
+            new = makers[rng.integers(len(makers))]()
+            known.append(new.T if new.shape == (3, 2) else new)
+        known = [k for k in known if k.shape == (2, 3)]
+        # Bounded, so that seventeen steps stay finite; now and then a carry passes through.
+        news = [one() if rng.random() < 0.2 else tanh(one()) for _ in range(2)]
+        return news, [one(), one(), one()]
+
+    return Body(step, ((2, 3), (3, 3)), ((2, 3), (2, 3)), ((2, 3),))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_bodies_are_their_unrolled_programs(seed: int) -> None:
+    body, reverse = chance(seed), bool(seed % 2)
+    loop, plain = (traced(way, body, 3, reverse) for way in (looped, unrolled))
+    agree(loop, plain)
+    # Derivatives in some of the operands only: what is not wanted must not be in the way.
+    names = [n for i, n in enumerate(loop.inputs) if (seed + 1) >> i & 1] or list(loop.inputs)
+    loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
+    agree(loop, plain)
+    names = list(loop.inputs)
+    agree(*(with_gradients(g, "u", names) for g in (loop, plain)), relative=1e-10)
+
+
+def test_a_scan_inside_a_scan_is_two_loops() -> None:
+    def inner(c: Any, h: Any, x: Any) -> Any:
+        new = h[0] * c[0] + x[0] * x[0]
+        return [new], [new * h[0]]
+
+    def outer(way: Any) -> Step:
+        def step(c: Any, h: Any, x: Any) -> Any:
+            found = way(Body(inner, ((2,),), ((2,),), ((2,),)), 4, False, [[c[0]], [h[0]], [x[0]]])
+            return [found[0] + x[0].sum(axis=0)], [found[1], found[0] * h[0]]
+
+        return step
+
+    shapes = ((2,),), ((2,),), ((4, 2),)
+    loop = traced(looped, Body(outer(looped), *shapes), 3, reverse=True)
+    plain = traced(unrolled, Body(outer(unrolled), *shapes), 3, reverse=True)
+    agree(loop, plain)
+    names = list(loop.inputs)
+    loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
+    agree(loop, plain)
+    agree(*(with_gradients(g, "u", names) for g in (loop, plain)), relative=1e-11)
+
+
+def test_a_carried_counter_is_no_part_of_the_derivative() -> None:
+    def counting(c: Any, h: Any, x: Any) -> Any:
+        row = take(c[0], h[1])
+        return [h[0] * row + x[0], h[1] + 1], [h[0] * row]
+
+    def graph(way: Any) -> Graph:
+        tracer = Tracer()
+        table = tracer.input("x1", Type((5, 3), "float64"))
+        h = tracer.input("x2", Type((3,), "float64"))
+        k = tracer.input("x3", Type((), "int64"))
+        xs = tracer.input("x4", Type((4, 3), "float64"))
+        body = Body(counting, ((5, 3),), ((3,), ()), ((3,),))
+        found = way(body, 4, False, [[table], [h, k], [xs]])
+        inputs = {f"x{i + 1}": s.value for i, s in enumerate([table, h, k, xs])}
+        return verify(Graph(inputs, {"y1": found[0].value, "y2": found[2].value}))
+
+    loop, plain = graph(looped), graph(unrolled)
+    agree(loop, plain)
+    names = ["x1", "x2", "x4"]
+    loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
+    agree(loop, plain)
+    agree(*(with_gradients(g, "u", names) for g in (loop, plain)))
+
+
 def test_a_body_whose_carry_changes_shape_is_refused() -> None:
     tracer = Tracer()
     h, xs = tracer.input("h", Type((2,), "float64")), tracer.input("xs", Type((3, 2), "float64"))

@@ -1,7 +1,7 @@
 """Layers, losses and initialisers."""
 
 from . import init as init, losses as losses
-from .functional import (
+from ..tensors.functions import (
     elu as elu,
     gelu as gelu,
     leaky_relu as leaky_relu,

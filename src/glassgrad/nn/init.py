@@ -18,6 +18,7 @@ from ..tensors import random
 
 Numbers = NDArray[np.float64]
 Initializer: TypeAlias = Callable[[tuple[int, ...], int, str], Numbers]
+How: TypeAlias = "Initializer | str | float | Numbers | list[Any]"  # what `find` understands
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

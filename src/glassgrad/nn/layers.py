@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
 
 from ..ops import OPS, Symbol, movement, named, window
 from ..ops.composite import batch_statistics
+from ..tensors.functions import (
+    elu,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
 from ..tensors.random import next_draw
 from ..tensors.tensor import Buffer
 from . import init
-from .functional import elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax
-from .functional import softplus, tanh
 from .module import Module, Weight, checked_dtype, units
 
-How = init.Initializer | str | float
+How = init.How
 
 
 class Linear(Module):
@@ -104,7 +115,10 @@ def _tuple(value: Any, rank: int, what: str, low: int) -> tuple[int, ...]:
 class _Conv(Module):
     rank: ClassVar[int]
 
-    formula = ("z = W * x + b: every kernel's product with every window", "")
+    formula = (
+        "z = W patches + b, where patches are the windows of x as columns",
+        "db = sum dz   dW = dz patches'   dx = W' dz, each patch added back where it was",
+    )
 
     def __init__(
         self,
@@ -377,17 +391,19 @@ class _BatchNorm(Module):
     def forward(self, x: Any) -> Any:
         shape = (-1, *[1] * (x.ndim - 2))
         if not self.training:
-            scale = self.weight / OPS["sqrt"](self.running_var + self.eps)
-            shift = self.bias - self.running_mean * scale
+            scale = named(self.weight / OPS["sqrt"](self.running_var + self.eps), "scale")
+            shift = named(self.bias - self.running_mean * scale, "shift")
             if x.ndim == 2:
                 return x * scale + shift
             return x * scale.reshape(shape) + shift.reshape(shape)
         y = OPS["batch_norm"](x, self.weight, self.bias, eps=self.eps)
         rows = x.size // x.shape[1]
         mean, variance = batch_statistics(x)
-        self.running_mean.follow(mean.reshape(-1), self.momentum)
-        unbiased = rows / (rows - 1) if rows != 1 else 1.0
-        self.running_var.follow(variance.reshape(-1) * unbiased, self.momentum)
+        # The running variance is the unbiased one, as in PyTorch.
+        scale = rows / (rows - 1) if rows != 1 else 1.0
+        with x.tracer.during("update") if isinstance(x, Symbol) else nullcontext():
+            self.running_mean.follow(mean.reshape(-1), self.momentum)
+            self.running_var.follow(variance.reshape(-1) * scale, self.momentum)
         return y
 
     def settings(self) -> str:
@@ -409,9 +425,7 @@ class Statistic(Weight, Buffer):
 
         kept = Spelled(1 - momentum, f"1 - {momentum!r}")
         if isinstance(new, Symbol):
-            tracer = new.tracer
-            with tracer.during("update"):
-                tracer.updates.append((self, self * kept + new * momentum))
+            new.tracer.updates.append((self, self * kept + new * momentum))
         else:
             self.assign((self * kept + new.detach() * momentum).detach())
 

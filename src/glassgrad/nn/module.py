@@ -52,7 +52,7 @@ class Weight(Parameter):
     def __init__(
         self,
         *sizes: int | None,
-        how: init.Initializer | str = "auto",
+        how: init.How = "auto",
         dtype: str = "float32",
     ) -> None:
         self.sizes = tuple(sizes)
@@ -60,7 +60,7 @@ class Weight(Parameter):
         super().__init__(None, Type(tuple([s or 0 for s in sizes]), dtype))
 
     @property
-    def _data(self) -> Any:  # type: ignore[override]  # the numbers, drawn when first asked for
+    def _data(self) -> Any:  # drawn when first asked for
         if self._drawn is None:
             self.draw()
         return self._drawn
@@ -86,7 +86,7 @@ class Weight(Parameter):
                     hint="leave the input size out and it is read from the data",
                 )
         self.sizes = tuple(sizes)
-        self._type = Type(self.sizes, self._type.dtype)
+        self._type = Type(sizes, self._type.dtype)
 
     def draw(self) -> None:
         """Draw the numbers, if they are not there yet."""
@@ -230,6 +230,7 @@ class Module:
         tracer = next((a.tracer for a in arrays if isinstance(a, Symbol)), None)
         if tracer is None:
             return self.forward(*arrays)
+        tracer.assumed.append((self, "training", self.training))
         scope = Scope(self.path, self.title(), *self.formula)
         if not self.path:
             return self.forward(*arrays)
@@ -383,7 +384,7 @@ class Sequential(Module):
         flat = list(_flat(self))
         for i, module in enumerate(flat):
             weight = getattr(module, "weight", None)
-            if isinstance(weight, Weight) and weight.how == "auto":
+            if isinstance(weight, Weight) and isinstance(weight.how, str) and weight.how == "auto":
                 after = next((m for m in flat[i + 1 :] if not m.looked_through), None)
                 if after is not None:
                     weight.how = "he" if after.relu_like else "glorot"

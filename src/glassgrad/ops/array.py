@@ -20,7 +20,7 @@ class Array:
 
     __slots__ = ()
     emit_rank = 0
-    __array_priority__ = 100  # NumPy arrays leave mixed operators to us
+    __array_ufunc__ = None  # NumPy leaves mixed operators to us; np.exp(x) would lose the past
 
     @property
     def shape(self) -> Shape:
@@ -90,6 +90,9 @@ class Array:
     def __matmul__(self, other: Array) -> Self:
         return contraction.matmul(self, other)
 
+    def __rmatmul__(self, other: Any) -> Self:
+        return contraction.matmul(other, self)
+
     def __lt__(self, other: Operand) -> Self:
         return elementwise.less(self, other)
 
@@ -138,6 +141,7 @@ class Array:
     def swapaxes(self, first: int, second: int) -> Self:
         """Two axes exchanged."""
         order = list(range(self.ndim))
+        first, second = normal_axis(first, self.ndim), normal_axis(second, self.ndim)
         order[first], order[second] = order[second], order[first]
         return movement.permute(self, axes=tuple(order))
 
@@ -157,10 +161,10 @@ class Array:
         return self if dtype == self.dtype else elementwise.cast(self, dtype=dtype)
 
     def __getitem__(self, key: Any) -> Self:
-        if isinstance(key, Array):
+        if isinstance(key, Array) or hasattr(key, "__array_ufunc__"):  # a NumPy array
             return index.take(self, key)
         keys = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in [k for k in keys if not isinstance(k, Array)]:
+        if any(k is Ellipsis for k in keys):
             at = next(i for i, k in enumerate(keys) if k is Ellipsis)
             given = sum(k is not None for k in keys) - 1
             keys[at : at + 1] = [slice(None)] * (self.ndim - given)
@@ -197,4 +201,5 @@ def _is_tuple(arguments: tuple[Any, ...]) -> bool:
     return len(arguments) == 1 and isinstance(arguments[0], tuple | list)
 
 
+from .record import normal_axis  # noqa: E402  # likewise
 from . import contraction, elementwise, index, movement, reduction  # noqa: E402  # they build on Array

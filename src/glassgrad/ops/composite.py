@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import ConfigError, ShapeError
 from ..ir import Op, Type
 from . import movement
 from .contraction import matmul
@@ -45,6 +45,7 @@ from .record import (
 )
 from .trace import named
 
+_F = "float32"
 _COMPOSITE = frozenset({"composite"})
 _ELEMENTWISE = frozenset({"composite", "elementwise"})
 
@@ -297,9 +298,9 @@ def _layer_norm(x: Any, w: Any, b: Any, eps: float) -> Any:
 
 def _normal_gradient(d: Any, normal: Any, std: Any, axes: tuple[int, ...]) -> Any:
     """Back through (x - mean) / std: what is left after mean and scale took their part."""
-    mean = d.mean(axis=axes, keepdims=True)
-    along = (d * normal).mean(axis=axes, keepdims=True)
-    return (d - mean - normal * along) / std
+    shift = named(d.mean(axis=axes, keepdims=True), "d_shift")
+    stretch = named((d * normal).mean(axis=axes, keepdims=True), "d_stretch")
+    return (d - shift - normal * stretch) / std
 
 
 def _layer_norm_dx(g: Any, y: Any, x: Any, w: Any, b: Any, eps: float) -> Any:
@@ -342,6 +343,7 @@ layer_norm = Op(
             ((4, 5), (5,), "F", "non-contiguous"),
         )
     ),
+    errors=(Mistake((Type((4, 5), _F), Type((4,), _F), Type((4,), _F)), {}, "the last axes"),),
 )
 
 
@@ -413,6 +415,7 @@ batch_norm = Op(
             ((8, 3), "F", "non-contiguous"),
         )
     ),
+    errors=(Mistake((Type((8, 3), _F), Type((8,), _F), Type((8,), _F)), {}, "the channels"),),
 )
 
 
@@ -462,6 +465,10 @@ def _kept(x: Any, seed: Any, step: Any, p: float, stream: str) -> Any:
 
 def _dropout_type(x: Type, seed: Type, step: Type, *, p: float, stream: str) -> Type:
     need_float(x)
+    if not 0 <= p < 1:
+        raise ConfigError(
+            "the share that is set to 0 is out of range", expected="0 <= p < 1", received=repr(p)
+        )
     return x
 
 
@@ -481,6 +488,32 @@ dropout = Op(
     roles=frozenset({"composite", "random"}),
     family="layer",
     plain=("y = x keep, keep = 0 or 1 / (1 - p)", "dx = dy keep"),
+    samples=tuple(
+        Sample(
+            (Draw(shape, order=order), Draw((), 0, 100, kind="int"), Draw((), 0, 9, kind="int")),
+            {"p": p, "stream": "dropout1"},
+            about,
+        )
+        for shape, p, order, about in (
+            ((), 0.5, "C", "scalar"),
+            ((4, 5), 0.3, "C", "matrix"),
+            ((0, 3), 0.5, "C", "empty"),
+            ((1, 3, 1), 0.5, "C", "size-1 axes"),
+            ((3, 4), 0.0, "F", "nothing dropped, non-contiguous"),
+        )
+    ),
+    errors=(
+        Mistake(
+            (Type((3,), "int64"), Type((), "int64"), Type((), "int64")),
+            {"p": 0.5, "stream": ""},
+            "real numbers",
+        ),
+        Mistake(
+            (Type((3,), "float32"), Type((), "int64"), Type((), "int64")),
+            {"p": 1.0, "stream": ""},
+            "out of range",
+        ),
+    ),
 )
 
 # -- losses -----------------------------------------------------------------------------------
@@ -497,6 +530,8 @@ def _same_shape(prediction: Type, target: Type) -> Type:
             received=f"prediction {prediction.shape}, target {target.shape}",
             hint="a loss never stretches one to fit the other; reshape the target",
         )
+    if 0 in prediction.shape:
+        raise ShapeError("no numbers to take the mean of", received=repr(prediction))
     return Type((), prediction.dtype)
 
 
@@ -594,7 +629,9 @@ bce_logits = Op(
         lambda g, y, z, t: g * ((sigmoid(z) - t) / z.size),
         lambda g, y, z, t: g * (negative(z) / z.size),
     ),
-    expand=lambda z, t: (maximum(z, 0.0) - z * t + log1p(exp(-absolute(z)))).mean(),
+    expand=lambda z, t: named(
+        maximum(z, 0.0) - z * t + log1p(exp(-absolute(z))), "losses"
+    ).mean(),
     roles=_LOSS,
     family="loss",
     samples=_PAIRS,

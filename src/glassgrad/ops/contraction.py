@@ -150,8 +150,11 @@ def _conv_expand(
 def _conv_dx_type(
     g: Type, w: Type, *, stride: _Ints, padding: _Ints, dilation: _Ints, groups: int, size: Shape
 ) -> Type:
-    dtype = need_float(g, w)
-    return Type((g.shape[0], w.shape[1] * groups, *size), dtype)
+    x = Type((*g.shape[:1], *[s * groups for s in w.shape[1:2]], *size), need_float(g, w))
+    settings = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if len(x.shape) != len(g.shape) or _conv_type(x, w, **settings) != g:
+        raise ShapeError("not the gradient of such images", received=f"{g}, weight {w.shape}, {x}")
+    return x
 
 
 def _conv_dx_expand(
@@ -182,8 +185,11 @@ def _conv_dx_expand(
 def _conv_dw_type(
     g: Type, x: Type, *, stride: _Ints, padding: _Ints, dilation: _Ints, groups: int, kernel: _Ints
 ) -> Type:
-    dtype = need_float(g, x)
-    return Type((g.shape[1], x.shape[1] // groups, *kernel), dtype)
+    w = Type((*g.shape[1:2], *[s // groups for s in x.shape[1:2]], *kernel), need_float(g, x))
+    settings = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if len(w.shape) != len(g.shape) or _conv_type(x, w, **settings) != g:
+        raise ShapeError("not the gradient of such kernels", received=f"{g}, images {x.shape}, {w}")
+    return w
 
 
 def _conv_dw_expand(
@@ -192,10 +198,13 @@ def _conv_dw_expand(
     n, out = g.shape[:2]
     patches = _patches(x, kernel, stride, padding, dilation, groups).swapaxes(-1, -2)
     if groups == 1:
-        each = g.flatten(2) @ patches
+        by_image = g.flatten(2) @ patches
     else:
-        each = g.reshape(n, groups, out // groups, product(g.shape[2:])) @ patches
-    return each.sum(axis=0).reshape((out, x.shape[1] // groups, *kernel))
+        by_image = g.reshape(n, groups, out // groups, product(g.shape[2:])) @ patches
+    return named(by_image, "by_image").sum(axis=0).reshape((out, x.shape[1] // groups, *kernel))
+
+
+_PLAIN = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
 
 def _conv_sample(x: _Ints, w: _Ints, about: str, order: str = "C", **settings: Any) -> Sample:
@@ -265,12 +274,12 @@ conv = Op(
     errors=(
         Mistake(
             (Type((2, 3, 5, 5), "float32"), Type((4, 2, 3, 3), "float32")),
-            {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1},
+            _PLAIN,
             "do not fit the kernels",
         ),
         Mistake(
             (Type((2, 3, 2, 2), "float32"), Type((4, 3, 3, 3), "float32")),
-            {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1},
+            _PLAIN,
             "larger than the image",
         ),
     ),
@@ -289,6 +298,13 @@ conv_dx = Op(
     expand=_conv_dx_expand,
     family="contraction",
     samples=_adjoint_samples("dx"),
+    errors=(
+        Mistake(
+            (Type((2, 4, 3, 3), "float32"), Type((4, 3, 3, 3), "float32")),
+            {**_PLAIN, "size": (6, 5)},
+            "not the gradient",
+        ),
+    ),
 )
 conv_dw = Op(
     "conv_dw",
@@ -304,4 +320,11 @@ conv_dw = Op(
     expand=_conv_dw_expand,
     family="contraction",
     samples=_adjoint_samples("dw"),
+    errors=(
+        Mistake(
+            (Type((2, 4, 3, 3), "float32"), Type((2, 3, 5, 5), "float32")),
+            {**_PLAIN, "kernel": (2, 3)},
+            "not the gradient",
+        ),
+    ),
 )

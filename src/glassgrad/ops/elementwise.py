@@ -334,6 +334,7 @@ cast = Op(
         for kind in ("float64", "float32")
         for s in unary_samples()
     ),
+    errors=(Mistake((_F,), {"dtype": "float16"}, "unknown dtype"),),
 )
 
 

@@ -83,8 +83,11 @@ add_at = Op(
     roles=frozenset({"inplace"}),
     family="index",
     samples=tuple(
-        Sample((*_rows(shape, index), Draw((*index, *shape[1:]))), about=about)
-        for shape, index, about in _TAKES
+        Sample((*_rows(shape, index, order), Draw((*index, *shape[1:]), order=order)), about=about)
+        for shape, index, about, order in (
+            *[(*case, "C") for case in _TAKES],
+            ((5, 3), (4,), "non-contiguous", "F"),
+        )
     ),
     errors=(
         Mistake(
@@ -165,11 +168,14 @@ put_at = Op(
     family="index",
     samples=tuple(
         Sample(
-            (Draw(shape[:-1], 0, shape[-1], kind="int"), Draw(shape[:-1])),
+            (Draw(shape[:-1], 0, shape[-1], kind="int"), Draw(shape[:-1], order=order)),
             {"size": shape[-1]},
             about,
         )
-        for shape, about in _PICKS
+        for shape, about, order in (
+            *[(*case, "C") for case in _PICKS],
+            ((3, 4, 2), "non-contiguous", "F"),
+        )
     ),
     errors=(Mistake((Type((3,), "int64"), Type((4,), "float32")), {"size": 2}, "one value"),),
 )

@@ -40,7 +40,9 @@ class Draw:
     shape: tuple[int, ...]
     low: float = -2.0
     high: float = 2.0
-    kind: str = "float"  # "float", "bool", "int": whole numbers in [low, high), or "distinct"
+    # "float", "bool", "int": whole numbers in [low, high), "distinct", or "pooled": the max_pool,
+    # with the sample's attributes, of the operand before.
+    kind: str = "float"
     apart: float = 0.0  # at least this far from each of `away_from`
     away_from: tuple[float, ...] = ()
     order: str = "C"  # "C", "F", "strided" or "reversed": how it lies in memory

@@ -34,6 +34,8 @@ def _sum_type(x: Type, *, axis: tuple[int, ...] | None, keepdims: bool) -> Type:
 
 def _mean_type(x: Type, *, axis: tuple[int, ...] | None, keepdims: bool) -> Type:
     need_float(x)
+    if count_over(x.shape, axis) == 0:
+        raise ShapeError("no numbers to take the mean of", received=repr(x))
     return _sum_type(x, axis=axis, keepdims=keepdims)
 
 
@@ -67,10 +69,8 @@ _SAMPLES = (
     Sample((Draw((3, 4), order="F"),), {"axis": 1, "keepdims": False}, "transposed"),
     Sample((Draw((5, 3), order="strided"),), {"axis": 0, "keepdims": False}, "strided"),
 )
-_EMPTY = (
-    Sample((Draw((0, 3)),), {"axis": 0, "keepdims": False}, "empty"),
-    Sample((Draw((2, 0)),), {"axis": 0, "keepdims": False}, "empty result"),
-)
+_EMPTY_RESULT = (Sample((Draw((2, 0)),), {"axis": 0, "keepdims": False}, "empty result"),)
+_EMPTY = (Sample((Draw((0, 3)),), {"axis": 0, "keepdims": False}, "empty"), *_EMPTY_RESULT)
 
 sum = Op(
     "sum",
@@ -109,8 +109,11 @@ mean = Op(
     ),
     roles=frozenset({"reduction", "composite"}),
     family="reduction",
-    samples=_SAMPLES,
-    errors=(Mistake((Type((3,), "int64"),), {"axis": None, "keepdims": False}, "real numbers"),),
+    samples=_SAMPLES + _EMPTY_RESULT,
+    errors=(
+        Mistake((Type((3,), "int64"),), {"axis": None, "keepdims": False}, "real numbers"),
+        Mistake((Type((0, 3), "float32"),), {"axis": (0,), "keepdims": False}, "no numbers"),
+    ),
 )
 
 
@@ -150,7 +153,7 @@ max = Op(
             s.attributes,
             s.about,
         )
-        for s in _SAMPLES
+        for s in _SAMPLES + _EMPTY_RESULT
     ),
     errors=(Mistake((Type((0, 3), "float32"),), {"axis": (0,), "keepdims": False}, "no numbers"),),
 )

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from ..errors import DTypeError, TraceError, shown
-from ..ir import FLOATS, INPUT, Dim, Graph, Node, Op, Origin, Ratio, Scope, Shape, Type, Value
+from ..ir import (
+    FLOATS,
+    INPUT,
+    Dim,
+    Graph,
+    Node,
+    Op,
+    Origin,
+    Ratio,
+    Scope,
+    Shape,
+    Type,
+    Value,
+    reachable,
+)
 from .array import Array
 from .elementwise import constant
 
@@ -91,6 +108,7 @@ class Tracer:
         self.hosts: dict[str, Symbol] = {}
         self.declared: list[Symbol] = []  # the inputs, in order
         self.updates: list[tuple[Any, Symbol]] = []  # (buffer, its next value)
+        self.assumed: list[tuple[Any, str, Any]] = []  # what was read once: (object, name, value)
 
     def emit(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         values = [
@@ -160,7 +178,7 @@ class Tracer:
         """A tensor from outside as a symbol, or an error."""
         for held, new in reversed(self.updates):
             if held is operand:  # assigned to while tracing: from then on, its next value
-                return new
+                return self.symbol(new.value)
         if isinstance(operand, Symbol):
             raise TraceError(
                 "a value of another program",
@@ -215,8 +233,11 @@ def number_dtype(dtypes: list[str]) -> str:
     return "bool" if dtypes else "int64"
 
 
+_RANGES = {"uint8": (0, 2**8 - 1), "uint32": (0, 2**32 - 1), "int64": (-(2**63), 2**63 - 1)}
+
+
 def checked_number(number: Any, dtype: str) -> Any:
-    """The number, if this dtype can hold its kind."""
+    """The number, if this dtype can hold its kind and its size."""
     if dtype in FLOATS or isinstance(number, bool):
         return number
     if isinstance(number, float | Ratio) or dtype == "bool":
@@ -225,6 +246,11 @@ def checked_number(number: Any, dtype: str) -> Any:
             expected="whole numbers" if dtype != "bool" else "True or False",
             received=shown(number),
             hint='cast the tensor first: x.astype("float32")',
+        )
+    low, high = _RANGES[dtype]
+    if isinstance(number, int) and not low <= number <= high:
+        raise DTypeError(
+            f"a number that {dtype} cannot hold", expected=f"{low} to {high}", received=shown(number)
         )
     return number
 
@@ -249,6 +275,42 @@ def user_line() -> str:
             break
         frame = frame.f_back
     return ""
+
+
+def name_by_lines(outputs: Iterable[Value]) -> None:
+    """Name values after the user's variables: `h = x @ w` names the product `h`.
+
+    The last node made on a line takes the name, if it has none of its own.
+    """
+    last: dict[str, Node] = {}
+    for node in reachable(outputs):
+        line = node.origin.line
+        if line and (line not in last or node.origin.seq > last[line].origin.seq):
+            last[line] = node
+    for line, node in last.items():
+        name = _assigned_name(line)
+        if name and (not node.origin.name or node.origin.inner) and node.op is not INPUT:
+            node.origin.name, node.origin.inner = name, False
+
+
+@lru_cache(4096)
+def _assigned_name(line: str) -> str:
+    """The name that `file:line` gives to what it computes, or nothing."""
+    file, _, number = line.rpartition(":")
+    try:
+        (statement,) = ast.parse(linecache.getline(file, int(number)).strip()).body
+    except (SyntaxError, ValueError):
+        return ""
+    targets: list[ast.expr]
+    if isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    elif isinstance(statement, ast.Assign):
+        targets = statement.targets
+    else:
+        return ""
+    computed = isinstance(statement.value, ast.BinOp | ast.UnaryOp | ast.Call | ast.Compare)
+    (target, *others) = targets
+    return target.id if isinstance(target, ast.Name) and computed and not others else ""
 
 
 def traced_graph(

@@ -175,6 +175,28 @@ def _pool_samples(kind: str) -> tuple[Sample, ...]:
     )
 
 
+def _pooled_shape(shape: _Ints, kernel: _Ints, stride: _Ints) -> _Ints:
+    pooled = _pool_type(Type(shape, "float64"), kernel=kernel, stride=stride)
+    return tuple([int(s) for s in pooled.shape])
+
+
+def _pooled_samples(first: str) -> tuple[Sample, ...]:
+    """Gradients d of the pooled images, or images v: each with images x and their pooling y."""
+    found = []
+    for order, tail in (("C", ""), ("F", ", non-contiguous")):
+        for shape, k, s, about in POOLS:
+            pooled = _pooled_shape(shape, k, s)
+            operands = (
+                Draw(pooled if first == "d" else shape, order=order),
+                Draw(shape, kind="distinct", order=order),
+                Draw(pooled, kind="pooled", order=order),
+            )
+            found.append(Sample(operands, {"kernel": k, "stride": s}, about + tail))
+    return tuple(found)
+
+
+_X, _Y = Type((1, 1, 4), _F), Type((1, 1, 2), _F)
+
 max_pool = Op(
     "max_pool",
     ("x",),
@@ -207,6 +229,8 @@ max_unpool = Op(
     numpy="unpool(d, x, y, kernel, stride)",
     family="window",
     kinks="two largest numbers of a window are equal",
+    samples=_pooled_samples("d"),
+    errors=(Mistake((_Y, _X, _X), {"kernel": (2,), "stride": (2,)}, "not the pooling"),),
 )
 max_pick = Op(
     "max_pick",
@@ -223,6 +247,8 @@ max_pick = Op(
     numpy="pool_take(v, x, y, kernel, stride)",
     family="window",
     kinks="two largest numbers of a window are equal",
+    samples=_pooled_samples("v"),
+    errors=(Mistake((_Y, _X, _Y), {"kernel": (2,), "stride": (2,)}, "not the pooling"),),
 )
 
 # -- mean of each window -----------------------------------------------------------------------
@@ -264,19 +290,11 @@ mean_unpool = Op(
     family="window",
     samples=tuple(
         Sample(
-            (
-                Draw(
-                    tuple(
-                        [
-                            int(v)
-                            for v in _pool_type(Type(shape, "float64"), kernel=k, stride=s).shape
-                        ]
-                    )
-                ),
-            ),
+            (Draw(_pooled_shape(shape, k, s), order=order),),
             {"shape": shape[2:], "kernel": k, "stride": s},
-            about,
+            about + tail,
         )
+        for order, tail in (("C", ""), ("F", ", non-contiguous"))
         for shape, k, s, about in POOLS
     ),
     errors=(

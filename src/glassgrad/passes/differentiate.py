@@ -252,7 +252,11 @@ def scan_gradients(
         return tracer.input(name, like, "given").value
 
     # Gradients that come in: of the carry from the step done before, of stacks from outside.
-    incoming = [given(f"incoming{i + 1}", v.type) for i, v in enumerate(results)]
+    called = [v.node.origin.name for v in results]
+    incoming = [
+        given(f"d_{name}_later" if name else "later", v.type)
+        for name, v in zip(called, results, strict=True)
+    ]
     stacked = [(s, g) for s, g in asked if s.op is OPS["stack"]]
     outside = [given(f"outside{i + 1}", values[s.attributes["value"]].type)
                for i, (s, _) in enumerate(stacked)]

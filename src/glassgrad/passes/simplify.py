@@ -55,6 +55,10 @@ def _identity(node: Node, inputs: tuple[Value, ...]) -> Value | None:
         return inputs[0] if inputs[0].type == node.types[0] else None
     if name == "permute" and node.attributes["axes"] == tuple(range(len(node.attributes["axes"]))):
         return inputs[0]
+    if name == "permute" and inputs[0].node.op is node.op:
+        first = inputs[0].node.attributes["axes"]
+        if [first[a] for a in node.attributes["axes"]] == [*range(len(first))]:
+            return inputs[0].node.inputs[0]
     if name == "cast" and inputs[0].type == node.types[0]:
         return inputs[0]
     if name in ("multiply", "divide"):

@@ -9,6 +9,7 @@ from ..errors import ShapeError
 from ..ir import Graph, Type
 from ..ops import OPS, Array, Symbol, Tracer
 from ..ops.control import write_scan
+from .tensor import tracing
 
 
 def scan(
@@ -42,7 +43,8 @@ def scan(
     shape: dict[str, bool] = {}
 
     def body(*operands: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        new, y = step(*operands)
+        with tracing(operands[0].tracer):
+            new, y = step(*operands)
         shape["many"] = isinstance(y, tuple | list)
         news = tuple(new) if isinstance(new, tuple | list) else (new,)
         return news, tuple(y) if shape["many"] else (y,)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import compile_graph
-from ..errors import DTypeError, ShapeError, TraceError, UsageError, shown
+from ..errors import DataError, DTypeError, ShapeError, TraceError, UsageError, shown
 from ..ir import DTYPES, FLOATS, Graph, Op, Shape, Type, Value, attribute_key
 from ..ops import Array, Symbol, Tracer, checked_number, number_dtype, user_line
 from ..passes.differentiate import Step, pull_back
@@ -39,7 +39,7 @@ _COUNT = itertools.count()
 class _Cell:
     """An op compiled for operands of certain types."""
 
-    __slots__ = ("differentiable", "run", "types")
+    __slots__ = ("differentiable", "positions", "run", "types")
 
     def __init__(self, op: Op, types: tuple[Type, ...], attributes: dict[str, Any]) -> None:
         tracer = Tracer()
@@ -49,12 +49,43 @@ class _Cell:
         )
         values = tracer.node(op, operands, attributes)
         self.types = tuple([v.type for v in values])
+        self.positions = _Positions.of(op, types, self.types)
         self.differentiable = (op.vjp is not None or "call" in op.roles) and any(
             t.dtype in FLOATS for t in self.types
         )
         inputs: dict[str, Value] = {f"x{i + 1}": v for i, v in enumerate(operands)}
         outputs = {f"out{i + 1}": v for i, v in enumerate(values)}
         self.run: Callable[..., Any] = compile_graph(Graph(inputs, outputs))
+
+
+class _Positions:
+    """What an op that reads at positions asks of them: NumPy would wrap a negative one."""
+
+    __slots__ = ("operand", "size")
+
+    def __init__(self, operand: int, size: int) -> None:
+        self.operand = operand
+        self.size = size
+
+    @staticmethod
+    def of(op: Op, types: tuple[Type, ...], results: tuple[Type, ...]) -> _Positions | None:
+        """The positions of an op of the family, None for any other."""
+        if op.family != "index":
+            return None
+        if op.name == "put_at":
+            return _Positions(0, int(results[0].shape[-1]))
+        return _Positions(1, int(types[0].shape[0 if op.name in ("take", "add_at") else -1]))
+
+    def check(self, op: Op, arrays: list[Any]) -> None:
+        """Refuse a position outside its axis."""
+        index = np.asarray(arrays[self.operand])
+        if index.size and (index.min() < 0 or index.max() >= self.size):
+            wrong = index[(index < 0) | (index >= self.size)].flat[0]
+            raise DataError(
+                "a position outside the axis", where=op.name,
+                expected=f"0 to {self.size - 1}" if self.size else "no position: the axis is empty",
+                received=str(wrong),
+            )
 
 
 _CELLS: dict[Any, _Cell] = {}
@@ -168,6 +199,8 @@ class Tensor(Array):
             if len(_CELLS) >= _CELL_LIMIT:
                 _CELLS.pop(next(iter(_CELLS)))
             cell = _CELLS[key] = _Cell(op, tuple(types), attributes)  # type: ignore[arg-type]  # all filled
+        if cell.positions is not None:
+            cell.positions.check(op, arrays)
         found = cell.run(*arrays)
         results = found if len(cell.types) > 1 else (found,)
         outputs = tuple([Tensor(d, t) for d, t in zip(results, cell.types, strict=True)])
@@ -214,7 +247,7 @@ class _Done(Step):
         self.versions = tuple([x.version if isinstance(x, Tensor) else 0 for x in inputs])
 
     @property
-    def outputs(self) -> tuple[Any, ...]:  # type: ignore[override]  # a field of every other step
+    def outputs(self) -> tuple[Any, ...]:
         """The results that are still there, None for others."""
         return tuple([result() for result in self._results])
 
@@ -258,12 +291,13 @@ def derivatives(
                 hint="reduce it first: y.sum().backward()",
             )
         gradient = full(result.shape, 1, result.dtype)
-    elif gradient.array_type != result.array_type:
+    elif gradient.shape != result.shape:
         raise ShapeError(
             "the gradient given does not fit the result",
             expected=repr(result.array_type),
             received=repr(gradient.array_type),
         )
+    gradient = gradient.astype(result.dtype)
     done, leaves = history(result, wrt or ())
     if wrt is not None:
         leaves = list(wrt)
@@ -411,11 +445,22 @@ def tensor(data: Any, dtype: str | None = None, requires_grad: bool = False) -> 
 
 
 class Parameter(Tensor):
-    """A tensor that training changes; its numbers are replaced with `assign`."""
+    """A tensor that training changes; its numbers are replaced with `assign`.
+
+    >>> import glassgrad as gg
+    >>> w = gg.Parameter([1.0, 2.0])
+    >>> w.assign(w.detach() * 2)
+    tensor([2., 4.], requires_grad=True)
+    """
 
     __slots__ = ("name",)
 
-    def __init__(self, data: Any, type: Type, requires_grad: bool = True, name: str = "") -> None:
+    def __init__(
+        self, data: Any, type: Type | None = None, requires_grad: bool = True, name: str = ""
+    ) -> None:
+        if type is None:
+            made = tensor(data, requires_grad=requires_grad)
+            data, type = made._data, made._type
         super().__init__(data, type, requires_grad)
         self.name = name
 
@@ -449,9 +494,15 @@ class Parameter(Tensor):
 
 
 class Buffer(Parameter):
-    """A tensor a layer keeps but training does not learn, such as a running mean."""
+    """A tensor a layer keeps but training does not learn, such as a running mean.
+
+    >>> import glassgrad as gg
+    >>> steps = gg.Buffer(0.0)
+    >>> steps.assign(steps + 1)
+    tensor(1.)
+    """
 
     __slots__ = ()
 
-    def __init__(self, data: Any, type: Type, name: str = "") -> None:
+    def __init__(self, data: Any, type: Type | None = None, name: str = "") -> None:
         super().__init__(data, type, requires_grad=False, name=name)

@@ -165,6 +165,9 @@ def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
     if known is not None:
         return known
     graph = _flat(forward, parts)
+    first = ("x", "y", "weights")
+    names = [n for n in first if n in graph.inputs] + [n for n in graph.inputs if n not in first]
+    graph.inputs = {name: graph.inputs[name] for name in names}
     plan = Plan(
         graph=graph,
         step=compile_step(graph, "evaluate", returns=tuple(outputs)),

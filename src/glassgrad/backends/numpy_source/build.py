@@ -6,8 +6,7 @@ import ast
 import hashlib
 import math
 import types
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ def helpers_used(text: str) -> list[str]:
     wanted: set[str] = set()
     todo = [text]
     while todo:
-        words = set(_words(todo.pop()))
+        words = ast_words(todo.pop())
         for name in sources:
             if name in words and name not in wanted:
                 wanted.add(name)
@@ -53,22 +52,10 @@ def helpers_used(text: str) -> list[str]:
     return [name for name in sources if name in wanted]
 
 
-def _words(text: str) -> Iterable[str]:
-    return ast_words(text)
-
-
 @lru_cache(512)
 def ast_words(text: str) -> frozenset[str]:
     """Every name that code reads."""
     return frozenset(n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name))
-
-
-@dataclass(slots=True)
-class Program:
-    """A compiled text: its functions by name, and the text itself."""
-
-    text: str
-    functions: dict[str, Callable[..., Any]]
 
 
 def lowered(graph: Graph) -> Graph:
@@ -100,22 +87,12 @@ def assemble(texts: Sequence[str], docstring: str = "") -> str:
     parts = [helper_sources()[name] + "\n" for name in used]
     words = set(ast_words("\n".join([body, *parts])))
     imports = ["import numpy as np"]
-    standard = [f"import {m}" for m in ("csv", "hashlib", "math") if m in words]
+    standard = [f"import {m}" for m in ("gzip", "hashlib", "math", "sys") if m in words]
     if "sliding_window_view" in words:
         imports.append(_STRIDE_TRICKS)
     head = f'"""{docstring}"""\n' if docstring else ""
     top = "\n".join([*standard, *([""] if standard else []), *imports])
     return head + top + "\n\n\n" + "\n\n".join([*parts, *texts])
-
-
-def load(text: str) -> Program:
-    """Check a text against the list of what a program may be, and compile it."""
-    tree = ast.parse(text)
-    check_program(tree)
-    namespace: dict[str, Any] = {"__name__": "glassgrad.program"}
-    exec(compile(tree, "<glassgrad program>", "exec"), namespace)
-    functions = {k: v for k, v in namespace.items() if isinstance(v, types.FunctionType)}
-    return Program(text, functions)
 
 
 _HELPERS: dict[str, Any] = {

@@ -11,79 +11,97 @@ import ast
 
 from ...errors import InternalError
 
-_NODES: tuple[type[ast.AST], ...] = (
-    ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign,
-    ast.For, ast.If, ast.Expr, ast.Import, ast.ImportFrom, ast.alias, ast.Name, ast.Load,
-    ast.Store, ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Subscript, ast.Slice, ast.Starred,
-    ast.Attribute, ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare,
-    ast.IfExp, ast.ListComp, ast.GeneratorExp, ast.comprehension, ast.operator, ast.unaryop,
-    ast.boolop, ast.cmpop, ast.While, ast.With, ast.withitem, ast.JoinedStr, ast.FormattedValue,
+_NODES: frozenset[type[ast.AST]] = frozenset(
+    {
+        ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign,
+        ast.AugAssign, ast.For, ast.If, ast.Expr, ast.Import, ast.ImportFrom, ast.alias,
+        ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.List, ast.Subscript,
+        ast.Slice, ast.Starred, ast.Attribute, ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp,
+        ast.BoolOp, ast.Compare, ast.ListComp, ast.GeneratorExp, ast.comprehension, ast.Pass,
+        ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult,
+        ast.RShift, ast.LShift, ast.BitAnd, ast.BitOr, ast.BitXor, ast.USub, ast.UAdd, ast.Not,
+        ast.Invert, ast.And, ast.Or, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is,
+        ast.IsNot, ast.In, ast.IfExp,
+    }
 )
-_IMPORTS = {
-    "import numpy as np", "import math", "import hashlib",
-    "from numpy.lib.stride_tricks import sliding_window_view",
-    "import csv",
-}
+# A whole program also reads and writes the files beside it.
+_WHOLE_NODES = frozenset(
+    {ast.With, ast.withitem, ast.Raise, ast.DictComp, ast.Dict, ast.JoinedStr, ast.FormattedValue}
+)
+_IMPORTS = frozenset(
+    {
+        "import numpy as np", "import math", "import hashlib",
+        "from numpy.lib.stride_tricks import sliding_window_view",
+    }
+)
+_WHOLE_IMPORTS = frozenset({"from pathlib import Path", "import gzip", "import sys"})
 _NP = frozenset(
-    """abs add all any arange argmax array asarray bool_ broadcast_to concatenate copy cos copysign
-    empty empty_like equal exp expm1 float32 float64 full frompyfunc indices inf int64 intp isfinite
-    load log log1p max maximum minimum moveaxis nan ndindex negative ones prod ravel savez sign sin
-    sqrt square sum tanh uint32 uint64 uint8 where zeros zeros_like errstate lexsort argsort
-    mean ascontiguousarray multiply subtract divide einsum array_equal""".split()
+    """abs add all any arange argmax array asarray bool_ broadcast_to concatenate copysign cos
+    empty empty_like exp expm1 float32 float64 fmin full indices inf int32 int64 intp isfinite log
+    log1p max maximum minimum moveaxis nan ndindex ones random sign sin sqrt sum tanh uint32
+    uint64 uint8 where zeros zeros_like add maximum""".split()
 )
-_NP_PATHS = frozenset({"np.maximum.reduce", "np.add.at", "np.random.Philox", "np.random"})
+_WHOLE_NP = frozenset("load savez frombuffer divide".split())
 _METHODS = frozenset(
-    """T all any argmax astype at c_contiguous copy digest encode flags from_bytes isdecimal max
-    mean ndim random_raw ravel reduce reshape shape size sum swapaxes transpose dtype view append
-    items keys values bit_generator blake2b digest_size writerow writerows lib sqrt erf prod pi
-    ctypes itemsize flat fill""".split()
+    """T all any argmax argsort astype at c_contiguous copy digest encode flags from_bytes max
+    mean ndim Philox random_raw ravel reduce reshape shape size sum swapaxes transpose dtype view
+    blake2b sqrt erf prod pi append""".split()
+)
+_WHOLE_METHODS = frozenset(
+    """parent write format join read open sha256 hexdigest argv exit read_bytes decompress
+    newbyteorder""".split()
 )
 _CALLS = frozenset(
-    """abs all any bool dict enumerate float int len list max min print range reversed slice sum
-    tuple zip repr open str sorted""".split()
+    """abs all any bool dict enumerate float int len list max min range reversed slice sum
+    tuple zip None True False Ellipsis""".split()
 )
+_WHOLE_CALLS = frozenset("open print repr str SystemExit __file__ __name__".split())
+_MODULES = frozenset({"np", "math", "hashlib", "sliding_window_view"})
+_WHOLE_MODULES = frozenset({"Path", "gzip", "sys"})
 
 
-def check_program(tree: ast.Module, known: frozenset[str] = frozenset()) -> None:
+def check_program(
+    tree: ast.Module, known: frozenset[str] = frozenset(), whole: bool = False
+) -> None:
     """Raise InternalError for syntax, attributes or names a program has no use for.
 
-    `known` are functions that are there already (the helpers, where they are not copied).
+    `known` are functions that are there already (the helpers, where they are not copied);
+    a `whole` program may read and write files beside it.
     """
-    defined = known | {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    bound |= {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-    modules = {"np", "math", "hashlib", "sliding_window_view", "csv"}
-    for node in ast.walk(tree):
-        if not isinstance(node, _NODES):
-            raise _refused(type(node).__name__, node)
-        if isinstance(node, ast.Import | ast.ImportFrom) and ast.unparse(node) not in _IMPORTS:
-            raise _refused("an import", node)
-        if isinstance(node, ast.Attribute):
-            _check_attribute(node)
-        if isinstance(node, ast.Name):
-            name = node.id
-            if name.startswith("__") or (
-                name not in bound | defined | modules | _CALLS
-            ):
-                raise _refused(f"the name {name}", node)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            if node.id in modules | _CALLS:
-                raise _refused(f"binding {node.id}", node)
-
-
-def _check_attribute(node: ast.Attribute) -> None:
-    path = ast.unparse(node)
-    if path.startswith("np.") and path.count(".") == 1:
-        if node.attr in _NP or path in _NP_PATHS:
-            return
-        raise _refused(path, node)
-    if path in _NP_PATHS or node.attr in _METHODS:
-        return
-    raise _refused(f"the attribute {node.attr}", node)
+    nodes = list(ast.walk(tree))
+    kinds = _NODES | _WHOLE_NODES if whole else _NODES
+    numpy_names = _NP | _WHOLE_NP if whole else _NP
+    methods = _METHODS | _WHOLE_METHODS if whole else _METHODS
+    imports = _IMPORTS | _WHOLE_IMPORTS if whole else _IMPORTS
+    fixed = _MODULES | _CALLS | (_WHOLE_MODULES | _WHOLE_CALLS if whole else frozenset())
+    own = known | {n.name for n in nodes if type(n) is ast.FunctionDef}
+    own |= {n.arg for n in nodes if type(n) is ast.arg}
+    stored = {n.id for n in nodes if type(n) is ast.Name and type(n.ctx) is ast.Store}
+    names = own | stored | fixed
+    for node in nodes:
+        kind = type(node)
+        if kind not in kinds:
+            raise _refused(kind.__name__, node)
+        if kind is ast.Name:
+            assert isinstance(node, ast.Name)
+            if node.id not in names or (node.id.startswith("_") and node.id not in fixed | {"_"}):
+                raise _refused(f"the name {node.id}", node)
+        elif kind is ast.Attribute:
+            assert isinstance(node, ast.Attribute)
+            of_numpy = type(node.value) is ast.Name and node.value.id == "np"
+            if node.attr not in (numpy_names if of_numpy else methods):
+                raise _refused(f"the attribute {node.attr}", node)
+            if type(node.ctx) is not ast.Load:
+                raise _refused(f"a change of {node.attr}", node)
+        elif kind in (ast.Import, ast.ImportFrom):
+            if ast.unparse(node) not in imports:
+                raise _refused("an import", node)
+        elif kind is ast.FunctionDef:
+            assert isinstance(node, ast.FunctionDef)
+            if node.decorator_list or node.name in fixed:
+                raise _refused(f"the function {node.name}", node)
+    for name in (stored | {n.arg for n in nodes if type(n) is ast.arg}) & fixed:
+        raise _refused(f"a new meaning of {name}", tree)
 
 
 def _refused(what: str, node: ast.AST) -> InternalError:

@@ -19,7 +19,7 @@ from .layout import WIDTH, comment, heading, wrapped
 from .loops import only_starts, write_loop
 from .names import Names, plain
 
-LONGEST_INLINE = 66
+LONGEST_INLINE = 72
 DEEPEST_INLINE = 4
 LONGEST_STEP = 90  # `weights -= ...` may be long: it is the point of it all
 _IN_PLACE = {"add": ast.Add, "subtract": ast.Sub, "multiply": ast.Mult, "divide": ast.Div}
@@ -458,7 +458,7 @@ class Writer:
 
 def banner(indent: str, text: str) -> str:
     """`# -- forward ------`."""
-    return f"{indent}# -- {comment(text)} ".ljust(WIDTH - 20, "-")
+    return f"{indent}# -- {comment(text)} ".ljust(WIDTH - 20, "-").rstrip()
 
 
 def _mentions(line: str, size: str) -> bool:

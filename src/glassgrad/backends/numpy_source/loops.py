@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...ir import INPUT, Graph, Node, Size, Value, reachable
 from ...ops.control import body_values
 from .cells import cell_text, dtype_name, fill_expression, literal
+from .layout import WIDTH
 
 if TYPE_CHECKING:
     from .emit import Piece, Writer, _Block
@@ -118,11 +119,21 @@ def write_loop(writer: Writer, node: Node, outer: _Block) -> None:
     for inner in todo:
         if inner not in late:
             writer._write_node(inner, block)
+    for value, target in stored.items():
+        if value.node.op.roles & {"reader", "constant"}:  # these have no line of their own
+            text = ast.unparse(writer.pieces[value].expression)
+            writer._line(f"{ast.unparse(target)} = {text}", block)
     if changed:
-        targets = ", ".join(names[i] for i in changed)
-        news = ", ".join(ast.unparse(_new_value(writer, results[i], late)) for i in changed)
+        targets = [names[i] for i in changed]
+        news = [ast.unparse(_new_value(writer, results[i], late)) for i in changed]
+        if len(news) > 1 and len(", ".join(targets + news)) > WIDTH - len(block.indent):
+            for k, i in enumerate(changed):  # too much for one line: only names change places
+                if results[i].node in late:
+                    name = writer._take_name(results[i])
+                    writer._line(f"{name} = {news[k]}", block)
+                    news[k] = name
         if targets != news:
-            writer._line(f"{targets} = {news}", block)
+            writer._line(f"{', '.join(targets)} = {', '.join(news)}", block)
     if len(writer.lines) == mark:
         writer._line("pass", block)
 
@@ -255,10 +266,12 @@ def _is_late(new: Value, results: list[Value], block: _Block) -> bool:
 
 
 def _new_value(writer: Writer, new: Value, late: set[Node]) -> ast.expr:
+    from .emit import _stretched_number
+
     node = new.node
     if node not in late:
         return writer._piece(new).expression
-    text = cell_text(node)
+    text = _stretched_number(node) or cell_text(node)
     assert isinstance(text, str)
     operands = [writer._piece(v).expression for v in node.inputs]
     return fill_expression(node, text, operands)

@@ -1,0 +1,274 @@
+"""Write src/glassgrad/tensors/functions.py from the op records.
+
+    python scripts/generate_functions.py
+
+The test tests/tensors/test_functions.py fails when the committed file is not what this writes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from glassgrad.errors import InternalError
+from glassgrad.ir import Attribute, Op
+from glassgrad.ops import OPS
+from glassgrad.ops.record import (
+    binary_float,
+    binary_number,
+    comparison,
+    unary_float,
+    unary_number,
+)
+
+PATH = Path(__file__).parent.parent / "src" / "glassgrad" / "tensors" / "functions.py"
+FAMILIES = ("elementwise", "reduction", "movement", "contraction", "window", "index", "activation")
+
+# The one table of names: what NumPy or PyTorch call it, where the record is called otherwise.
+NAMES = {"absolute": "abs", "cast": "astype", "select": "where"}
+ALIASES = {"select": "where"}
+
+# Records that are not for users: the way to write them is another.
+PRIVATE = {
+    "constant": "a number in a program",
+    "scalar": "a number of the host",
+    "slice": "x[a:b]",
+    "subtract_one_at": "a step of cross_entropy's derivative",
+    "conv_dx": "the derivative of conv",
+    "conv_dw": "the derivative of conv",
+    "max_unpool": "the derivative of max_pool",
+    "max_pick": "the derivative of max_unpool",
+    "mean_unpool": "the derivative of mean_pool",
+}
+
+_REAL = "Raises DTypeError for anything but float32 and float64."
+_FIT = "Raises ShapeError for shapes that do not stretch to fit, DTypeError for two dtypes."
+
+# Shapes, dtypes and errors, by type rule or by name.
+RULES = {
+    unary_float: ("Shape and dtype are kept.", _REAL),
+    unary_number: ("Shape and dtype are kept.", "Raises DTypeError for truth values."),
+    binary_number: ("Shapes stretch to fit by NumPy's rule; one dtype for both.", _FIT),
+    binary_float: ("Shapes stretch to fit by NumPy's rule; one real dtype for both.", _FIT),
+    comparison: ("Shapes stretch to fit by NumPy's rule; the result is bool.", _FIT),
+}
+_AXES = "Without `axis` the result is one number; `keepdims` leaves axes of size 1."
+_NO_AXIS = "Raises ShapeError for an axis that is not there"
+SHAPES = {
+    "multiply": ("Shapes stretch to fit by NumPy's rule; the second may be bool.", _FIT),
+    "select": ("Shapes stretch to fit by NumPy's rule; condition bool, x and y of one dtype.", _FIT),
+    "cast": ("The shape is kept.", "Raises DTypeError for an unknown dtype."),
+    "sum": (_AXES, f"{_NO_AXIS}, DTypeError for truth values."),
+    "mean": (_AXES, f"{_NO_AXIS}, DTypeError for whole numbers."),
+    "max": (_AXES, f"{_NO_AXIS} or has no numbers."),
+    "argmax": ("The axis goes; the result is int64.", f"{_NO_AXIS} or has no numbers."),
+    "reshape": ("One size may be -1.", "Raises ShapeError where the elements do not fill it."),
+    "permute": ("Axis i of the result is axis axes[i] of x.", "Raises ShapeError for other orders."),
+    "broadcast_to": ("Sizes of 1 stretch, from the last axis on.", "Raises ShapeError otherwise."),
+    "pad": (
+        "One (before, after, between neighbours) for each axis.",
+        "Raises ShapeError for another count of widths or one below 0.",
+    ),
+    "concatenate": (
+        "Equal shapes but along the axis, and one dtype.",
+        "Raises ShapeError or DTypeError otherwise.",
+    ),
+    "matmul": (
+        "(..., n, k) by (..., k, m) to (..., n, m); one real dtype.",
+        "Raises ShapeError where inner sizes differ.",
+    ),
+    "conv": (
+        "x (n, in, *size), w (out, in / groups, *kernel) to (n, out, *size').",
+        "Raises ShapeError where channels or sizes do not fit.",
+    ),
+    "columns": (
+        "(n, c, *size) to (n, c * product(kernel), windows).",
+        "Raises ShapeError where no window fits.",
+    ),
+    "uncolumns": (
+        "(n, c * product(kernel), windows) to (n, *shape).",
+        "Raises ShapeError where the columns do not come from such images.",
+    ),
+    "max_pool": ("(n, c, *size) to (n, c, *size').", "Raises ShapeError where no window fits."),
+    "mean_pool": ("(n, c, *size) to (n, c, *size').", "Raises ShapeError where no window fits."),
+    "take": (
+        "x (rows, ...), index int64 of any shape; the result is (*index.shape, ...).",
+        "Raises DTypeError unless positions are int64, DataError for one outside 0 to rows - 1.",
+    ),
+    "add_at": (
+        "x (rows, ...), index int64, values (*index.shape, ...); the result has x's shape.",
+        "Raises ShapeError where the values do not fit, DataError for a position outside.",
+    ),
+    "pick": (
+        "x (..., classes), index (...) int64; the result is (...).",
+        "Raises ShapeError for another count of positions, DataError for a position outside.",
+    ),
+    "put_at": (
+        "index (...) int64, values (...); the result is (..., size).",
+        "Raises ShapeError where the shapes differ, DataError for a position outside.",
+    ),
+}
+
+# One call for each function; this script writes down what it gives.
+EXAMPLES = {
+    "add": "gg.add([1.0, 2.0], 3.0)",
+    "subtract": "gg.subtract([1.0, 2.0], 3.0)",
+    "multiply": "gg.multiply([1.0, 2.0], 3.0)",
+    "divide": "gg.divide([1.0, 2.0], 4.0)",
+    "negative": "gg.negative([1.0, -2.0])",
+    "power": "gg.power([1.0, 2.0, 3.0], 2)",
+    "exp": "gg.exp([0.0, 1.0])",
+    "expm1": "gg.expm1([0.0, 1.0])",
+    "log": "gg.log([1.0, 10.0])",
+    "log1p": "gg.log1p([0.0, 1.0])",
+    "tanh": "gg.tanh([0.0, 1.0])",
+    "sqrt": "gg.sqrt([4.0, 9.0])",
+    "sin": "gg.sin([0.0, 1.0])",
+    "cos": "gg.cos([0.0, 1.0])",
+    "erf": "gg.erf([0.0, 1.0])",
+    "absolute": "gg.abs([-1.5, 2.0])",
+    "sign": "gg.sign([-1.5, 0.0, 2.0])",
+    "maximum": "gg.maximum([1.0, 5.0], 3.0)",
+    "minimum": "gg.minimum([1.0, 5.0], 3.0)",
+    "less": "gg.less([1.0, 2.0, 3.0], 2.0)",
+    "less_equal": "gg.less_equal([1.0, 2.0, 3.0], 2.0)",
+    "greater": "gg.greater([1.0, 2.0, 3.0], 2.0)",
+    "greater_equal": "gg.greater_equal([1.0, 2.0, 3.0], 2.0)",
+    "equal": "gg.equal([1.0, 2.0, 3.0], 2.0)",
+    "not_equal": "gg.not_equal([1.0, 2.0, 3.0], 2.0)",
+    "select": "gg.where([True, False], [1.0, 2.0], 0.0)",
+    "cast": 'gg.astype([1.7, -1.7], "int64")',
+    "sum": "gg.sum([[1.0, 2.0], [3.0, 4.0]], axis=0)",
+    "mean": "gg.mean([[1.0, 2.0], [3.0, 4.0]])",
+    "max": "gg.max([[1.0, 2.0], [3.0, 4.0]], axis=1)",
+    "argmax": "gg.argmax([[1.0, 2.0], [4.0, 3.0]])",
+    "reshape": "gg.reshape([1.0, 2.0, 3.0, 4.0], (2, -1))",
+    "permute": "gg.permute([[1.0, 2.0]], (1, 0))",
+    "broadcast_to": "gg.broadcast_to([1.0, 2.0], (2, 2))",
+    "pad": "gg.pad([1.0, 2.0], ((1, 2, 0),))",
+    "concatenate": "gg.concatenate([[1.0], [2.0, 3.0]])",
+    "matmul": "gg.matmul([[1.0, 2.0]], [[3.0], [4.0]])",
+    "conv": "gg.conv([[[1.0, 2.0, 4.0]]], [[[-1.0, 1.0]]])",
+    "columns": "gg.columns([[[1.0, 2.0, 3.0]]], (2,), (1,), (1,))",
+    "uncolumns": "gg.uncolumns([[[1.0, 2.0], [2.0, 3.0]]], (1, 3), (2,), (1,), (1,))",
+    "max_pool": "gg.max_pool([[[1.0, 3.0, 2.0, 0.0]]], (2,), (2,))",
+    "mean_pool": "gg.mean_pool([[[1.0, 3.0, 2.0, 0.0]]], (2,), (2,))",
+    "take": "gg.take([[1.0, 2.0], [3.0, 4.0]], [1, 1])",
+    "add_at": "gg.add_at([0.0, 0.0], [1, 1], [3.0, 4.0])",
+    "pick": "gg.pick([[1.0, 2.0], [3.0, 4.0]], [1, 0])",
+    "put_at": "gg.put_at([1, 0], [5.0, 6.0], 2)",
+    "relu": "gg.relu([-1.0, 2.0])",
+    "leaky_relu": "gg.leaky_relu([-1.0, 2.0], slope=0.5)",
+    "elu": "gg.elu([-1.0, 2.0])",
+    "sigmoid": "gg.sigmoid([0.0, 2.0])",
+    "silu": "gg.silu([0.0, 2.0])",
+    "gelu": "gg.gelu([0.0, 2.0])",
+    "softplus": "gg.softplus([0.0, 2.0])",
+    "softmax": "gg.softmax([0.0, 1.0])",
+    "log_softmax": "gg.log_softmax([0.0, 1.0])",
+}
+
+HEADER = '''\
+# Written by scripts/generate_functions.py from the op records; do not edit.
+# ruff: noqa: A001
+"""Every public op as a function of tensors.
+
+An operand may be a tensor, a NumPy array, a list of numbers or a number; where none is a tensor,
+all are made tensors. Inside a program that is being written the result is a traced value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from numpy.typing import ArrayLike
+
+from ..ops import OPS, Array
+from .tensor import Tensor, tensor
+
+Operand: TypeAlias = "Array | ArrayLike"
+
+
+def _apply(name: str, *operands: Any, **attributes: Any) -> Any:
+    if not any(isinstance(x, Array) for x in operands):
+        numbers = all(isinstance(x, int | float) for x in operands)
+        operands = tuple(
+            [tensor(x) if numbers or not isinstance(x, int | float) else x for x in operands]
+        )
+    return OPS[name](*operands, **attributes)
+'''
+
+
+def public() -> list[Op]:
+    """The records that become functions, in the order of the families."""
+    found = [op for family in FAMILIES for op in OPS.values() if op.family == family]
+    return [op for op in found if op.name not in PRIVATE]
+
+
+def name_of(op: Op) -> str:
+    """What users call it."""
+    return NAMES.get(op.name, op.name)
+
+
+def _parameter(attribute: Attribute) -> str:
+    text = f"{attribute.name}: {attribute.annotation}"
+    return text if attribute.default is ... else f"{text} = {attribute.default!r}"
+
+
+def _facts(op: Op) -> tuple[str, str]:
+    found = SHAPES.get(op.name) or RULES.get(op.type_rule)  # type: ignore[call-overload]
+    if found is None:
+        raise InternalError("scripts/generate_functions.py says nothing about shapes", where=op.name)
+    return found
+
+
+def _example(op: Op) -> list[str]:
+    import glassgrad as gg
+
+    call = EXAMPLES[op.name]
+    result = eval(call, {"gg": gg})
+    return [">>> import glassgrad as gg", f">>> {call}", *repr(result).split("\n")]
+
+
+def function_text(op: Op, example: bool = True) -> str:
+    """The function of one record."""
+    many = [n[1:] for n in op.inputs if n.startswith("*")]
+    operands = [f"{n[1:]}: Sequence[Operand]" if n[0] == "*" else f"{n}: Operand" for n in op.inputs]
+    parameters = [*operands, *[_parameter(a) for a in op.attributes]]
+    passed = [f'"{op.name}"', *[f"*{n}" if n in many else n for n in (i.lstrip("*") for i in op.inputs)]]
+    passed += [f"{a.name}={a.name}" for a in op.attributes]
+    name = name_of(op)
+    head = f"def {name}({', '.join(parameters)}) -> Tensor:"
+    if len(head) > 100:
+        inner = f"    {', '.join(parameters)}"
+        if len(inner) > 100:
+            inner = "\n".join(f"    {p}," for p in parameters)
+        head = f"def {name}(\n{inner}\n) -> Tensor:"
+    body = f"    found: Tensor = _apply({', '.join(passed)})"
+    if len(body) > 100:
+        body = f"    found: Tensor = _apply(\n        {', '.join(passed)}\n    )"
+    shapes, errors = _facts(op)
+    says = op.says[0].upper() + op.says[1:]
+    doc = [says, "", f"Formula: {op.formula}.", ""]
+    doc += textwrap.wrap(f"{shapes} {errors}", 96)
+    if example:
+        doc += ["", *_example(op)]
+    raw = "r" if any("\\" in line for line in doc) else ""
+    lines = "\n".join(f"    {line}".rstrip() for line in doc[1:])
+    return f'{head}\n    {raw}"""{doc[0]}\n{lines}\n    """\n{body}\n    return found\n'
+
+
+def generate(example: bool = True) -> str:
+    """The whole file."""
+    parts = [HEADER, *[function_text(op, example) for op in public()]]
+    names = [name_of(op) for op in public()] + list(ALIASES)
+    aliases = "".join(f"{alias} = {name}\n" for alias, name in ALIASES.items())
+    listed = "".join(f'    "{name}",\n' for name in sorted(names))
+    return "\n\n".join(parts) + f"\n\n{aliases}\n__all__ = [\n{listed}]\n"
+
+
+if __name__ == "__main__":
+    PATH.write_text(generate(example=False), encoding="utf-8")  # so that the examples can run
+    PATH.write_text(generate(), encoding="utf-8")
+    print(f"{PATH}: {len(public())} functions")

@@ -1,0 +1,966 @@
+# Written by scripts/generate_functions.py from the op records; do not edit.
+# ruff: noqa: A001
+"""Every public op as a function of tensors.
+
+An operand may be a tensor, a NumPy array, a list of numbers or a number; where none is a tensor,
+all are made tensors. Inside a program that is being written the result is a traced value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from numpy.typing import ArrayLike
+
+from ..ops import OPS, Array
+from .tensor import Tensor, tensor
+
+Operand: TypeAlias = "Array | ArrayLike"
+
+
+def _apply(name: str, *operands: Any, **attributes: Any) -> Any:
+    if not any(isinstance(x, Array) for x in operands):
+        numbers = all(isinstance(x, int | float) for x in operands)
+        operands = tuple(
+            [tensor(x) if numbers or not isinstance(x, int | float) else x for x in operands]
+        )
+    return OPS[name](*operands, **attributes)
+
+
+def add(x: Operand, y: Operand) -> Tensor:
+    """Sum of two tensors.
+
+    Formula: x + y.
+
+    Shapes stretch to fit by NumPy's rule; one dtype for both. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.add([1.0, 2.0], 3.0)
+    tensor([4., 5.])
+    """
+    found: Tensor = _apply("add", x, y)
+    return found
+
+
+def subtract(x: Operand, y: Operand) -> Tensor:
+    """Difference of two tensors.
+
+    Formula: x - y.
+
+    Shapes stretch to fit by NumPy's rule; one dtype for both. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.subtract([1.0, 2.0], 3.0)
+    tensor([-2., -1.])
+    """
+    found: Tensor = _apply("subtract", x, y)
+    return found
+
+
+def multiply(x: Operand, y: Operand) -> Tensor:
+    r"""Product of two tensors, number by number; the second may be truth values.
+
+    Formula: x\,y.
+
+    Shapes stretch to fit by NumPy's rule; the second may be bool. Raises ShapeError for shapes that
+    do not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.multiply([1.0, 2.0], 3.0)
+    tensor([3., 6.])
+    """
+    found: Tensor = _apply("multiply", x, y)
+    return found
+
+
+def divide(x: Operand, y: Operand) -> Tensor:
+    """Quotient of two tensors.
+
+    Formula: x / y.
+
+    Shapes stretch to fit by NumPy's rule; one real dtype for both. Raises ShapeError for shapes
+    that do not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.divide([1.0, 2.0], 4.0)
+    tensor([0.25, 0.5 ])
+    """
+    found: Tensor = _apply("divide", x, y)
+    return found
+
+
+def negative(x: Operand) -> Tensor:
+    """The number with the other sign.
+
+    Formula: -x.
+
+    Shape and dtype are kept. Raises DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.negative([1.0, -2.0])
+    tensor([-1.,  2.])
+    """
+    found: Tensor = _apply("negative", x)
+    return found
+
+
+def power(x: Operand, y: Operand) -> Tensor:
+    """The first tensor to the power of the second.
+
+    Formula: x^y.
+
+    Shapes stretch to fit by NumPy's rule; one real dtype for both. Raises ShapeError for shapes
+    that do not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.power([1.0, 2.0, 3.0], 2)
+    tensor([1., 4., 9.])
+    """
+    found: Tensor = _apply("power", x, y)
+    return found
+
+
+def exp(x: Operand) -> Tensor:
+    """E to the power of x.
+
+    Formula: e^{x}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.exp([0.0, 1.0])
+    tensor([1.      , 2.718282])
+    """
+    found: Tensor = _apply("exp", x)
+    return found
+
+
+def expm1(x: Operand) -> Tensor:
+    """Exp(x) - 1, accurate near zero.
+
+    Formula: e^{x} - 1.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.expm1([0.0, 1.0])
+    tensor([0.       , 1.7182817])
+    """
+    found: Tensor = _apply("expm1", x)
+    return found
+
+
+def log(x: Operand) -> Tensor:
+    r"""Natural logarithm.
+
+    Formula: \ln x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.log([1.0, 10.0])
+    tensor([0.       , 2.3025851])
+    """
+    found: Tensor = _apply("log", x)
+    return found
+
+
+def log1p(x: Operand) -> Tensor:
+    r"""Log(1 + x), accurate near zero.
+
+    Formula: \ln(1 + x).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.log1p([0.0, 1.0])
+    tensor([0.       , 0.6931472])
+    """
+    found: Tensor = _apply("log1p", x)
+    return found
+
+
+def tanh(x: Operand) -> Tensor:
+    r"""Hyperbolic tangent.
+
+    Formula: \tanh x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.tanh([0.0, 1.0])
+    tensor([0.       , 0.7615942])
+    """
+    found: Tensor = _apply("tanh", x)
+    return found
+
+
+def sqrt(x: Operand) -> Tensor:
+    r"""Square root.
+
+    Formula: \sqrt{x}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.sqrt([4.0, 9.0])
+    tensor([2., 3.])
+    """
+    found: Tensor = _apply("sqrt", x)
+    return found
+
+
+def sin(x: Operand) -> Tensor:
+    r"""Sine, x in radians.
+
+    Formula: \sin x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.sin([0.0, 1.0])
+    tensor([0.      , 0.841471])
+    """
+    found: Tensor = _apply("sin", x)
+    return found
+
+
+def cos(x: Operand) -> Tensor:
+    r"""Cosine, x in radians.
+
+    Formula: \cos x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.cos([0.0, 1.0])
+    tensor([1.       , 0.5403023])
+    """
+    found: Tensor = _apply("cos", x)
+    return found
+
+
+def erf(x: Operand) -> Tensor:
+    r"""Error function, the share of a normal distribution near its middle.
+
+    Formula: \frac{2}{\sqrt{\pi}} \int_0^x e^{-t^2}\,dt.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.erf([0.0, 1.0])
+    tensor([0.       , 0.8427008])
+    """
+    found: Tensor = _apply("erf", x)
+    return found
+
+
+def abs(x: Operand) -> Tensor:
+    """Size of the number without its sign; the derivative at 0 is 0.
+
+    Formula: |x|.
+
+    Shape and dtype are kept. Raises DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.abs([-1.5, 2.0])
+    tensor([1.5, 2. ])
+    """
+    found: Tensor = _apply("absolute", x)
+    return found
+
+
+def sign(x: Operand) -> Tensor:
+    r"""-1, 0 or 1.
+
+    Formula: \operatorname{sign} x.
+
+    Shape and dtype are kept. Raises DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.sign([-1.5, 0.0, 2.0])
+    tensor([-1.,  0.,  1.])
+    """
+    found: Tensor = _apply("sign", x)
+    return found
+
+
+def maximum(x: Operand, y: Operand) -> Tensor:
+    r"""The larger of two numbers; a tie gives the derivative to the first.
+
+    Formula: \max(x, y).
+
+    Shapes stretch to fit by NumPy's rule; one dtype for both. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.maximum([1.0, 5.0], 3.0)
+    tensor([3., 5.])
+    """
+    found: Tensor = _apply("maximum", x, y)
+    return found
+
+
+def minimum(x: Operand, y: Operand) -> Tensor:
+    r"""The smaller of two numbers; a tie gives the derivative to the first.
+
+    Formula: \min(x, y).
+
+    Shapes stretch to fit by NumPy's rule; one dtype for both. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.minimum([1.0, 5.0], 3.0)
+    tensor([1., 3.])
+    """
+    found: Tensor = _apply("minimum", x, y)
+    return found
+
+
+def less(x: Operand, y: Operand) -> Tensor:
+    """Whether x < y.
+
+    Formula: x < y.
+
+    Shapes stretch to fit by NumPy's rule; the result is bool. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.less([1.0, 2.0, 3.0], 2.0)
+    tensor([ True, False, False], dtype=bool)
+    """
+    found: Tensor = _apply("less", x, y)
+    return found
+
+
+def less_equal(x: Operand, y: Operand) -> Tensor:
+    r"""Whether x <= y.
+
+    Formula: x \le y.
+
+    Shapes stretch to fit by NumPy's rule; the result is bool. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.less_equal([1.0, 2.0, 3.0], 2.0)
+    tensor([ True,  True, False], dtype=bool)
+    """
+    found: Tensor = _apply("less_equal", x, y)
+    return found
+
+
+def greater(x: Operand, y: Operand) -> Tensor:
+    """Whether x > y.
+
+    Formula: x > y.
+
+    Shapes stretch to fit by NumPy's rule; the result is bool. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.greater([1.0, 2.0, 3.0], 2.0)
+    tensor([False, False,  True], dtype=bool)
+    """
+    found: Tensor = _apply("greater", x, y)
+    return found
+
+
+def greater_equal(x: Operand, y: Operand) -> Tensor:
+    r"""Whether x >= y.
+
+    Formula: x \ge y.
+
+    Shapes stretch to fit by NumPy's rule; the result is bool. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.greater_equal([1.0, 2.0, 3.0], 2.0)
+    tensor([False,  True,  True], dtype=bool)
+    """
+    found: Tensor = _apply("greater_equal", x, y)
+    return found
+
+
+def equal(x: Operand, y: Operand) -> Tensor:
+    """Whether x = y.
+
+    Formula: x = y.
+
+    Shapes stretch to fit by NumPy's rule; the result is bool. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.equal([1.0, 2.0, 3.0], 2.0)
+    tensor([False,  True, False], dtype=bool)
+    """
+    found: Tensor = _apply("equal", x, y)
+    return found
+
+
+def not_equal(x: Operand, y: Operand) -> Tensor:
+    r"""Whether x and y differ.
+
+    Formula: x \ne y.
+
+    Shapes stretch to fit by NumPy's rule; the result is bool. Raises ShapeError for shapes that do
+    not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.not_equal([1.0, 2.0, 3.0], 2.0)
+    tensor([ True, False,  True], dtype=bool)
+    """
+    found: Tensor = _apply("not_equal", x, y)
+    return found
+
+
+def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
+    r"""X where the condition holds, y elsewhere.
+
+    Formula: x \text{ if } c \text{ else } y.
+
+    Shapes stretch to fit by NumPy's rule; condition bool, x and y of one dtype. Raises ShapeError
+    for shapes that do not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.where([True, False], [1.0, 2.0], 0.0)
+    tensor([1., 0.])
+    """
+    found: Tensor = _apply("select", condition, x, y)
+    return found
+
+
+def astype(x: Operand, dtype: str) -> Tensor:
+    """The values as another kind of number.
+
+    Formula: x.
+
+    The shape is kept. Raises DTypeError for an unknown dtype.
+
+    >>> import glassgrad as gg
+    >>> gg.astype([1.7, -1.7], "int64")
+    tensor([ 1, -1], dtype=int64)
+    """
+    found: Tensor = _apply("cast", x, dtype=dtype)
+    return found
+
+
+def sum(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Sum over axes, all of them by default.
+
+    Formula: \sum_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there, DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    tensor([4., 6.])
+    """
+    found: Tensor = _apply("sum", x, axis=axis, keepdims=keepdims)
+    return found
+
+
+def mean(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Mean over axes, all of them by default.
+
+    Formula: \frac{1}{n} \sum_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.mean([[1.0, 2.0], [3.0, 4.0]])
+    tensor(2.5)
+    """
+    found: Tensor = _apply("mean", x, axis=axis, keepdims=keepdims)
+    return found
+
+
+def max(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Largest number over axes, all of them by default; a tie gives all to the first.
+
+    Formula: \max_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there or has no numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.max([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    tensor([2., 4.])
+    """
+    found: Tensor = _apply("max", x, axis=axis, keepdims=keepdims)
+    return found
+
+
+def argmax(x: Operand, axis: int = -1) -> Tensor:
+    r"""Position of the first largest number along an axis.
+
+    Formula: \operatorname{argmax}_i x_i.
+
+    The axis goes; the result is int64. Raises ShapeError for an axis that is not there or has no
+    numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.argmax([[1.0, 2.0], [4.0, 3.0]])
+    tensor([1, 0], dtype=int64)
+    """
+    found: Tensor = _apply("argmax", x, axis=axis)
+    return found
+
+
+def reshape(x: Operand, shape: tuple[int, ...]) -> Tensor:
+    """The same elements in another shape, in row-major order.
+
+    Formula: x.
+
+    One size may be -1. Raises ShapeError where the elements do not fill it.
+
+    >>> import glassgrad as gg
+    >>> gg.reshape([1.0, 2.0, 3.0, 4.0], (2, -1))
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    found: Tensor = _apply("reshape", x, shape=shape)
+    return found
+
+
+def permute(x: Operand, axes: tuple[int, ...]) -> Tensor:
+    r"""The axes in another order.
+
+    Formula: x^{\mathsf T}.
+
+    Axis i of the result is axis axes[i] of x. Raises ShapeError for other orders.
+
+    >>> import glassgrad as gg
+    >>> gg.permute([[1.0, 2.0]], (1, 0))
+    tensor([[1.],
+            [2.]])
+    """
+    found: Tensor = _apply("permute", x, axes=axes)
+    return found
+
+
+def broadcast_to(x: Operand, shape: tuple[int, ...]) -> Tensor:
+    """The tensor stretched to a larger shape, nothing copied.
+
+    Formula: x.
+
+    Sizes of 1 stretch, from the last axis on. Raises ShapeError otherwise.
+
+    >>> import glassgrad as gg
+    >>> gg.broadcast_to([1.0, 2.0], (2, 2))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
+    found: Tensor = _apply("broadcast_to", x, shape=shape)
+    return found
+
+
+def pad(x: Operand, widths: tuple[tuple[int, int, int], ...], value: float = 0) -> Tensor:
+    r"""A border of one number: (before, after, between neighbours) for each axis.
+
+    Formula: \operatorname{pad}(x).
+
+    One (before, after, between neighbours) for each axis. Raises ShapeError for another count of
+    widths or one below 0.
+
+    >>> import glassgrad as gg
+    >>> gg.pad([1.0, 2.0], ((1, 2, 0),))
+    tensor([0., 1., 2., 0., 0.])
+    """
+    found: Tensor = _apply("pad", x, widths=widths, value=value)
+    return found
+
+
+def concatenate(xs: Sequence[Operand], axis: int = 0) -> Tensor:
+    r"""Tensors side by side along an axis.
+
+    Formula: [x_1, x_2, \dots].
+
+    Equal shapes but along the axis, and one dtype. Raises ShapeError or DTypeError otherwise.
+
+    >>> import glassgrad as gg
+    >>> gg.concatenate([[1.0], [2.0, 3.0]])
+    tensor([1., 2., 3.])
+    """
+    found: Tensor = _apply("concatenate", *xs, axis=axis)
+    return found
+
+
+def matmul(a: Operand, b: Operand) -> Tensor:
+    """Matrix product of the last two axes; the axes before them stretch.
+
+    Formula: A B.
+
+    (..., n, k) by (..., k, m) to (..., n, m); one real dtype. Raises ShapeError where inner sizes
+    differ.
+
+    >>> import glassgrad as gg
+    >>> gg.matmul([[1.0, 2.0]], [[3.0], [4.0]])
+    tensor([[11.]])
+    """
+    found: Tensor = _apply("matmul", a, b)
+    return found
+
+
+def conv(
+    x: Operand,
+    w: Operand,
+    stride: int | tuple[int, ...] = 1,
+    padding: int | tuple[int, ...] = 0,
+    dilation: int | tuple[int, ...] = 1,
+    groups: int = 1,
+) -> Tensor:
+    r"""Cross-correlation of images with kernels: every window's product with every kernel.
+
+    Formula: y_{o,p} = \sum_{c,k} w_{o,c,k}\, x_{c,\,s p + d k}.
+
+    x (n, in, *size), w (out, in / groups, *kernel) to (n, out, *size'). Raises ShapeError where
+    channels or sizes do not fit.
+
+    >>> import glassgrad as gg
+    >>> gg.conv([[[1.0, 2.0, 4.0]]], [[[-1.0, 1.0]]])
+    tensor([[[1., 2.]]])
+    """
+    found: Tensor = _apply(
+        "conv", x, w, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+    return found
+
+
+def columns(
+    x: Operand, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> Tensor:
+    r"""Every window of the images as one column: (n, c, *size) to (n, c k, windows).
+
+    Formula: X_{(c,k),\,p} = x_{c,\,s p + d k}.
+
+    (n, c, *size) to (n, c * product(kernel), windows). Raises ShapeError where no window fits.
+
+    >>> import glassgrad as gg
+    >>> gg.columns([[[1.0, 2.0, 3.0]]], (2,), (1,), (1,))
+    tensor([[[1., 2.],
+             [2., 3.]]])
+    """
+    found: Tensor = _apply("columns", x, kernel=kernel, stride=stride, dilation=dilation)
+    return found
+
+
+def uncolumns(
+    cols: Operand,
+    shape: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Tensor:
+    r"""Every column added back where it came from: the adjoint of columns.
+
+    Formula: x_{c,q} = \sum_{p,k:\,s p + d k = q} X_{(c,k),\,p}.
+
+    (n, c * product(kernel), windows) to (n, *shape). Raises ShapeError where the columns do not
+    come from such images.
+
+    >>> import glassgrad as gg
+    >>> gg.uncolumns([[[1.0, 2.0], [2.0, 3.0]]], (1, 3), (2,), (1,), (1,))
+    tensor([[[1., 4., 3.]]])
+    """
+    found: Tensor = _apply(
+        "uncolumns", cols, shape=shape, kernel=kernel, stride=stride, dilation=dilation
+    )
+    return found
+
+
+def max_pool(x: Operand, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+    r"""The largest number of each window; a tie gives the derivative to the first.
+
+    Formula: y_p = \max_k x_{s p + k}.
+
+    (n, c, *size) to (n, c, *size'). Raises ShapeError where no window fits.
+
+    >>> import glassgrad as gg
+    >>> gg.max_pool([[[1.0, 3.0, 2.0, 0.0]]], (2,), (2,))
+    tensor([[[3., 2.]]])
+    """
+    found: Tensor = _apply("max_pool", x, kernel=kernel, stride=stride)
+    return found
+
+
+def mean_pool(x: Operand, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+    r"""The mean of each window.
+
+    Formula: y_p = \tfrac{1}{|k|} \sum_k x_{s p + k}.
+
+    (n, c, *size) to (n, c, *size'). Raises ShapeError where no window fits.
+
+    >>> import glassgrad as gg
+    >>> gg.mean_pool([[[1.0, 3.0, 2.0, 0.0]]], (2,), (2,))
+    tensor([[[2., 1.]]])
+    """
+    found: Tensor = _apply("mean_pool", x, kernel=kernel, stride=stride)
+    return found
+
+
+def take(x: Operand, index: Operand) -> Tensor:
+    """Rows of a tensor at positions, as an embedding looks up its table.
+
+    Formula: y_i = x_{k_i}.
+
+    x (rows, ...), index int64 of any shape; the result is (*index.shape, ...). Raises DTypeError
+    unless positions are int64, DataError for one outside 0 to rows - 1.
+
+    >>> import glassgrad as gg
+    >>> gg.take([[1.0, 2.0], [3.0, 4.0]], [1, 1])
+    tensor([[3., 4.],
+            [3., 4.]])
+    """
+    found: Tensor = _apply("take", x, index)
+    return found
+
+
+def add_at(x: Operand, index: Operand, values: Operand) -> Tensor:
+    r"""X with rows of values added at positions; a repeated position adds up.
+
+    Formula: y = x + \sum_i e_{k_i} v_i^{\mathsf T}.
+
+    x (rows, ...), index int64, values (*index.shape, ...); the result has x's shape. Raises
+    ShapeError where the values do not fit, DataError for a position outside.
+
+    >>> import glassgrad as gg
+    >>> gg.add_at([0.0, 0.0], [1, 1], [3.0, 4.0])
+    tensor([0., 7.])
+    """
+    found: Tensor = _apply("add_at", x, index, values)
+    return found
+
+
+def pick(x: Operand, index: Operand) -> Tensor:
+    """Of each row, the number at its position, as cross-entropy reads the right class.
+
+    Formula: y_i = x_{i, k_i}.
+
+    x (..., classes), index (...) int64; the result is (...). Raises ShapeError for another count of
+    positions, DataError for a position outside.
+
+    >>> import glassgrad as gg
+    >>> gg.pick([[1.0, 2.0], [3.0, 4.0]], [1, 0])
+    tensor([2., 3.])
+    """
+    found: Tensor = _apply("pick", x, index)
+    return found
+
+
+def put_at(index: Operand, values: Operand, size: int) -> Tensor:
+    r"""Rows of zeros with one value each at its position: the adjoint of pick.
+
+    Formula: y_{i,j} = v_i\,[j = k_i].
+
+    index (...) int64, values (...); the result is (..., size). Raises ShapeError where the shapes
+    differ, DataError for a position outside.
+
+    >>> import glassgrad as gg
+    >>> gg.put_at([1, 0], [5.0, 6.0], 2)
+    tensor([[0., 5.],
+            [6., 0.]])
+    """
+    found: Tensor = _apply("put_at", index, values, size=size)
+    return found
+
+
+def relu(x: Operand) -> Tensor:
+    r"""Rectified linear unit; its derivative at 0 is 0.
+
+    Formula: \max(0, x).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.relu([-1.0, 2.0])
+    tensor([0., 2.])
+    """
+    found: Tensor = _apply("relu", x)
+    return found
+
+
+def leaky_relu(x: Operand, slope: float = 0.01) -> Tensor:
+    r"""ReLU with a small slope below 0.
+
+    Formula: x \text{ if } x > 0 \text{ else } a x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.leaky_relu([-1.0, 2.0], slope=0.5)
+    tensor([-0.5,  2. ])
+    """
+    found: Tensor = _apply("leaky_relu", x, slope=slope)
+    return found
+
+
+def elu(x: Operand, alpha: float = 1.0) -> Tensor:
+    r"""Exponential linear unit.
+
+    Formula: x \text{ if } x > 0 \text{ else } \alpha (e^x - 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.elu([-1.0, 2.0])
+    tensor([-0.63212055,  2.        ])
+    """
+    found: Tensor = _apply("elu", x, alpha=alpha)
+    return found
+
+
+def sigmoid(x: Operand) -> Tensor:
+    r"""Logistic function, which never overflows.
+
+    Formula: \frac{1}{1 + e^{-x}}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.sigmoid([0.0, 2.0])
+    tensor([0.5     , 0.880797])
+    """
+    found: Tensor = _apply("sigmoid", x)
+    return found
+
+
+def silu(x: Operand) -> Tensor:
+    r"""Sigmoid-weighted linear unit, also called swish.
+
+    Formula: \frac{x}{1 + e^{-x}}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.silu([0.0, 2.0])
+    tensor([0.      , 1.761594])
+    """
+    found: Tensor = _apply("silu", x)
+    return found
+
+
+def gelu(x: Operand) -> Tensor:
+    r"""Gaussian error linear unit, exact: x times the share of a normal below x.
+
+    Formula: \tfrac{x}{2} \left(1 + \operatorname{erf} \tfrac{x}{\sqrt 2}\right).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.gelu([0.0, 2.0])
+    tensor([0.       , 1.9544997])
+    """
+    found: Tensor = _apply("gelu", x)
+    return found
+
+
+def softplus(x: Operand) -> Tensor:
+    r"""Smooth ReLU, which never overflows.
+
+    Formula: \ln(1 + e^x).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.softplus([0.0, 2.0])
+    tensor([0.6931472, 2.126928 ])
+    """
+    found: Tensor = _apply("softplus", x)
+    return found
+
+
+def log_softmax(x: Operand, axis: int = -1) -> Tensor:
+    r"""Logarithm of softmax, accurate for any size of x.
+
+    Formula: x_i - \ln \sum_j e^{x_j}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.log_softmax([0.0, 1.0])
+    tensor([-1.3132616 , -0.31326166])
+    """
+    found: Tensor = _apply("log_softmax", x, axis=axis)
+    return found
+
+
+def softmax(x: Operand, axis: int = -1) -> Tensor:
+    r"""Positive shares that sum to 1.
+
+    Formula: \frac{e^{x_i}}{\sum_j e^{x_j}}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.softmax([0.0, 1.0])
+    tensor([0.2689414, 0.7310586])
+    """
+    found: Tensor = _apply("softmax", x, axis=axis)
+    return found
+
+
+select = where
+
+__all__ = [
+    "abs",
+    "add",
+    "add_at",
+    "argmax",
+    "astype",
+    "broadcast_to",
+    "columns",
+    "concatenate",
+    "conv",
+    "cos",
+    "divide",
+    "elu",
+    "equal",
+    "erf",
+    "exp",
+    "expm1",
+    "gelu",
+    "greater",
+    "greater_equal",
+    "leaky_relu",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log_softmax",
+    "matmul",
+    "max",
+    "max_pool",
+    "maximum",
+    "mean",
+    "mean_pool",
+    "minimum",
+    "multiply",
+    "negative",
+    "not_equal",
+    "pad",
+    "permute",
+    "pick",
+    "power",
+    "put_at",
+    "relu",
+    "reshape",
+    "select",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "subtract",
+    "sum",
+    "take",
+    "tanh",
+    "uncolumns",
+    "where",
+]
