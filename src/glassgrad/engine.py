@@ -70,9 +70,7 @@ def first_not_finite(graph: Graph, arguments: list[Any]) -> str:
     from .passes.rewrite import scheduled
 
     low = lowered(graph)
-    known: dict[Any, Any] = {
-        value: argument for value, argument in zip(low.inputs.values(), arguments, strict=True)
-    }
+    known: dict[Any, Any] = dict(zip(low.inputs.values(), arguments, strict=True))
     with np.errstate(all="ignore"):
         for node in scheduled(low):
             if node.values[0] in known or "loop" in node.op.roles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import types
 from collections.abc import Callable, Sequence
@@ -74,9 +75,10 @@ class Case:
     @property
     def cotangent(self) -> AnyArray:
         """Fixed weights that make one number of the result."""
-        shape = tuple(int(s) for s in op_graph(self).outputs["y"].type.shape)
+        y = op_graph(self).outputs["y"].type
+        shape = tuple(int(s) for s in y.shape)
         rng = np.random.default_rng([7, self.seed])
-        return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1, 1], shape), self.dtype)
+        return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1, 1], shape), y.dtype)
 
 
 @lru_cache(4096)
@@ -269,6 +271,7 @@ def complex_program(graph: Graph) -> Program:
     space: dict[str, Any] = {
         "np": shim,
         "math": math,
+        "hashlib": hashlib,
         "sliding_window_view": np.lib.stride_tricks.sliding_window_view,
     }
     for source in build.helper_sources().values():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine import program_source, step_source
-from ..nn.module import Module
-from ..train.batches import CHUNK
-from ..train.fit import Record, prepared
-from ..train.step import Task
+from glassgrad.engine import program_source, step_source
+from glassgrad.nn.module import Module
+from glassgrad.train.batches import CHUNK
+from glassgrad.train.fit import Record, prepared
+from glassgrad.train.step import Task
 
 _LOSSES = {
     "mse": "mean squared error",

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ..errors import GlassgradError, InternalError, UsageError
+from glassgrad.errors import GlassgradError, InternalError, UsageError
+
 from .sizes import Shape, Size, product
 
 FLOATS = ("float32", "float64")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NoReturn, TypeAlias
 
-from ..errors import ShapeError, TraceError
+from glassgrad.errors import ShapeError, TraceError
 
 Size: TypeAlias = "int | Dim"
 Shape: TypeAlias = "tuple[int | Dim, ...]"

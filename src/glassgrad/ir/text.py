@@ -15,7 +15,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import FormatError
+from glassgrad.errors import FormatError
+
 from .graph import DTYPES, INPUT, Graph, Node, Op, Origin, Scope, Type, Value, reachable, verify
 from .sizes import Dim, Ratio, Size
 

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, shown, unknown_name
-from ..tensors import random
+from glassgrad.errors import ConfigError, shown, unknown_name
+from glassgrad.tensors import random
 
 Numbers = NDArray[np.float64]
 Initializer: TypeAlias = Callable[[tuple[int, ...], int, str], Numbers]
@@ -110,7 +110,8 @@ def find(how: Any) -> Initializer:
 
         return given
     if callable(how):
-        return how
+        found: Initializer = how
+        return found
     raise ConfigError(
         "this is not an initialiser",
         expected="a name, a number, an array or a function (shape, seed, name) -> numbers",

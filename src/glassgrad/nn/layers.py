@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
-from ..errors import ConfigError, DTypeError, ShapeError, shown
-
-from ..ops import OPS, Symbol, movement, named, window
-from ..ops.composite import batch_statistics
-from ..tensors.functions import (
+from glassgrad.errors import ConfigError, DTypeError, ShapeError, shown
+from glassgrad.ops import OPS, Symbol, movement, named, window
+from glassgrad.ops.composite import batch_statistics
+from glassgrad.tensors.functions import (
     elu,
     gelu,
     leaky_relu,
@@ -21,8 +20,9 @@ from ..tensors.functions import (
     softplus,
     tanh,
 )
-from ..tensors.random import next_draw
-from ..tensors.tensor import Buffer
+from glassgrad.tensors.random import next_draw
+from glassgrad.tensors.tensor import Buffer
+
 from . import init
 from .module import Module, Weight, checked_dtype, units
 
@@ -349,11 +349,15 @@ class Dropout(Module):
     def forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:
             return x
+        stream = self.path or "dropout"
+        seed: Any
+        step: Any
         if isinstance(x, Symbol):
             seed, step = x.tracer.host("seed", "int64"), x.tracer.host("step", "float64")
+            stream = x.tracer.stream(stream)
         else:
             seed, step = next_draw()
-        return OPS["dropout"](x, seed, step, p=self.p, stream=self.path or "dropout")
+        return OPS["dropout"](x, seed, step, p=self.p, stream=stream)
 
     def settings(self) -> str:
         return f"{self.p}"
@@ -416,16 +420,17 @@ class Statistic(Weight, Buffer):
     __slots__ = ()
 
     def __init__(self, *sizes: int | None, how: How, dtype: str) -> None:
-        Weight.__init__(self, *sizes, how=how, dtype=dtype)  # type: ignore[arg-type]  # a float is a way, too
+        Weight.__init__(self, *sizes, how=how, dtype=dtype)
         self.requires_grad = False
 
     def follow(self, new: Any, momentum: float) -> None:
         """Take a step towards a new value: at once in eager work, after the step in a program."""
-        from ..ops import Spelled
+        from glassgrad.ops import Spelled
 
         kept = Spelled(1 - momentum, f"1 - {momentum!r}")
         if isinstance(new, Symbol):
-            new.tracer.updates.append((self, self * kept + new * momentum))
+            following: Any = self * kept + new * momentum
+            new.tracer.updates.append((self, following))
         else:
             self.assign((self * kept + new.detach() * momentum).detach())
 
@@ -576,7 +581,7 @@ class RNN(Module):
         self.weight.settle(_known(x.shape[2], self.path), self.weight.sizes[1] or 0)
 
     def forward(self, x: Any) -> Any:
-        from ..tensors.loops import scan
+        from glassgrad.tensors.loops import scan
 
         n, _, _ = x.shape
         driven = named(OPS["linear"](x, self.weight, self.bias), "driven").transpose(1, 0, 2)

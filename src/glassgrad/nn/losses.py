@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from ..errors import ConfigError, DataError, ShapeError, shown, unknown_name
-from ..ops import OPS
-from ..tensors.tensor import Tensor
+from glassgrad.errors import ConfigError, DataError, ShapeError, shown, unknown_name
+from glassgrad.ops import OPS
+from glassgrad.tensors.tensor import Tensor
 
 Loss: TypeAlias = Callable[[Any, Any], Any]
 

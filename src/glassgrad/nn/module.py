@@ -16,11 +16,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, DTypeError, ShapeError, UsageError, shown
-from ..ir import FLOATS, Scope, Type
-from ..ops import Array, Symbol
-from ..tensors import random
-from ..tensors.tensor import Buffer, Parameter, Tensor, tensor
+from glassgrad.errors import ConfigError, DTypeError, ShapeError, UsageError, shown
+from glassgrad.ir import FLOATS, Scope, Type
+from glassgrad.ops import Array, Symbol
+from glassgrad.tensors import random
+from glassgrad.tensors.tensor import Buffer, Parameter, Tensor, tensor
+
 from . import init
 
 

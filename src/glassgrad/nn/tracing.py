@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import TraceError
-from ..ir import Graph, Type
-from ..ops import Array, Symbol, Tracer, user_line
-from ..tensors.tensor import Buffer, Parameter, tracing
+from glassgrad.errors import TraceError
+from glassgrad.ir import Graph, Type
+from glassgrad.ops import Array, Symbol, Tracer, user_line
+from glassgrad.tensors.tensor import Buffer, Parameter, tracing
+
 from .module import Module
 
 

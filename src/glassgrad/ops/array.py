@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Self, TypeAlias
 
-from ..errors import ShapeError, UsageError, shown
-from ..ir import Op, Shape, Size, product
+from glassgrad.errors import ShapeError, UsageError, shown
+from glassgrad.ir import Op, Shape, Size, product
 
 Operand: TypeAlias = "Array | float | int | bool | Size"
 
@@ -146,7 +146,7 @@ class Array:
         return movement.permute(self, axes=tuple(order))
 
     @property
-    def T(self) -> Self:  # noqa: N802  # NumPy's name
+    def T(self) -> Self:  # noqa: N802  # NumPy's name  # NumPy's name
         """The axes reversed."""
         return self.transpose()
 
@@ -201,5 +201,5 @@ def _is_tuple(arguments: tuple[Any, ...]) -> bool:
     return len(arguments) == 1 and isinstance(arguments[0], tuple | list)
 
 
-from .record import normal_axis  # noqa: E402  # likewise
 from . import contraction, elementwise, index, movement, reduction  # noqa: E402  # they build on Array
+from .record import normal_axis  # noqa: E402  # likewise

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import ConfigError, ShapeError
-from ..ir import Op, Type
+from glassgrad.errors import ConfigError, ShapeError
+from glassgrad.ir import Op, Type
+
 from . import movement
-from .contraction import matmul
+from .contraction import matmul_type
 from .elementwise import (
     absolute,
     cast,
@@ -219,7 +220,7 @@ softmax = _activation(
 
 
 def _linear_type(x: Type, w: Type, b: Type) -> Type:
-    y = matmul.type_rule(x, w)
+    y = matmul_type(x, w)
     need_float(x, b)
     if len(w.shape) != 2 or b.shape != w.shape[1:]:
         raise ShapeError(

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ShapeError
-from ..ir import Attribute, Op, Shape, Type, broadcast, product
+from glassgrad.errors import ShapeError
+from glassgrad.ir import Attribute, Op, Shape, Type, broadcast, product
+
 from . import movement, window
 from .record import Draw, Mistake, Sample, need_float, sizes, whole
 from .trace import named
 
 
-def _matmul_type(a: Type, b: Type) -> Type:
+def matmul_type(a: Type, b: Type) -> Type:
+    """Rows times columns, the axes before them stretched."""
     dtype = need_float(a, b)
     if len(a.shape) < 2 or len(b.shape) < 2:
         raise ShapeError(
@@ -52,7 +54,7 @@ matmul = Op(
     (),
     says="Matrix product of the last two axes; the axes before them stretch.",
     formula=r"A B",
-    type_rule=_matmul_type,
+    type_rule=matmul_type,
     vjp=(_matmul_first, _matmul_second),
     numpy="a @ b",
     family="contraction",
@@ -151,7 +153,9 @@ def _conv_dx_type(
     g: Type, w: Type, *, stride: _Ints, padding: _Ints, dilation: _Ints, groups: int, size: Shape
 ) -> Type:
     x = Type((*g.shape[:1], *[s * groups for s in w.shape[1:2]], *size), need_float(g, w))
-    settings = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    settings: Any = {
+        "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+    }
     if len(x.shape) != len(g.shape) or _conv_type(x, w, **settings) != g:
         raise ShapeError("not the gradient of such images", received=f"{g}, weight {w.shape}, {x}")
     return x
@@ -186,7 +190,9 @@ def _conv_dw_type(
     g: Type, x: Type, *, stride: _Ints, padding: _Ints, dilation: _Ints, groups: int, kernel: _Ints
 ) -> Type:
     w = Type((*g.shape[1:2], *[s // groups for s in x.shape[1:2]], *kernel), need_float(g, x))
-    settings = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    settings: Any = {
+        "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+    }
     if len(w.shape) != len(g.shape) or _conv_type(x, w, **settings) != g:
         raise ShapeError("not the gradient of such kernels", received=f"{g}, images {x.shape}, {w}")
     return w
@@ -244,7 +250,7 @@ def _adjoint_samples(which: str) -> tuple[Sample, ...]:
     for sample in CONV_SAMPLES:
         x, w = (d for d in sample.operands if isinstance(d, Draw))
         spatial = len(x.shape) - 2
-        full = {
+        full: dict[str, Any] = {
             k: v if k == "groups" or isinstance(v, tuple) else (v,) * spatial
             for k, v in sample.attributes.items()
         }
@@ -284,7 +290,7 @@ conv = Op(
         ),
     ),
 )
-conv_dx = Op(
+conv_dx: Op = Op(
     "conv_dx",
     ("g", "w"),
     (*_SETTINGS, sizes("size")),
@@ -306,7 +312,7 @@ conv_dx = Op(
         ),
     ),
 )
-conv_dw = Op(
+conv_dw: Op = Op(
     "conv_dw",
     ("g", "x"),
     (*_SETTINGS, sizes("kernel", 1)),

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import ShapeError
-from ..ir import Graph, Op, Size, Type, Value
+from glassgrad.errors import ShapeError
+from glassgrad.ir import Graph, Op, Size, Type, Value
+
 from .array import Array
 from .record import flag, graph, integer, size
 from .trace import Tracer

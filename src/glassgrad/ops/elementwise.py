@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import DTypeError
-from ..ir import FLOATS, Op, Type, broadcast
+from glassgrad.errors import DTypeError
+from glassgrad.ir import FLOATS, Op, Type, broadcast
+
 from .record import (
     Draw,
     Mistake,
@@ -208,7 +209,7 @@ sqrt = _unary(
     kinks="x = 0",
 )
 sin = _unary("sin", "Sine, x in radians.", r"\sin x", lambda g, y, x: g * cos(x), "np.sin(x)")
-cos = _unary("cos", "Cosine, x in radians.", r"\cos x", lambda g, y, x: g * -sin(x), "np.cos(x)")
+cos: Op = _unary("cos", "Cosine, x in radians.", r"\cos x", lambda g, y, x: g * -sin(x), "np.cos(x)")
 TWO_OVER_ROOT_PI = Spelled(2 / math.sqrt(math.pi), "2 / math.sqrt(math.pi)")
 erf = _unary(
     "erf",
@@ -228,7 +229,7 @@ absolute = _unary(
     samples=unary_samples(apart=0.1, away_from=(0.0,)),
     errors=(Mistake((Type((3,), "bool"),), {}, "no arithmetic"),),
 )
-sign = _unary(
+sign: Op = _unary(
     "sign",
     "-1, 0 or 1.",
     r"\operatorname{sign} x",
@@ -266,7 +267,7 @@ minimum = _binary(
     kinks="x = y",
     samples=_APART,
 )
-_COMPARED = dict(type_rule=comparison, vjp=(None, None), kinks="x = y", samples=_APART)
+_COMPARED: dict[str, Any] = dict(type_rule=comparison, vjp=(None, None), kinks="x = y", samples=_APART)
 less = _binary("less", "Whether x < y.", r"x < y", numpy="x < y", **_COMPARED)
 less_equal = _binary("less_equal", "Whether x <= y.", r"x \le y", numpy="x <= y", **_COMPARED)
 greater = _binary("greater", "Whether x > y.", r"x > y", numpy="x > y", **_COMPARED)
@@ -285,7 +286,7 @@ def _zero_like(g: Any) -> Any:
     return 0.0
 
 
-select = Op(
+select: Op = Op(
     "select",
     ("condition", "x", "y"),
     (),
@@ -318,7 +319,7 @@ def _cast_type(x: Type, *, dtype: str) -> Type:
     return Type(x.shape, dtype)
 
 
-cast = Op(
+cast: Op = Op(
     "cast",
     ("x",),
     (dtype(),),

@@ -5,10 +5,9 @@ take / add_at work with rows, pick / put_at with one number of each row: two adj
 
 from __future__ import annotations
 
-from typing import Any
+from glassgrad.errors import DTypeError, ShapeError
+from glassgrad.ir import Op, Type
 
-from ..errors import DTypeError, ShapeError
-from ..ir import Op, Type
 from .movement import zeros
 from .record import Draw, Mistake, Sample, one_dtype, size
 
@@ -71,7 +70,7 @@ take = Op(
     ),
     errors=(Mistake((Type((3,), "float32"), Type((2,), "float32")), {}, "whole numbers"),),
 )
-add_at = Op(
+add_at: Op = Op(
     "add_at",
     ("x", "index", "values"),
     (),
@@ -153,7 +152,7 @@ pick = Op(
     ),
     errors=(Mistake((Type((3, 2), "float32"), Type((4,), "int64")), {}, "one position"),),
 )
-put_at = Op(
+put_at: Op = Op(
     "put_at",
     ("index", "values"),
     (size("size"),),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
-from ..errors import ConfigError, ShapeError, shown
-from ..ir import Attribute, Dim, Op, Shape, Size, Type, broadcast, product
+from glassgrad.errors import ConfigError, ShapeError, shown
+from glassgrad.ir import Attribute, Dim, Op, Shape, Size, Type, broadcast, product
+
 from .elementwise import constant
 from .record import Draw, Mistake, Sample, axis, data, number, one_dtype, sizes, whole
 
@@ -110,7 +112,7 @@ def _normal_order(value: Any, inputs: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple([whole(a, "an axis") % rank if rank else 0 for a in value])
 
 
-permute = Op(
+permute: Op = Op(
     "permute",
     ("x",),
     (Attribute("axes", _normal_order, "tuple[int, ...]"),),
@@ -190,11 +192,8 @@ def normal_span(cut: Any, size: Size) -> Span:
         start = size + start if isinstance(start, int) and start < 0 else start
         stop = size + stop if isinstance(stop, int) and stop < 0 else stop
         return (start, stop, step)
-    start, stop, _ = slice_of(cut.start, cut.stop, step).indices(size)
-    return (start, start if stop < start else stop, step)
-
-
-slice_of = slice  # Python's own, before the op takes the name
+    start, stop, _ = builtins.slice(cut.start, cut.stop, step).indices(size)
+    return (start, max(start, stop), step)
 
 
 def one_span(position: int, size: Size) -> Span:
@@ -250,7 +249,7 @@ def _slice_vjp(g: Any, y: Any, x: Any, spans: tuple[Span, ...]) -> Any:
     return pad(g, widths=tuple(widths), value=0)
 
 
-slice = Op(
+slice: Op = Op(
     "slice",
     ("x",),
     (data("spans", "tuple[tuple[int, int, int], ...]"),),
@@ -369,7 +368,7 @@ def _concatenate_vjp(which: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
     start: Size = 0
     for x in xs[:which]:
         start = x.shape[axis] + start
-    spans = [(0, s, 1) for s in xs[which].shape]
+    spans: list[Span] = [(0, s, 1) for s in xs[which].shape]
     spans[axis] = (start, xs[which].shape[axis] + start, 1)
     return slice(g, spans=tuple(spans))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import DTypeError
-from ..ir import FLOATS, Op, Shape, Type
+from glassgrad.errors import DTypeError
+from glassgrad.ir import FLOATS, Op, Shape, Type
+
 from .record import Draw, Mistake, Sample, dtype, sizes, text
 
 _WORD = Type((), "int64")

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigError, DTypeError, ShapeError, shown
-from ..ir import DTYPES, FLOATS, Attribute, Dim, Graph, Ratio, Size, Type, broadcast
+from glassgrad.errors import ConfigError, DTypeError, ShapeError, shown
+from glassgrad.ir import DTYPES, FLOATS, Attribute, Dim, Graph, Ratio, Size, Type, broadcast
 
 
 class Spelled(float):

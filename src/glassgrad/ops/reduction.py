@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ShapeError
-from ..ir import Op, Shape, Type, product
+from glassgrad.errors import ShapeError
+from glassgrad.ir import Op, Shape, Type, product
+
 from . import index, movement
 from .record import (
     Draw,
@@ -149,7 +150,11 @@ max = Op(
     kinks="two largest numbers are equal",
     samples=tuple(
         Sample(
-            tuple(Draw(d.shape, kind="distinct", order=d.order) for d in s.operands),
+            tuple(
+                Draw(d.shape, kind="distinct", order=d.order)
+                for d in s.operands
+                if isinstance(d, Draw)
+            ),
             s.attributes,
             s.about,
         )

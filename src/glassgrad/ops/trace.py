@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from ..errors import DTypeError, TraceError, shown
-from ..ir import (
+from glassgrad.errors import DTypeError, TraceError, shown
+from glassgrad.ir import (
     FLOATS,
     INPUT,
     Dim,
@@ -26,6 +26,7 @@ from ..ir import (
     Value,
     reachable,
 )
+
 from .array import Array
 from .elementwise import constant
 
@@ -106,6 +107,7 @@ class Tracer:
         self.lines = lines
         self.seq = 0
         self.hosts: dict[str, Symbol] = {}
+        self.streams: dict[str, int] = {}
         self.declared: list[Symbol] = []  # the inputs, in order
         self.updates: list[tuple[Any, Symbol]] = []  # (buffer, its next value)
         self.assumed: list[tuple[Any, str, Any]] = []  # what was read once: (object, name, value)
@@ -152,6 +154,11 @@ class Tracer:
         if name not in self.hosts:
             self.hosts[name] = self.input(name, Type((), dtype), "host")
         return self.hosts[name]
+
+    def stream(self, name: str) -> str:
+        """A stream of random numbers; one that is read a second time is another."""
+        count = self.streams[name] = self.streams.get(name, 0) + 1
+        return name if count == 1 else f"{name}#{count}"
 
     def constant(self, value: Any, dtype: str) -> Symbol:
         """A number, typed by its neighbours."""

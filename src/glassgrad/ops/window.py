@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ShapeError
-from ..ir import Op, Shape, Size, Type, product
+from glassgrad.errors import ShapeError
+from glassgrad.ir import Op, Shape, Size, Type, product
+
 from .record import Draw, Mistake, Sample, need_float, one_dtype, sizes
 
 _Ints = tuple[int, ...]
@@ -111,7 +112,7 @@ columns = Op(
         ),
     ),
 )
-uncolumns = Op(
+uncolumns: Op = Op(
     "uncolumns",
     ("cols",),
     (sizes("shape"), *_WINDOW, sizes("dilation", 1)),
@@ -214,7 +215,7 @@ max_pool = Op(
         Mistake((Type((1, 1, 4, 4), _F),), {"kernel": (2,), "stride": (2,)}, "different ranks"),
     ),
 )
-max_unpool = Op(
+max_unpool: Op = Op(
     "max_unpool",
     ("d", "x", "y"),
     _WINDOW,
@@ -232,7 +233,7 @@ max_unpool = Op(
     samples=_pooled_samples("d"),
     errors=(Mistake((_Y, _X, _X), {"kernel": (2,), "stride": (2,)}, "not the pooling"),),
 )
-max_pick = Op(
+max_pick: Op = Op(
     "max_pick",
     ("v", "x", "y"),
     _WINDOW,
@@ -278,7 +279,7 @@ mean_pool = Op(
     samples=_pool_samples("float"),
     errors=(Mistake((Type((1, 1, 2), _F),), {"kernel": (3,), "stride": (1,)}, "larger than"),),
 )
-mean_unpool = Op(
+mean_unpool: Op = Op(
     "mean_unpool",
     ("d",),
     (sizes("shape"), *_WINDOW),

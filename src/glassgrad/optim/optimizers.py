@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
-from ..errors import ConfigError, UsageError, shown
-from ..ops import OPS, Array, Spelled, Symbol, named
-from ..tensors.tensor import Parameter, Tensor, full, no_grad
+from glassgrad.errors import ConfigError, UsageError, shown
+from glassgrad.ops import OPS, Array, Spelled, Symbol, named
+from glassgrad.tensors.tensor import Parameter, Tensor, full, no_grad
 
 
 def _positive(name: str, value: Any, low: float = 0.0, inclusive: bool = False) -> float:

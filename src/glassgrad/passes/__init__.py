@@ -1,0 +1,1 @@
+"""Walks over graphs: graph in, graph out. They meet only through the IR."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import UsageError
-from ..ir import FLOATS, INPUT, Graph, Node, Op, Shape, Type, Value, reachable
-from ..ops import OPS, Array, Symbol, Tracer, movement
-from ..ops.control import Loop, body_values
+from glassgrad.errors import UsageError
+from glassgrad.ir import FLOATS, INPUT, Graph, Node, Op, Shape, Type, Value, reachable
+from glassgrad.ops import OPS, Array, Symbol, Tracer, movement
+from glassgrad.ops.control import Loop, body_values
 
 
 @dataclass(slots=True)
@@ -199,26 +199,43 @@ def call_gradients(
 ) -> list[tuple[Any, Any]]:
     """The derivative of a whole graph: another graph, as one op again."""
     graph: Graph = step.attributes["graph"]
-    inputs = list(graph.inputs.values())
-    wants = [isinstance(x, Array) and wanted(x) for x in step.inputs]
-    tracer = continuing(graph)
-    given: dict[str, Value] = {}
-    seeds = []
-    for i, (value, gradient) in enumerate(zip(graph.outputs.values(), outgoing, strict=True)):
-        if gradient is not None:
-            name = f"d{i + 1}"
-            given[name] = tracer.input(name, value.type).value
-            seeds.append((value, given[name]))
-    found = pull_back_values(tracer, seeds, [v for v, w in zip(inputs, wants, strict=True) if w])
-    reached = [i for i, v in enumerate(inputs) if wants[i] and v in found]
+    wants = tuple([isinstance(x, Array) and wanted(x) for x in step.inputs])
+    given = tuple([g is not None for g in outgoing])
+    key = (graph.structure(), wants, given)
+    if key not in _DERIVED:
+        if len(_DERIVED) >= 256:
+            _DERIVED.pop(next(iter(_DERIVED)))
+        _DERIVED[key] = _derived(graph, wants, given)
+    derived, reached = _DERIVED[key]
     if not reached:
         return []
-    derived = Graph(
-        {**graph.inputs, **given}, {f"out{i + 1}": found[inputs[i]] for i in reached}
-    )
     gradients = OPS["call"](*step.inputs, *[g for g in outgoing if g is not None], graph=derived)
     results = gradients if isinstance(gradients, tuple) else (gradients,)
     return [(step.inputs[i], g) for i, g in zip(reached, results, strict=True)]
+
+
+_DERIVED: dict[Any, tuple[Graph, list[int]]] = {}
+
+
+def _derived(
+    graph: Graph, wants: Sequence[bool], given: Sequence[bool]
+) -> tuple[Graph, list[int]]:
+    """The graph of the wanted gradients, and which inputs they belong to."""
+    inputs = list(graph.inputs.values())
+    tracer = continuing(graph)
+    new: dict[str, Value] = {}
+    seeds = []
+    for i, (value, is_given) in enumerate(zip(graph.outputs.values(), given, strict=True)):
+        if is_given:
+            name = f"d{i + 1}"
+            while name in graph.inputs:
+                name += "_"
+            new[name] = tracer.input(name, value.type).value
+            seeds.append((value, new[name]))
+    found = pull_back_values(tracer, seeds, [v for v, w in zip(inputs, wants, strict=True) if w])
+    reached = [i for i, v in enumerate(inputs) if wants[i] and v in found]
+    outputs = {f"out{i + 1}": found[inputs[i]] for i in reached}
+    return Graph({**graph.inputs, **new}, outputs), reached
 
 
 # -- loops ------------------------------------------------------------------------------------
@@ -268,7 +285,8 @@ def scan_gradients(
     gradient = pull_back_values(tracer, seeds, wrt)
 
     def zero(like: Type) -> Value:
-        return movement.zeros(like.shape, like.dtype, tracer.symbol(inputs[0])).value
+        found: Value = movement.zeros(like.shape, like.dtype, tracer.symbol(inputs[0])).value
+        return found
 
     next_carry = [gradient.get(v) or zero(v.type) for v in inputs[first : first + carry]]
     hoisted: dict[int, list[Hoist]] = {}
@@ -340,7 +358,8 @@ def scan_gradients(
 
 
 def _outer_zero(outer: Tracer, like: Type) -> Value:
-    return movement.broadcast_to(outer.constant(0, like.dtype), shape=like.shape).value
+    found: Value = movement.broadcast_to(outer.constant(0, like.dtype), shape=like.shape).value
+    return found
 
 
 def _whole(loop: Loop, value: Value, source: dict[Value, Any], sequences: int) -> Any:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..ir import INPUT, Graph, Node, Scope, Type, Value
-from ..ops import OPS, Tracer
+from glassgrad.ir import INPUT, Graph, Node, Scope, Type, Value
+from glassgrad.ops import OPS, Tracer
+
 from .rewrite import rewrite
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..ir import Graph, Node, Op, Value
-from ..ops import Tracer, is_primitive
+from glassgrad.ir import Graph, Node, Op, Value
+from glassgrad.ops import Tracer, is_primitive
+
 from .rewrite import inherit, rewrite
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..errors import InternalError
-from ..ir import INPUT, Graph, Node, Value
-from ..ops import Tracer
-from ..ops.control import body_values
+from glassgrad.errors import InternalError
+from glassgrad.ir import INPUT, Graph, Node, Value
+from glassgrad.ops import Tracer
+from glassgrad.ops.control import body_values
 
 PHASES = ("forward", "backward", "update")
 Visit = Callable[[Node, tuple[Value, ...], Tracer], "tuple[Value, ...] | None"]
@@ -66,8 +66,8 @@ def rewrite(
                     node.op, inputs, {**node.attributes, "value": place}, node.types, origin
                 )
             wanted = with_inputs or node.op is not INPUT
-            made = visit(changed, inputs, tracer) if wanted else None
-            made = made or _copy(changed, inputs, tracer)
+            found = visit(changed, inputs, tracer) if wanted else None
+            made = found or _copy(changed, inputs, tracer)
         if len(made) == 1 and made[0].node.origin is not origin:
             inherit(made[0], node.values[0])
         for old, fresh in zip(node.values, made, strict=True):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir import Graph, Node, Value
-from ..ops import OPS, Tracer
+from glassgrad.ir import Graph, Node, Value
+from glassgrad.ops import OPS, Tracer
+
 from .rewrite import copied, inherit, rewrite
 
 ENABLED = True  # the off switch; off must equal on, bit for bit

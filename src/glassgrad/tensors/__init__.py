@@ -1,0 +1,1 @@
+"""Tensors: eager work, derivatives, loops, random numbers."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ShapeError
-from ..ir import Graph, Type
-from ..ops import OPS, Array, Symbol, Tracer
-from ..ops.control import write_scan
+from glassgrad.errors import ShapeError
+from glassgrad.ir import Graph, Type
+from glassgrad.ops import OPS, Array, Symbol, Tracer
+from glassgrad.ops.control import write_scan
+
 from .tensor import tracing
 
 

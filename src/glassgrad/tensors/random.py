@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, shown
+from glassgrad.errors import ConfigError, shown
 
 Doubles = NDArray[np.float64]
 
@@ -28,7 +28,8 @@ def words(count: int, seed: int, stream: str, step: int = 0) -> NDArray[np.uint6
 
 def uniform(count: int, seed: int, stream: str, step: int = 0) -> Doubles:
     """Numbers in [0, 1), 53 bits each."""
-    return (words(count, seed, stream, step) >> np.uint64(11)) * 2.0**-53
+    found: Doubles = (words(count, seed, stream, step) >> np.uint64(11)).astype(np.float64)
+    return found * 2.0**-53
 
 
 def normal(count: int, seed: int, stream: str, step: int = 0) -> Doubles:

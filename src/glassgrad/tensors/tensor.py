@@ -17,11 +17,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine import compile_graph
-from ..errors import DataError, DTypeError, ShapeError, TraceError, UsageError, shown
-from ..ir import DTYPES, FLOATS, Graph, Op, Shape, Type, Value, attribute_key
-from ..ops import Array, Symbol, Tracer, checked_number, number_dtype, user_line
-from ..passes.differentiate import Step, pull_back
+from glassgrad.engine import compile_graph
+from glassgrad.errors import DataError, DTypeError, ShapeError, TraceError, UsageError, shown
+from glassgrad.ir import DTYPES, FLOATS, Graph, Op, Shape, Type, Value, attribute_key
+from glassgrad.ops import Array, Symbol, Tracer, checked_number, number_dtype, user_line
+from glassgrad.passes.differentiate import Step, pull_back
 
 AnyArray = NDArray[Any]
 _WIDER = {"int8": "int64", "int16": "int64", "int32": "int64", "uint16": "int64"}

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import compile_graph, graph_source
-from ..errors import DTypeError, TraceError, UsageError, shown
-from ..ir import FLOATS, Graph, Op, Type, Value, reachable
-from ..ops import OPS, Array, Symbol, Tracer, user_line
-from ..ops.trace import name_by_lines
-from ..passes.differentiate import pull_back_values
+from glassgrad.engine import compile_graph, graph_source
+from glassgrad.errors import DTypeError, TraceError, UsageError, shown
+from glassgrad.ir import FLOATS, Graph, Op, Type, Value, reachable
+from glassgrad.ops import OPS, Array, Symbol, Tracer, user_line
+from glassgrad.ops.trace import name_by_lines
+from glassgrad.passes.differentiate import pull_back_values
+
 from .random import next_draw
 from .tensor import (
     _MODE,
@@ -445,7 +446,7 @@ class Compiled:
         return self.source
 
 
-def compile(fn: Callable[..., Any]) -> Compiled:  # noqa: A001  # the word PyTorch uses
+def compile(fn: Callable[..., Any]) -> Compiled:  # noqa: A001  # the word PyTorch uses  # the word PyTorch uses
     """A function as one NumPy program, written at the first call with arguments of a kind.
 
     Arguments are tensors and NumPy arrays (one program for each choice of shapes and dtypes) or

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, DataError, DTypeError, shown
-from ..nn.layers import Embedding
-from ..nn.module import Module
-from ..tensors.random import words
-from ..tensors.tensor import Tensor
+from glassgrad.errors import ConfigError, DataError, DTypeError, shown
+from glassgrad.nn.layers import Embedding
+from glassgrad.nn.module import Module
+from glassgrad.tensors.random import words
+from glassgrad.tensors.tensor import Tensor
 
 AnyArray = NDArray[Any]
 CHUNK = 1024  # rows at a time in evaluation and prediction, whatever the machine
@@ -98,7 +98,7 @@ def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArr
 
 def check_labels(y: AnyArray, outputs: int, what: str = "y") -> None:
     """Every class index has an output unit."""
-    from ..nn.losses import check_classes
+    from glassgrad.nn.losses import check_classes
 
     try:
         check_classes(y, outputs)

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, ClassVar, Literal, TextIO
 
-from ..errors import ConfigError, shown
+from glassgrad.errors import ConfigError, shown
 
 
 class Callback:

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import optim
-from ..engine import chosen_backend, compile_graph, first_not_finite
-from ..errors import ConfigError, DataError, NonFiniteError, UsageError, shown
-from ..ir import Type
-from ..nn import losses
-from ..nn.module import Module, drawing_with
-from ..nn.tracing import forward_graph
-from ..tensors.random import checked_seed
-from . import batches, metrics as metric_list
+from glassgrad import optim
+from glassgrad.engine import chosen_backend, compile_graph, first_not_finite
+from glassgrad.errors import ConfigError, DataError, NonFiniteError, UsageError, shown
+from glassgrad.ir import Type
+from glassgrad.nn import losses
+from glassgrad.nn.module import Module, drawing_with
+from glassgrad.nn.tracing import forward_graph
+from glassgrad.tensors.random import checked_seed
+
+from . import batches
+from . import metrics as metric_list
 from .callbacks import Callback, ProgressLines, Run, checked
 from .history import History
 from .step import ROWS, Plan, Task, evaluation_plan, training_plan

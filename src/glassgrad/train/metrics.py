@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ConfigError, ShapeError, TraceError, shown, unknown_name
-from ..ir import product
-from ..ops import Symbol
+from glassgrad.errors import ConfigError, ShapeError, TraceError, shown, unknown_name
+from glassgrad.ir import product
+from glassgrad.ops import Symbol
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..engine import Step, compile_step
-from ..errors import ShapeError, TraceError, UsageError, shown
-from ..ir import Dim, Graph, Scope, Type, Value, print_graph
-from ..nn.module import Module
-from ..nn.tracing import ModuleTracer, trace_forward
-from ..ops import OPS, Symbol
-from ..optim import Optimizer
-from ..passes.differentiate import add_gradients, continuing
-from ..passes.flatten import Part, flatten, layout
-from ..passes.lower import open_up
-from ..tensors.tensor import tracing
+from glassgrad.engine import Step, compile_step
+from glassgrad.errors import ShapeError, TraceError, UsageError, shown
+from glassgrad.ir import Dim, Graph, Scope, Type, Value, print_graph
+from glassgrad.nn.module import Module
+from glassgrad.nn.tracing import ModuleTracer, trace_forward
+from glassgrad.ops import OPS, Symbol
+from glassgrad.optim import Optimizer
+from glassgrad.passes.differentiate import add_gradients, continuing
+from glassgrad.passes.flatten import Part, flatten, layout
+from glassgrad.passes.lower import open_up
+from glassgrad.tensors.tensor import tracing
+
 from .metrics import Metric
 
 ROWS = Dim.named("n")

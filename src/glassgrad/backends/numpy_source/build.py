@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ...ir import Graph
-from ...passes.lower import lower
-from ...passes.simplify import simplify
+from glassgrad.ir import Graph
+from glassgrad.passes.lower import lower
+from glassgrad.passes.simplify import simplify
+
 from . import helpers
 from .cells import has_cell
 from .check import check_program

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from ...errors import InternalError
-from ...ir import DTYPES, Dim, Node, Op, Ratio
-from ...ops import Spelled
+from glassgrad.errors import InternalError
+from glassgrad.ir import DTYPES, Dim, Node, Op, Ratio
+from glassgrad.ops import Spelled
 
 NUMPY_NAME = {**{d: d for d in DTYPES}, "bool": "bool_"}
 
@@ -85,7 +85,7 @@ class _Fill(ast.NodeTransformer):
             else:
                 self.names[name] = operands[i]
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802  # ast's name
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802  # ast's name  # ast's name
         if node.id == "out" and self.out is not None:
             out = copy.copy(self.out)
             if isinstance(out, ast.Name):
@@ -110,10 +110,10 @@ class _Fill(ast.NodeTransformer):
                 found.append(self.visit(item))
         return found
 
-    def visit_List(self, node: ast.List) -> ast.expr:  # noqa: N802  # ast's name
+    def visit_List(self, node: ast.List) -> ast.expr:  # noqa: N802  # ast's name  # ast's name
         return ast.List(self._starred(node.elts), node.ctx)
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802  # ast's name
+    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802  # ast's name  # ast's name
         given = self._starred(node.args) if node.args else []
         if node.args and not given:
             given = [ast.Tuple([], ast.Load())]  # x.reshape(()) for a scalar

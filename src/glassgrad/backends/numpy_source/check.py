@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 
-from ...errors import InternalError
+from glassgrad.errors import InternalError
 
 _NODES: frozenset[type[ast.AST]] = frozenset(
     {

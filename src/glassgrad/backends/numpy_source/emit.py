@@ -11,9 +11,10 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...errors import InternalError
-from ...ir import INPUT, Dim, Graph, Node, Scope, Value, reachable
-from ...passes.rewrite import scheduled
+from glassgrad.errors import InternalError
+from glassgrad.ir import INPUT, Dim, Graph, Node, Scope, Value, reachable
+from glassgrad.passes.rewrite import scheduled
+
 from .cells import cell_text, dtype_name, fill_expression, fill_lines, literal, occurrences
 from .layout import WIDTH, comment, heading, wrapped
 from .loops import only_starts, write_loop
@@ -502,7 +503,7 @@ def _as_good_as_a_name(node: Node, piece: Piece) -> bool:
 
 def _lies_in_order(node: Node) -> bool:
     if node.op is INPUT:
-        return node.attributes["role"] != "data"
+        return bool(node.attributes["role"] != "data")
     if node.op.name in ("reshape", "slice"):
         return len(node.inputs[0].type.shape) == 1 and _lies_in_order(node.inputs[0].node)
     return node.op.result == "fresh" and node.op.name not in ("last", "stack")

@@ -1,5 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="index"
 # ruff: noqa: B008, B905  (defaults computed once are meant; `strict=` would say little)
+
 """The short functions that a printed program may begin with.
 
 The source text of each function is copied as it stands, with the helpers it calls, into programs

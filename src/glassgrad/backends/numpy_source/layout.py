@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import tokenize
 
 WIDTH = 100  # a golden program has no line over 120; most stay under this
@@ -10,9 +11,9 @@ LONGEST = 112
 
 
 def comment(text: str) -> str:
-    """Text as it may stand in a comment or a docstring: printable ASCII on one line.
+    r"""Text as it may stand in a comment or a docstring: printable ASCII on one line.
 
-    >>> comment("a\\nb # \\u202e'''")
+    >>> comment("a\nb # \u202e'''")
     'a b # ?...'
     """
     flat = str(text).replace("\n", " ").replace("\t", " ").strip()
@@ -50,7 +51,7 @@ def _broken(indent: str, line: str) -> list[str]:
     depth = 0
     best: tuple[int, int] | None = None  # depth, column
     room = LONGEST - len(pad)
-    for token, following in zip(tokens, tokens[1:], strict=False):
+    for token, following in itertools.pairwise(tokens):
         if token.string in "([{" and token.string:
             depth += 1
             at = token.end[1]

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ...ir import INPUT, Graph, Node, Size, Value, reachable
-from ...ops.control import body_values
+from glassgrad.ir import INPUT, Graph, Node, Size, Value, reachable
+from glassgrad.ops.control import body_values
+
 from .cells import cell_text, dtype_name, fill_expression, literal
 from .layout import WIDTH
 

@@ -1,0 +1,94 @@
+"""JSON in one form only: written here, read only if it is exactly what would be written."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from glassgrad.errors import FormatError, shown
+
+MOST_DEPTH = 16
+MOST_BYTES = 16 * 2**20
+
+
+def write_json(value: Any) -> bytes:
+    """A value as JSON bytes, keys in their order."""
+    return json.dumps(value, indent=1, allow_nan=False).encode("ascii")
+
+
+def read_json(data: bytes, what: str, limit: int = MOST_BYTES, *, canonical: bool = True) -> Any:
+    """A value from JSON bytes.
+
+    Raises FormatError for duplicate keys, NaN and infinity, depth beyond 16, text that is not
+    UTF-8 or has half a character, and, where `canonical`, anything `write_json` would write
+    otherwise.
+    """
+    if len(data) > limit:
+        raise FormatError(
+            "a part of the file is too large", where=what, expected=f"at most {limit:,} bytes",
+            received=f"{len(data):,}",
+        )
+    _check_depth(data, what)
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(
+            text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
+        )
+        if canonical and write_json(value) != data:
+            raise ValueError("it is written in another way than we write it")
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise FormatError(
+            "a part of the file is not JSON as we write it",
+            where=what,
+            expected="unique keys, finite numbers, whole characters",
+            received=f"{_reason(error)}, in {shown(data[:40])}",
+        ) from None
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return shown(str(error), 200)[1:-1]
+
+
+def _check_depth(data: bytes, what: str) -> None:
+    depth, quoted, escaped = 0, False, False
+    for byte in data:
+        if quoted:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                quoted = False
+        elif byte == 0x22:
+            quoted = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > MOST_DEPTH:
+                raise FormatError(
+                    "JSON is nested too deeply", where=what, expected=f"at most {MOST_DEPTH} levels"
+                )
+        elif byte in b"]}":
+            depth -= 1
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [k for k, _ in pairs]
+        twice = next(k for k in names if names.count(k) > 1)
+        raise ValueError(f"the key {shown(twice)} is there twice")
+    return found
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not finite")
+    return value
