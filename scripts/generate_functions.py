@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 from glassgrad.errors import InternalError
 from glassgrad.ir import Attribute, Op
@@ -109,6 +110,14 @@ SHAPES = {
     ),
 }
 
+# The call for an op that has no line of its own below.
+USUAL = {
+    unary_float: "gg.{}([0.5, 1.0])",
+    unary_number: "gg.{}([0.5, 1.0])",
+    binary_float: "gg.{}([1.0, 2.0], 3.0)",
+    binary_number: "gg.{}([1.0, 2.0], 3.0)",
+    comparison: "gg.{}([1.0, 2.0], 2.0)",
+}
 # One call for each function; this script writes down what it gives.
 EXAMPLES = {
     "add": "gg.add([1.0, 2.0], 3.0)",
@@ -224,9 +233,11 @@ def _facts(op: Op) -> tuple[str, str]:
 
 
 def _example(op: Op) -> list[str]:
-    import glassgrad as gg
+    from glassgrad.tensors import functions  # what was just written, without examples
+    from glassgrad.tensors.tensor import tensor
 
-    call = EXAMPLES[op.name]
+    gg = SimpleNamespace(**{**vars(functions), "tensor": tensor})
+    call = EXAMPLES.get(op.name) or USUAL[op.type_rule].format(name_of(op))  # type: ignore[index]
     result = eval(call, {"gg": gg})
     return [">>> import glassgrad as gg", f">>> {call}", *repr(result).split("\n")]
 
@@ -268,7 +279,18 @@ def generate(example: bool = True) -> str:
     return "\n\n".join(parts) + f"\n\n{aliases}\n__all__ = [\n{listed}]\n"
 
 
+def names() -> str:
+    """The list of their names, which the package reads without loading them."""
+    listed = textwrap.wrap(" ".join(sorted([*map(name_of, public()), *ALIASES])), 92)
+    text = "\n".join(f"    {line}" for line in listed)
+    return (
+        '"""The public functions by name. Written by scripts/generate_functions.py."""\n\n'
+        f'FUNCTIONS = """\n{text}\n""".split()\n'
+    )
+
+
 if __name__ == "__main__":
+    (PATH.parent.parent / "_names.py").write_text(names(), encoding="utf-8")
     PATH.write_text(generate(example=False), encoding="utf-8")  # so that the examples can run
     PATH.write_text(generate(), encoding="utf-8")
     print(f"{PATH}: {len(public())} functions")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ._names import FUNCTIONS
+
 __version__ = "0.1.0"
 
 _MODULES = ("data", "errors", "ir", "nn", "ops", "optim", "train")
@@ -18,6 +20,8 @@ _NAMES = {
     "Parameter": "tensors.tensor",
     "Tensor": "tensors.tensor",
     "evaluate": "train.fit",
+    "load": "files.model",
+    "save": "files.model",
     "fit": "train.fit",
     "compile": "tensors.transforms",
     "grad": "tensors.transforms",
@@ -29,13 +33,7 @@ _NAMES = {
     "source": "inspect.source",
     "tensor": "tensors.tensor",
 }
-_FUNCTIONS = """
-abs add add_at argmax astype broadcast_to columns concatenate conv cos divide elu equal erf exp expm1
-gelu greater greater_equal leaky_relu less less_equal log log1p log_softmax matmul max max_pool
-maximum mean mean_pool minimum multiply negative not_equal pad permute pick power put_at relu
-reshape select sigmoid sign silu sin softmax softplus sqrt subtract sum take tanh uncolumns where
-""".split()
-_NAMES.update(dict.fromkeys(_FUNCTIONS, "tensors.functions"))
+_NAMES.update(dict.fromkeys(FUNCTIONS, "tensors.functions"))
 
 __all__ = sorted([*_MODULES, *_NAMES, "__version__"])
 

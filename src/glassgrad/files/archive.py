@@ -67,7 +67,9 @@ def unpack(data: bytes, names: Sequence[str]) -> dict[str, memoryview]:
         name, length, crc = _entry(view, entry, at)
         if name in found or name not in names:
             raise FormatError(
-                "a member is there twice" if name in found else "a member that has no business here",
+                "a member is there twice"
+                if name in found
+                else "a member that has no business here",
                 where=f"byte {entry:,}",
                 expected=", ".join(names),
                 received=shown(name),

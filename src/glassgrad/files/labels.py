@@ -100,9 +100,7 @@ class Labels:
         if isinstance(given, Mapping):
             return cls.from_plain(dict(given))
         if hasattr(given, "feature_names") and hasattr(given, "classes"):
-            return cls(
-                tuple(given.classes), tuple(given.feature_names), given.task, "", given.name
-            )
+            return cls(tuple(given.classes), tuple(given.feature_names), given.task, "", given.name)
         raise ConfigError(
             "these are not labels",
             expected="a Labels, a data set, or a mapping such as {'classes': ('no', 'yes')}",
@@ -138,7 +136,8 @@ class Labels:
                 isinstance(v, list | tuple) and all(_number(n) for n in v) for v in how.values()
             ):
                 raise ConfigError(
-                    "preparation of labels", expected="lists of numbers, shift and scale",
+                    "preparation of labels",
+                    expected="lists of numbers, shift and scale",
                     received=shown(how),
                 )
             given["preparation"] = Preparation(

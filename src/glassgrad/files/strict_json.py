@@ -26,7 +26,9 @@ def read_json(data: bytes, what: str, limit: int = MOST_BYTES, *, canonical: boo
     """
     if len(data) > limit:
         raise FormatError(
-            "a part of the file is too large", where=what, expected=f"at most {limit:,} bytes",
+            "a part of the file is too large",
+            where=what,
+            expected=f"at most {limit:,} bytes",
             received=f"{len(data):,}",
         )
     _check_depth(data, what)

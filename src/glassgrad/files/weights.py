@@ -52,7 +52,9 @@ def read_tensors(data: bytes | memoryview, what: str) -> dict[str, AnyArray]:
         )
     text = bytes(view[8 : 8 + size])
     if text[:1] != b"{":
-        raise FormatError("the header is no object", where=f"{what}, byte 8", received=shown(text[:20]))
+        raise FormatError(
+            "the header is no object", where=f"{what}, byte 8", received=shown(text[:20])
+        )
     header = read_json(text.rstrip(b" "), f"{what}, header", _MOST_HEADER, canonical=False)
     note = header.pop("__metadata__", {})
     if not isinstance(note, dict) or not all(isinstance(v, str) for v in note.values()):
@@ -63,7 +65,7 @@ def read_tensors(data: bytes | memoryview, what: str) -> dict[str, AnyArray]:
     )
     at = 0
     found = {}
-    for name, dtype, shape, begin, end in places:
+    for name, _, _, begin, end in places:
         if begin != at:
             raise FormatError(
                 "tensors overlap" if begin < at else "a gap between tensors",
@@ -83,7 +85,8 @@ def read_tensors(data: bytes | memoryview, what: str) -> dict[str, AnyArray]:
         raw = np.frombuffer(body[begin:end], np.uint8)
         if dtype == "bool" and raw.size and raw.max() > 1:
             raise FormatError(
-                "a truth value is neither 0 nor 1", where=f"{what}, tensor {shown(name)}",
+                "a truth value is neither 0 nor 1",
+                where=f"{what}, tensor {shown(name)}",
                 received=str(raw.max()),
             )
         found[name] = raw.copy().view(np.dtype(dtype).newbyteorder("<")).reshape(shape)
@@ -96,8 +99,10 @@ def _entry(name: str, entry: Any, what: str) -> tuple[str, str, tuple[int, ...],
     where = f"{what}, tensor {shown(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise FormatError(
-            "a tensor is described by other fields", where=where,
-            expected="dtype, shape, data_offsets", received=shown(entry),
+            "a tensor is described by other fields",
+            where=where,
+            expected="dtype, shape, data_offsets",
+            received=shown(entry),
         )
     if len(name) > _MOST_NAME:
         raise FormatError("a name is too long", where=where, expected=f"{_MOST_NAME} characters")
@@ -108,18 +113,23 @@ def _entry(name: str, entry: Any, what: str) -> tuple[str, str, tuple[int, ...],
         )
     if not _counts(shape) or len(shape) > _MOST_AXES:
         raise FormatError(
-            "this is not a shape", where=where,
-            expected=f"at most {_MOST_AXES} whole numbers from 0", received=shown(shape),
+            "this is not a shape",
+            where=where,
+            expected=f"at most {_MOST_AXES} whole numbers from 0",
+            received=shown(shape),
         )
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise FormatError(
-            "these are not offsets", where=where, expected="two whole numbers, begin and end",
+            "these are not offsets",
+            where=where,
+            expected="two whole numbers, begin and end",
             received=shown(offsets),
         )
     wanted = prod(shape) * np.dtype(DTYPES[dtype]).itemsize
     if wanted != offsets[1] - offsets[0]:
         raise FormatError(
-            "shape and offsets do not agree", where=where,
+            "shape and offsets do not agree",
+            where=where,
             expected=f"{wanted:,} bytes for {shown(shape)} of {dtype}",
             received=f"{offsets[1] - offsets[0]:,}",
         )

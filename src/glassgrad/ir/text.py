@@ -290,7 +290,7 @@ class _Reader:
 
     def spelled(self, value: float, text: str) -> float:
         # A spelling is printed into programs: only arithmetic of numbers may stand there.
-        if not re.fullmatch(r"(?:math\.(?:sqrt|pi)|[-+*/(). 0-9]|e-\d)+", text):
+        if "**" in text or len(text) > 60 or not re.fullmatch(r"(?:math\.(?:sqrt|pi)|[-+*/(). 0-9]|e-\d)+", text):
             raise self.wrong("this is not how a number is spelled")
         return self.spell(value, text)
 

@@ -143,6 +143,7 @@ class Module:
     formula: ClassVar[tuple[str, str]] = ("", "")  # forward and backward, as program headings
     relu_like: ClassVar[bool] = False
     looked_through: ClassVar[bool] = False  # by init="auto", on the way to an activation
+    input_type: Type | None = None  # of the last call of a whole network: what a file is written for
 
     def __init__(self) -> None:
         self.training = True
@@ -224,6 +225,8 @@ class Module:
         if not self._rooted:
             self._settle_names()
         arrays = tuple([tensor(a) if isinstance(a, np.ndarray | list) else a for a in args])
+        if not self.path and len(arrays) == 1 and is_array(arrays[0]):
+            self.input_type = Type(arrays[0].shape, arrays[0].dtype)
         self.prepare(*arrays)
         for value in vars(self).values():
             if isinstance(value, Weight):

@@ -89,12 +89,23 @@ relu = _activation(
     samples=_AWAY,
     plain=("a = max(0, z)", "dz = da where z > 0"),
 )
+
+
+def _above(x: Any) -> Any:
+    return named(x > 0, "above")
+
+
+def _below(x: Any) -> Any:
+    """What the exponential is taken of: the branch that is not taken must not overflow."""
+    return named(minimum(x, 0.0), "below")
+
+
 leaky_relu = _activation(
     "leaky_relu",
     "ReLU with a small slope below 0.",
     r"x \text{ if } x > 0 \text{ else } a x",
-    lambda x, slope: select(x > 0, x, slope * x),
-    vjp=(lambda g, y, x, slope: select(x > 0, g, slope * g),),
+    lambda x, slope: select(_above(x), x, slope * x),
+    vjp=(lambda g, y, x, slope: select(_above(x), g, slope * g),),
     attributes=(number("slope", 0.01),),
     kinks="x = 0",
     samples=tuple(Sample(s.operands, {"slope": 0.1}, s.about) for s in _AWAY),
@@ -103,15 +114,14 @@ leaky_relu = _activation(
 
 
 def _elu_vjp(g: Any, y: Any, x: Any, alpha: float) -> Any:
-    return select(x > 0, g, g * (alpha * exp(minimum(x, 0.0))))
+    return select(_above(x), g, g * (alpha * exp(_below(x))))
 
 
 elu = _activation(
     "elu",
     "Exponential linear unit.",
     r"x \text{ if } x > 0 \text{ else } \alpha (e^x - 1)",
-    # The branch that is not taken must not overflow.
-    lambda x, alpha: select(x > 0, x, alpha * expm1(minimum(x, 0.0))),
+    lambda x, alpha: select(_above(x), x, alpha * expm1(_below(x))),
     vjp=(_elu_vjp,),
     attributes=(number("alpha", 1.0),),
     kinks="x = 0",
@@ -134,13 +144,19 @@ sigmoid = _activation(
     numpy="sigmoid(x)",
     plain=("a = 1 / (1 + exp(-z))", "dz = da a (1 - a)"),
 )
+
+
+def _gate(x: Any) -> Any:
+    return named(sigmoid(x), "gate")
+
+
 silu = _activation(
     "silu",
     "Sigmoid-weighted linear unit, also called swish.",
     r"\frac{x}{1 + e^{-x}}",
-    lambda x: x * sigmoid(x),
-    vjp=(lambda g, y, x: g * (sigmoid(x) + y * (1 - sigmoid(x))),),
-    plain=("a = z sigmoid(z)", "dz = da (s + a (1 - s)), s = sigmoid(z)"),
+    lambda x: x * _gate(x),
+    vjp=(lambda g, y, x: g * (_gate(x) + y * (1 - _gate(x))),),
+    plain=("a = z sigmoid(z)", "dz = da (gate + a (1 - gate)), gate = sigmoid(z)"),
 )
 ROOT_HALF = Spelled(math.sqrt(0.5), "math.sqrt(0.5)")
 ROOT_TWO_PI = Spelled(math.sqrt(2 * math.pi), "math.sqrt(2 * math.pi)")
@@ -287,8 +303,8 @@ def _last_axes(x: Any, w: Any) -> tuple[int, ...]:
 def _normalised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any]:
     """(x - mean) / std and std, by the two-pass variance, which does not cancel."""
     centred = named(x - x.mean(axis=axes, keepdims=True), "centred")
-    spread = (centred * centred).mean(axis=axes, keepdims=True)
-    std = named(sqrt(spread + eps), "std")
+    variance = named((centred * centred).mean(axis=axes, keepdims=True), "variance")
+    std = named(sqrt(variance + eps), "std")
     return named(centred / std, "normal"), std
 
 
@@ -370,7 +386,7 @@ def _batch_norm_type(x: Type, w: Type, b: Type, *, eps: float) -> Type:
 
 def batch_statistics(x: Any) -> tuple[Any, Any]:
     """Mean and (biased) variance of each channel, kept in a shape that stretches."""
-    mean = named(x.mean(axis=_channel_axes(x), keepdims=True), "mean")
+    mean = named(x.mean(axis=_channel_axes(x), keepdims=True), "batch_mean")
     centred = named(x - mean, "centred")
     return mean, named((centred * centred).mean(axis=_channel_axes(x), keepdims=True), "variance")
 
@@ -572,9 +588,13 @@ def _clipped(p: Any, eps: float) -> Any:
     return named(minimum(maximum(p, eps), Spelled(1 - eps, f"1 - {eps!r}")), "clipped")
 
 
+def _rest(clipped: Any) -> Any:
+    return named(1 - clipped, "rest")
+
+
 def _bce_dp(g: Any, y: Any, p: Any, t: Any, eps: float) -> Any:
     c = _clipped(p, eps)
-    return g * ((c - t) / (c * (1 - c)) / p.size) * (p == c)
+    return g * ((c - t) / (c * _rest(c)) / p.size) * (p == c)
 
 
 def _bce_type(prediction: Type, target: Type, *, eps: float) -> Type:
@@ -583,7 +603,7 @@ def _bce_type(prediction: Type, target: Type, *, eps: float) -> Type:
 
 def _bce_probs(p: Any, t: Any, eps: float) -> Any:
     c = _clipped(p, eps)
-    return -(t * log(c) + (1 - t) * log(1 - c)).mean()
+    return -named((t * log(c) + (1 - t) * log(_rest(c))).mean(), "log_likelihood")
 
 
 _PROBABILITIES = tuple(

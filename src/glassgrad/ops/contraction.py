@@ -146,7 +146,8 @@ def _conv_expand(
     patches = _patches(x, kernel, stride, padding, dilation, groups)
     if groups == 1:
         return (w.flatten(1) @ patches).reshape((n, out, *size))
-    return (w.reshape(groups, out // groups, -1) @ patches).reshape((n, out, *size))
+    by_group = named(w.reshape(groups, out // groups, -1) @ patches, "by_group")
+    return by_group.reshape((n, out, *size))
 
 
 def _conv_dx_type(
@@ -170,8 +171,9 @@ def _conv_dx_expand(
         patches = w.flatten(1).T @ g.flatten(2)
     else:
         kernels = w.reshape(groups, out // groups, -1).swapaxes(-1, -2)
-        patches = kernels @ g.reshape(n, groups, out // groups, product(image))
+        patches = kernels @ _by_group(g, groups)
         patches = patches.reshape(n, channels * product(kernel), product(image))
+    named(patches, "d_patches")
     padded = tuple([s + 2 * p for s, p in zip(size, padding, strict=True)])
     whole_image = window.uncolumns(
         patches, shape=(channels, *padded), kernel=kernel, stride=stride, dilation=dilation
@@ -198,6 +200,11 @@ def _conv_dw_type(
     return w
 
 
+def _by_group(g: Any, groups: int) -> Any:
+    n, out, *image = g.shape
+    return named(g.reshape(n, groups, out // groups, product(image)), "d_by_group")
+
+
 def _conv_dw_expand(
     g: Any, x: Any, stride: _Ints, padding: _Ints, dilation: _Ints, groups: int, kernel: _Ints
 ) -> Any:
@@ -206,7 +213,7 @@ def _conv_dw_expand(
     if groups == 1:
         by_image = g.flatten(2) @ patches
     else:
-        by_image = g.reshape(n, groups, out // groups, product(g.shape[2:])) @ patches
+        by_image = _by_group(g, groups) @ patches
     return named(by_image, "by_image").sum(axis=0).reshape((out, x.shape[1] // groups, *kernel))
 
 

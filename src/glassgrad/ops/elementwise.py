@@ -134,7 +134,8 @@ def _power_base(g: Any, y: Any, x: Any, p: Any) -> Any:
     number = literal(p)
     if number is None:
         # Where the exponent is 0 the power is constant, also at x = 0.
-        return select(p == 0.0, 0.0 * g, g * p * x ** (p - 1.0))
+        less = select(p == 0.0, 1.0, p - 1.0)
+        return select(p == 0.0, 0.0 * g, g * p * x**less)
     if number == 1:
         return g
     if number == 2:

@@ -30,6 +30,9 @@ def simplify(graph: Graph) -> Graph:
         changed = _shorter(node, inputs)
         if changed is not None:
             op, inputs, attributes = changed
+            same = _identity(Node(op, inputs, attributes, node.types), inputs)
+            if same is not None:
+                return (same,)
         key = Node(op, inputs, attributes, node.types).key()
         if key in known:
             inherit(known[key][0], node.values[0])
@@ -56,10 +59,6 @@ def _identity(node: Node, inputs: tuple[Value, ...]) -> Value | None:
         return inputs[0] if inputs[0].type == node.types[0] else None
     if name == "permute" and node.attributes["axes"] == tuple(range(len(node.attributes["axes"]))):
         return inputs[0]
-    if name == "permute" and inputs[0].node.op is node.op:
-        first = inputs[0].node.attributes["axes"]
-        if [first[a] for a in node.attributes["axes"]] == [*range(len(first))]:
-            return inputs[0].node.inputs[0]
     if name == "cast" and inputs[0].type == node.types[0]:
         return inputs[0]
     if name in ("multiply", "divide"):

@@ -1,4 +1,5 @@
 # Written by scripts/generate_functions.py from the op records; do not edit.
+# ruff: noqa: A001
 """Every public op as a function of tensors.
 
 An operand may be a tensor, a NumPy array, a list of numbers or a number; where none is a tensor,
@@ -12,8 +13,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 
-from glassgrad.ops import OPS, Array
-
+from ..ops import OPS, Array
 from .tensor import Tensor, tensor
 
 Operand: TypeAlias = "Array | ArrayLike"

@@ -8,8 +8,10 @@ that the program itself defines.
 from __future__ import annotations
 
 import ast
+import re
 
 from glassgrad.errors import InternalError
+from glassgrad.ops import OPS
 
 _NODES: frozenset[type[ast.AST]] = frozenset(
     {
@@ -40,6 +42,15 @@ _NP = frozenset(
     empty empty_like exp expm1 float32 float64 fmin full indices inf int32 int64 intp isfinite log
     log1p max maximum minimum moveaxis nan ndindex ones random sign sin sqrt sum tanh uint32
     uint64 uint8 where zeros zeros_like add maximum""".split()
+)
+# What records name in their texts may be called, too; these never, whatever a record says.
+_NEVER = frozenset("load loadtxt save savez savetxt fromfile memmap lib ctypeslib f2py".split())
+_NP |= frozenset(
+    name
+    for op in OPS.values()
+    if isinstance(op.numpy, str)
+    for name in re.findall(r"\bnp\.(\w+)", op.numpy)
+    if name not in _NEVER
 )
 _WHOLE_NP = frozenset("load savez frombuffer divide".split())
 _METHODS = frozenset(

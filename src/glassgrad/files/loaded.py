@@ -1,0 +1,215 @@
+"""A network without its class: the graph of its forward pass, and its parameters by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from glassgrad.errors import DTypeError, ShapeError, UsageError
+from glassgrad.ir import INPUT, Dim, Graph, Ratio, Scope, Size, Type, Value, bind
+from glassgrad.nn.layers import Embedding
+from glassgrad.nn.module import Module
+from glassgrad.ops import OPS, Array, Symbol, Tracer
+from glassgrad.tensors.tensor import Buffer, Parameter
+
+from .labels import Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A module of the saved network: its path, its title, the parameters it holds."""
+
+    path: str
+    title: str
+    parameters: tuple[str, ...] = ()
+
+
+class Part(Module):
+    """A layer of a loaded network: its name and title, no code of its own."""
+
+    def __init__(self, title: str) -> None:
+        Module.__init__(self)  # not that of a layer that a subclass also is
+        self._title = title
+        self._parts: dict[str, Part] = {}
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        yield from self._parts.items()
+
+    def title(self) -> str:
+        return self._title
+
+    def __repr__(self) -> str:
+        return self._title
+
+    def forward(self, *_: Any) -> Any:
+        raise UsageError(
+            "a layer of a loaded network cannot run alone",
+            where=self.path,
+            expected="model(x), the whole network",
+            received=self._title,
+        )
+
+
+class TokenPart(Part, Embedding):
+    """A layer whose table is read by tokens: it knows how many there are."""
+
+    def __init__(self, title: str, tokens: int) -> None:
+        Part.__init__(self, title)
+        self.tokens = tokens
+
+
+class GraphModule(Part):
+    """A network read from a file: a module that runs a graph.
+
+    What `gg.load` gives. It takes the rows its graph was traced for, in evaluation (no dropout,
+    running statistics); `labels` says what its numbers mean. Predictions equal those of the
+    network that was saved, bit for bit.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        state: Mapping[str, Parameter],
+        places: Sequence[Place] = (),
+        title: str = "GraphModule",
+        labels: Labels | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(title)
+        self.graph = graph
+        self.labels = labels or Labels()
+        self.trainable = trainable
+        self.places = tuple(places)
+        self._state = dict(state)
+        for name, parameter in self._state.items():
+            parameter.name = name
+        tables = _tables(graph)
+        parts: dict[str, Part] = {"": self}
+        for place in self.places:
+            over, _, name = place.path.rpartition(".")
+            tokens = [tables[p] for p in place.parameters if p in tables]
+            part = TokenPart(place.title, min(tokens)) if tokens else Part(place.title)
+            if place.path in parts or over not in parts:
+                raise UsageError("the module tree has a hole or a name twice", received=place.path)
+            parts[over]._parts[name] = parts[place.path] = part
+        self.input_type = graph.inputs["x"].type
+        self.eval()
+
+    # -- what is inside ------------------------------------------------------------------------
+
+    def named_state(self) -> dict[str, Parameter]:
+        self._settle_names()
+        return dict(self._state)
+
+    def _held(self, kind: type[Parameter]) -> Iterator[tuple[str, Parameter]]:
+        for name, value in self._state.items():
+            if isinstance(value, Buffer) == (kind is Buffer):
+                yield name, value
+
+    # -- use -----------------------------------------------------------------------------------
+
+    def forward(self, x: Any) -> Any:
+        if self.training and not self.trainable:
+            raise UsageError(
+                "this loaded network cannot be trained: in training its layers act otherwise",
+                where=self.title(),
+                expected="evaluation, for which its file was written",
+                received="training, with dropout or the statistics of batches",
+                hint="build the network again and give it model.load_state_dict(gg.load(...).state_dict())",
+            )
+        sizes = self._sizes(x)
+        if isinstance(x, Symbol):
+            return _write(self.graph, x.tracer, {"x": x, **self._state}, sizes)["prediction"]
+        tracer = Tracer()
+        used = {id(v.node) for n in self.graph.nodes() for v in n.inputs}
+        used |= {id(v.node) for v in self.graph.outputs.values()}
+        names = [n for n, v in self.graph.inputs.items() if n == "x" or id(v.node) in used]
+        symbols = {n: tracer.input(n, _bound(self.graph.inputs[n].type, sizes)) for n in names}
+        found = _write(self.graph, tracer, symbols, sizes)["prediction"]
+        graph = Graph({n: symbols[n].value for n in names}, {"prediction": found.value})
+        return OPS["call"](*[x if n == "x" else self._state[n] for n in names], graph=graph)
+
+    def _sizes(self, x: Any) -> dict[str, Size]:
+        """What the named sizes are for this input. Raises ShapeError where it does not fit."""
+        wanted = self.graph.inputs["x"].type
+        shape = tuple(x.shape) if isinstance(x, Array) else ()
+        fits = len(shape) == len(wanted.shape) and shape[1:] == wanted.shape[1:]
+        if not fits:
+            counts = f"{shape[1]} features" if len(shape) == 2 else f"rows of {shape[1:]}"
+            many = (
+                f"{wanted.shape[1]} features" if len(wanted.shape) == 2 else f"{wanted.shape[1:]}"
+            )
+            raise ShapeError(
+                f"x has {counts}, the model expects {many}",
+                where=self.title(),
+                expected=f"shape {wanted.shape}",
+                received=str(shape),
+            )
+        if x.dtype != wanted.dtype:
+            raise DTypeError(
+                "the model was saved for another kind of number",
+                where=self.title(),
+                expected=wanted.dtype,
+                received=x.dtype,
+                hint=f'x.astype("{wanted.dtype}")',
+            )
+        return {"n": shape[0]}
+
+
+def _tables(graph: Graph) -> dict[str, int]:
+    """Parameters whose rows are read by the input's own numbers, and how many rows they have."""
+    found: dict[str, int] = {}
+    x = graph.inputs["x"]
+    if x.type.dtype != "int64":
+        return found
+    for node in graph.nodes():
+        if node.op is OPS["take"] and len(node.inputs) == 2 and node.inputs[1] is x:
+            table = node.inputs[0]
+            if table.node.op is INPUT and isinstance(table.type.shape[0], int):
+                found[table.node.attributes["name"]] = table.type.shape[0]
+    return found
+
+
+def _write(
+    graph: Graph, tracer: Tracer, inputs: Mapping[str, Any], sizes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The graph's nodes, written once more by another tracer; its outputs by name."""
+    known: dict[Value, Any] = {graph.inputs[name]: given for name, given in inputs.items()}
+    for node in sorted(graph.nodes(), key=lambda n: n.origin.seq):
+        if node.op is INPUT:
+            continue
+        attributes = {k: _bound(v, sizes) for k, v in node.attributes.items()}
+        scope = graph.scopes.get(node.origin.scope, Scope(node.origin.scope))
+        with tracer.inside(scope):
+            found = tracer.emit(node.op, tuple([known[v] for v in node.inputs]), attributes)
+        results = found if isinstance(found, tuple) else (found,)
+        known.update(zip(node.values, results, strict=True))
+        results[0].value.node.origin.name = node.origin.name
+    return {name: known[value] for name, value in graph.outputs.items()}
+
+
+def _bound(value: Any, sizes: Mapping[str, Any]) -> Any:
+    """An attribute with values put in for the names of sizes; loops' bodies, too."""
+    if isinstance(value, Dim):
+        return bind(value, sizes)
+    if isinstance(value, Ratio):
+        return _quotient(bind(value.top, sizes), bind(value.divisor, sizes))
+    if isinstance(value, Type):
+        return Type(tuple([bind(s, sizes) for s in value.shape]), value.dtype)
+    if isinstance(value, tuple):
+        return tuple([_bound(v, sizes) for v in value])
+    if isinstance(value, Graph):
+        tracer = Tracer()
+        inputs = {n: tracer.input(n, _bound(v.type, sizes)) for n, v in value.inputs.items()}
+        outputs = _write(value, tracer, inputs, sizes)
+        return Graph(
+            {n: s.value for n, s in inputs.items()}, {n: s.value for n, s in outputs.items()}
+        )
+    return value
+
+
+def _quotient(top: Size, divisor: Size) -> Any:
+    if isinstance(top, int) and isinstance(divisor, int):
+        return top / divisor
+    return Ratio(top, divisor)

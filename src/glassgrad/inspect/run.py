@@ -1,0 +1,279 @@
+"""The run folder: everything a run was, as files that need no glassgrad to be read.
+
+`model.glass` is the network, `history.csv` every epoch, `curves.svg` a picture of them,
+`config.toml` the settings that were in effect, `program.py` the run as one NumPy program, and
+`initial.npz` and `data.npz` what that program starts from.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import platform
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glassgrad import __version__
+from glassgrad.errors import ConfigError, UsageError, shown
+from glassgrad.files.atomic import synchronise_folder
+from glassgrad.files.labels import Labels
+from glassgrad.files.model import to_bytes
+from glassgrad.inspect.plots import curves
+from glassgrad.inspect.source import whole_program
+from glassgrad.train.fit import Record
+from glassgrad.train.history import History
+
+MOST_DATA = 64 * 2**20  # bytes of data that a run folder copies
+
+
+def write_run(
+    history: History,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    labels: Any = None,
+    data_files: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the folder of a run, whole or not at all; nothing there is ever overwritten.
+
+    Parameters
+    ----------
+    history : History
+        What `fit` gave.
+    folder : path, optional
+        A folder that is empty or not there yet; by default the next free one of
+        `runs/<data set>-1`, `-2`, ...
+    settings : mapping, optional
+        Further lines of `config.toml`: texts, numbers, truth values, lists of them, and tables
+        of these.
+    labels : Labels, Dataset or mapping, optional
+        What `gg.save` keeps beside the network.
+    data_files : mapping, optional
+        Where the rows can be read again (`folder`, `files`, `shape`), for a set of more than
+        64 MB: it is not copied to `data.npz`, and `program.py` reads those files instead.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UsageError
+        The folder is not empty, or cannot be written.
+    """
+    record: Record = history.record
+    about = Labels.of(labels)
+    files = _contents(history, record, dict(settings or {}), about, data_files)
+    if folder is not None:
+        return _placed(check_free(folder), files)
+    base = Path("runs")
+    stem = re.sub(r"[^a-z0-9-]+", "-", about.dataset.lower()).strip("-") or "run"
+    while True:
+        try:
+            return _placed(next_free(base, stem), files)
+        except _TakenError:  # another run was quicker
+            continue
+
+
+def next_free(base: Path, stem: str) -> Path:
+    """The first of `stem-1`, `stem-2`, ... after the last one that is there."""
+    taken = [0]
+    if base.is_dir():
+        pattern = re.compile(re.escape(stem) + r"-([0-9]{1,9})")
+        taken += [int(m[1]) for name in os.listdir(base) if (m := pattern.fullmatch(name))]
+    return base / f"{stem}-{max(taken) + 1}"
+
+
+def check_free(folder: str | os.PathLike[str]) -> Path:
+    """The folder, if a run may be written there. Raises UsageError otherwise."""
+    path = Path(folder)
+    try:
+        if path.is_dir() and not any(path.iterdir()):
+            return path
+        there = path.exists() or path.is_symlink()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "the run's folder cannot be used", where=shown(str(path), 200), received=str(error)
+        ) from error
+    if there:
+        raise UsageError(
+            "the run's folder is not empty" if path.is_dir() else "there is a file of this name",
+            where=shown(str(path), 200)[1:-1],
+            expected="a folder that is empty or not there yet; nothing is overwritten",
+            received=f"{len(list(path.iterdir()))} files" if path.is_dir() else "a file",
+            hint="give another folder, or none: then the next free number is taken",
+        )
+    return path
+
+
+class _TakenError(UsageError):
+    """Somebody else made the folder in the meantime."""
+
+
+def _placed(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """The files written beside the folder's place, and moved there as one."""
+    beside = folder.parent / f".{folder.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.part"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside.mkdir()
+        try:
+            for name, data in files.items():
+                with (beside / name).open("xb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            synchronise_folder(beside)
+            if folder.is_dir():
+                folder.rmdir()  # only an empty one goes
+            try:
+                if folder.exists():
+                    raise FileExistsError
+                beside.rename(folder)
+            except FileExistsError:
+                raise _TakenError("the run's folder was just taken", where=str(folder)) from None
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        synchronise_folder(folder.parent)
+    except OSError as error:
+        raise UsageError(
+            "the run's folder cannot be written",
+            where=shown(str(folder), 200)[1:-1],
+            expected="a place where folders may be made, with room for the run",
+            received=error.strerror or str(error),
+        ) from error
+    return folder
+
+
+def _contents(
+    history: History,
+    record: Record,
+    settings: dict[str, Any],
+    labels: Labels,
+    data_files: Mapping[str, Any] | None,
+) -> dict[str, bytes]:
+    copied = sum(a.nbytes for a in record.data.values()) <= MOST_DATA or data_files is None
+    program = whole_program(record, None if copied else dict(data_files or {}))
+    files = {
+        "model.glass": to_bytes(record.task.model, labels=labels),
+        "history.csv": history.to_csv().encode(),
+        "config.toml": write_toml({**settings, **_effective(history, record)}).encode(),
+        "initial.npz": npz(record.initial),
+        "program.py": program.encode(),
+        "curves.svg": curves(history, _title(record, labels)).encode(),
+    }
+    if copied:
+        files["data.npz"] = npz(record.data)
+    return files
+
+
+def _title(record: Record, labels: Labels) -> str:
+    name = labels.dataset or type(record.task.model).__name__
+    return f"{name}: {record.epochs} epochs of {record.optimizer!r}, seed {record.seed}"
+
+
+def _effective(history: History, record: Record) -> dict[str, Any]:
+    """What was in effect, whoever chose it."""
+    optimizer = record.optimizer
+    return {
+        "training": {
+            "loss": record.task.loss_name,
+            "metrics": [m.name for m in record.task.metrics],
+            "epochs": record.epochs,
+            "epochs_done": history.epochs,
+            "batch_size": min(record.batch_size or 2**62, len(record.data["x"])),
+            "shuffle": record.shuffle,
+            "seed": record.seed,
+            "dtype": record.plan.dtype,
+        },
+        "optimizer": {
+            "name": optimizer.title,
+            "lr": optimizer.lr,
+            **{k: list(v) if isinstance(v, tuple) else v for k, v in optimizer.settings().items()},
+        },
+        "engine": {
+            "backend": record.backend,
+            "glassgrad": __version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+        },
+    }
+
+
+def npz(arrays: Mapping[str, Any]) -> bytes:
+    """Arrays by name as the bytes of an uncompressed `.npz`; arrays of objects are refused."""
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise ConfigError("an array of objects cannot be stored", where=name)
+    out = io.BytesIO()
+    np.savez(out, allow_pickle=False, **arrays)
+    return out.getvalue()
+
+
+# ------------------------------------------------------------------------------------------- TOML
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def write_toml(table: Mapping[str, Any]) -> str:
+    """Plain settings as TOML: texts, numbers, truth values, lists of them; tables last.
+
+    >>> print(write_toml({"seed": 0, "layers": ["64-relu"], "training": {"lr": 0.1}}), end="")
+    seed = 0
+    layers = ["64-relu"]
+    <BLANKLINE>
+    [training]
+    lr = 0.1
+    """
+    lines = [f"{_key(k)} = {_value(v)}" for k, v in table.items() if not isinstance(v, Mapping)]
+    for name, inner in table.items():
+        if isinstance(inner, Mapping):
+            lines += ["", f"[{_key(name)}]"]
+            lines += [f"{_key(k)} = {_value(v)}" for k, v in inner.items()]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _text(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return {math.inf: "inf", -math.inf: "-inf"}.get(value, repr(float(value)))
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    raise ConfigError(
+        "a setting that TOML cannot hold here",
+        expected="texts, numbers, truth values and lists of them",
+        received=shown(value),
+    )
+
+
+def _text(value: str) -> str:
+    """A basic string: quotes, backslashes, control characters and half characters escaped."""
+    out = []
+    for c in value:
+        code = ord(c)
+        if c in '"\\':
+            out.append("\\" + c)
+        elif code < 0x20 or 0x7F <= code < 0xA0 or code in (0x2028, 0x2029):
+            out.append(f"\\u{code:04x}")
+        elif 0xD800 <= code < 0xE000:
+            out.append("\\ufffd")  # TOML has no half characters
+        else:
+            out.append(c)
+    return f'"{"".join(out)}"'

@@ -1,0 +1,73 @@
+"""500 random networks against PyTorch in float64: the loss, and every gradient."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glassgrad as gg
+from tests.conftest import require_torch
+from tests.networks import FAMILIES, MODULES, Network, random_network
+
+COUNT = 500
+PARTS = 10
+EPS = float(np.finfo(np.float64).eps)
+
+
+def compare(network: Network, torch: Any) -> list[str]:
+    """What differs by more than it may."""
+    wrong = []
+    leaves = network.torch_leaves(torch)
+    expected = network.torch_loss(torch, leaves, seed=network.seed)
+    expected.backward()
+    gg.seed(network.seed)
+    loss = network.loss_of(network.model(gg.tensor(network.x)), network.target())
+    loss.backward()
+    if not abs(loss.item() - expected.item()) <= 1e-9 * abs(expected.item()):
+        wrong.append(f"loss {loss.item()!r}, PyTorch {expected.item()!r}")
+    want = {
+        p.name: np.zeros(p.shape) if leaves[p.name].grad is None else leaves[p.name].grad.numpy()
+        for p in network.model.parameters()
+    }
+    total = float(np.sqrt(sum(np.sum(g**2) for g in want.values())))
+    for p in network.model.parameters():
+        have = np.zeros(p.shape) if p.grad is None else p.grad.numpy()
+        norm = float(np.linalg.norm(want[p.name]))
+        error = float(np.linalg.norm(have - want[p.name]))
+        if not error <= max(1e-9 * norm, 1000 * EPS * total):
+            wrong.append(f"{p.name}: off by {error:.3g}, norm {norm:.3g}, all {total:.3g}")
+    for b in network.model.buffers():
+        if not np.allclose(b.numpy(), leaves[b.name].numpy(), rtol=1e-9, atol=1e-12):
+            wrong.append(f"{b.name}: {b.numpy()} and PyTorch {leaves[b.name].numpy()}")
+    return wrong
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_networks_agree_with_pytorch_in_loss_gradients_and_statistics(part: int) -> None:
+    torch = require_torch()
+    failures = {}
+    for seed in range(part, COUNT, PARTS):
+        network = random_network(seed)
+        wrong = compare(network, torch)
+        if wrong:
+            failures[seed] = (network.spec, network.loss, wrong)
+    assert not failures, "\n".join(f"{k}: {v}" for k, v in failures.items())
+
+
+def test_every_module_is_in_at_least_20_of_the_networks() -> None:
+    modules: Counter[str] = Counter()
+    families: Counter[str] = Counter()
+    masked = 0
+    for seed in range(COUNT):
+        network = random_network(seed)
+        modules.update(set(network.kinds))
+        families[network.family] += 1
+        masked += network.training and network.kinds["Dropout"] > 0
+    print("networks by module:", dict(modules.most_common()), "by kind:", dict(families))
+    assert set(modules) == set(MODULES)
+    assert min(modules.values()) >= 20, modules
+    assert set(families) == set(FAMILIES)
+    assert masked >= 20

@@ -1,0 +1,113 @@
+"""A training run of 300 epochs, as NumPy; it needs nothing else.
+
+data       x (n, 2) float32   y (n,) int64, 3 classes; n is the number of rows, whatever it is
+network    Linear(2, 64) -> ReLU -> Linear(64, 3)
+loss       cross-entropy of softmax, mean over the batch
+optimiser  Adam(0.01)
+start      the numbers in initial.npz; seed 0
+"""
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+
+def random_words(count, seed, name, step):
+    """64-bit words of NumPy's own Philox: the seed is the key, name and step say where to start."""
+    stream = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+    counter = np.array([0, 0, stream, step], np.uint64)
+    return np.random.Philox(key=seed, counter=counter).random_raw(count)
+
+
+def train_step(x, y, weights, mean, square, rate, step):
+    n = len(x)
+    # -- forward ---------------------------------------------------------------
+    # parameters: named parts of one vector
+    hidden_weight = weights[:128].reshape(2, 64)
+    hidden_bias = weights[128:192]
+    output_weight = weights[192:384].reshape(64, 3)
+    output_bias = weights[384:]
+    # hidden: Linear(2, 64)            z = x W + b
+    hidden = x @ hidden_weight + hidden_bias
+    # relu: ReLU                       a = max(0, z)
+    relu = np.maximum(hidden, 0)
+    # output: Linear(64, 3)            z = x W + b
+    output = relu @ output_weight + output_bias
+    # loss: cross-entropy              L = -mean log softmax(z)[y]
+    shifted = output - output.max(axis=1, keepdims=True)
+    log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    loss = -log_probs[np.arange(n), y].mean()
+    # accuracy
+    correct = (output.argmax(axis=1) == y).astype(np.int64).sum()
+
+    # -- backward: d_v is dL/dv, same shape as v -------------------------------
+    # loss                             dz = (softmax(z) - onehot(y)) / n
+    d_output = np.exp(log_probs)
+    d_output[np.arange(n), y] -= 1
+    d_output /= n
+    # output                           dW = x' dz   db = sum dz   dx = dz W'
+    d_output_weight = relu.T @ d_output
+    d_output_bias = d_output.sum(axis=0)
+    d_relu = d_output @ output_weight.T
+    # relu                             dz = da where z > 0
+    d_hidden = d_relu * (hidden > 0)
+    # hidden                           dW = x' dz   db = sum dz   dx = dz W'
+    d_hidden_weight = x.T @ d_hidden
+    d_hidden_bias = d_hidden.sum(axis=0)
+
+    # -- update: Adam   w <- w - rate mean / (sqrt(square) + eps) --------------
+    gradient = np.concatenate([d_hidden_weight.ravel(), d_hidden_bias, d_output_weight.ravel(), d_output_bias])
+    if not (np.isfinite(loss) and np.isfinite(gradient).all()):
+        return None
+    mean *= 0.9
+    mean += (1 - 0.9) * gradient
+    square *= 0.999
+    square += (1 - 0.999) * (gradient * gradient)
+    mean_scale = 1 - 0.9 ** step
+    square_scale = 1 - 0.999 ** step
+    weights -= rate * (mean / mean_scale) / (np.sqrt(square / square_scale) + 1e-08)
+    return loss, correct
+
+
+def main():
+    here = Path(__file__).parent
+    start = np.load(here / 'initial.npz')
+    data = np.load(here / 'data.npz')
+    x, y = data['x'], data['y']
+    # the parameters, each with its place in the vector of weights
+    parts = (
+        ('hidden.weight', (2, 64), 0, 128),
+        ('hidden.bias', (64,), 128, 192),
+        ('output.weight', (64, 3), 192, 384),
+        ('output.bias', (3,), 384, 387),
+    )
+    weights = np.concatenate([start[name].ravel() for name, _, _, _ in parts])
+    mean = np.zeros_like(weights)
+    square = np.zeros_like(weights)
+    history = []
+    step = 0
+    for epoch in range(1, 301):
+        order = random_words(len(x), 0, 'shuffle', epoch).argsort(kind='stable')
+        loss_sum = accuracy_sum = 0.0
+        for first in range(0, len(x), 32):
+            rows = order[first:first + 32]
+            step += 1
+            found = train_step(x[rows], y[rows], weights, mean, square, 0.01, step)
+            if found is None:
+                raise SystemExit('inf or nan in epoch ' + str(epoch) + ': nothing was updated')
+            batch_loss, batch_accuracy_sum = found
+            loss_sum += float(batch_loss) * len(x[rows])
+            accuracy_sum += float(batch_accuracy_sum)
+        row = [loss_sum / len(x), accuracy_sum / len(x)]
+        history.append(row)
+        print(('epoch {:>4}   loss {:.6f}   accuracy {:.6f}').format(epoch, *row))
+    with open(here / 'replayed.csv', 'w', encoding='utf-8') as file:
+        file.write('epoch,loss,accuracy\n')
+        for epoch, row in enumerate(history, 1):
+            file.write(','.join([str(epoch), *[repr(value) for value in row]]) + '\n')
+    final = {name: weights[a:b].reshape(shape) for name, shape, a, b in parts}
+    np.savez(here / 'replayed.npz', **final)
+
+
+if __name__ == "__main__":
+    main()
