@@ -49,7 +49,9 @@ def ours(model: nn.Module, x: np.ndarray, y: np.ndarray, optimizer: optim.Optimi
     return step
 
 
-def theirs(model: torch.nn.Module, x: np.ndarray, y: np.ndarray, make: Callable[..., torch.optim.Optimizer]) -> Step:
+def theirs(
+    model: torch.nn.Module, x: np.ndarray, y: np.ndarray, make: Callable[..., torch.optim.Optimizer]
+) -> Step:
     tx, ty = torch.from_numpy(x), torch.from_numpy(y)
     optimizer = make(model.parameters())
 
@@ -91,7 +93,10 @@ def workloads() -> dict[str, tuple[Step, Step, float]]:
     mlp = lambda: nn.Sequential(hidden=nn.Linear(128), relu=nn.ReLU(), output=nn.Linear(10))
     t_mlp = lambda: t.Sequential(t.Linear(784, 128), t.ReLU(), t.Linear(128, 10))
     norm = nn.Sequential(
-        hidden=nn.Linear(64), norm=nn.BatchNorm1d(), relu=nn.ReLU(), drop=nn.Dropout(0.5),
+        hidden=nn.Linear(64),
+        norm=nn.BatchNorm1d(),
+        relu=nn.ReLU(),
+        drop=nn.Dropout(0.5),
         output=nn.Linear(3),
     )
     t_norm = t.Sequential(
@@ -105,21 +110,52 @@ def workloads() -> dict[str, tuple[Step, Step, float]]:
     rnn = nn.Sequential(rnn=nn.RNN(16), output=nn.Linear(3))
     lx, ly = RNG.random((128, 1, 28, 28), np.float32), RNG.integers(0, 10, 128)
     lenet = nn.Sequential(
-        conv1=nn.Conv2d(6, 5), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2), conv2=nn.Conv2d(16, 5),
-        relu2=nn.ReLU(), pool2=nn.MaxPool2d(2), flat=nn.Flatten(), dense1=nn.Linear(120),
-        relu3=nn.ReLU(), dense2=nn.Linear(84), relu4=nn.ReLU(), output=nn.Linear(10),
+        conv1=nn.Conv2d(6, 5),
+        relu1=nn.ReLU(),
+        pool1=nn.MaxPool2d(2),
+        conv2=nn.Conv2d(16, 5),
+        relu2=nn.ReLU(),
+        pool2=nn.MaxPool2d(2),
+        flat=nn.Flatten(),
+        dense1=nn.Linear(120),
+        relu3=nn.ReLU(),
+        dense2=nn.Linear(84),
+        relu4=nn.ReLU(),
+        output=nn.Linear(10),
     )
     t_lenet = t.Sequential(
-        t.Conv2d(1, 6, 5), t.ReLU(), t.MaxPool2d(2), t.Conv2d(6, 16, 5), t.ReLU(), t.MaxPool2d(2),
-        t.Flatten(), t.Linear(256, 120), t.ReLU(), t.Linear(120, 84), t.ReLU(), t.Linear(84, 10),
+        t.Conv2d(1, 6, 5),
+        t.ReLU(),
+        t.MaxPool2d(2),
+        t.Conv2d(6, 16, 5),
+        t.ReLU(),
+        t.MaxPool2d(2),
+        t.Flatten(),
+        t.Linear(256, 120),
+        t.ReLU(),
+        t.Linear(120, 84),
+        t.ReLU(),
+        t.Linear(84, 10),
     )
     s, a = (lambda: optim.SGD(0.01)), (lambda: optim.Adam(1e-3))
     return {
-        "spiral 2-64-3, 300 rows, SGD": (ours(dense(), sx, sy, s()), theirs(t_dense(), sx, sy, sgd), 1.8),
+        "spiral 2-64-3, 300 rows, SGD": (
+            ours(dense(), sx, sy, s()),
+            theirs(t_dense(), sx, sy, sgd),
+            1.8,
+        ),
         "spiral, Adam": (ours(dense(), sx, sy, a()), theirs(t_dense(), sx, sy, adam), 2.2),
-        "mlp 784-128-10, batch 128, SGD": (ours(mlp(), mx, my, s()), theirs(t_mlp(), mx, my, sgd), 1.3),
+        "mlp 784-128-10, batch 128, SGD": (
+            ours(mlp(), mx, my, s()),
+            theirs(t_mlp(), mx, my, sgd),
+            1.3,
+        ),
         "mlp, Adam": (ours(mlp(), mx, my, a()), theirs(t_mlp(), mx, my, adam), 1.3),
-        "MLP + batch norm + dropout, Adam": (ours(norm, sx, sy, a()), theirs(t_norm, sx, sy, adam), 2.0),
+        "MLP + batch norm + dropout, Adam": (
+            ours(norm, sx, sy, a()),
+            theirs(t_norm, sx, sy, adam),
+            2.0,
+        ),
         "MLP + layer norm, SGD": (ours(layer, sx, sy, s()), theirs(t_layer, sx, sy, sgd), 1.6),
         "RNN 12 x 20 x 8-16, SGD": (ours(rnn, rx, ry, s()), theirs(_Last(), rx, ry, sgd), 2.6),
         "LeNet batch 128, SGD": (ours(lenet, lx, ly, s()), theirs(t_lenet, lx, ly, sgd), 0.63),
@@ -157,7 +193,9 @@ def main() -> int:
         a, b = measure(mine, peer, seconds)
         short += b / a < 0.9 * known
         mark = "" if b / a >= 0.9 * known else "  <"
-        print(f"{name:<34} {a * 1e6:>9.0f} {b * 1e6:>9.0f} {b / a:>11.2f} {0.9 * known:>7.2f}{mark}")
+        print(
+            f"{name:<34} {a * 1e6:>9.0f} {b * 1e6:>9.0f} {b / a:>11.2f} {0.9 * known:>7.2f}{mark}"
+        )
     return 1 if short else 0
 
 

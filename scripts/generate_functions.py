@@ -57,14 +57,20 @@ _AXES = "Without `axis` the result is one number; `keepdims` leaves axes of size
 _NO_AXIS = "Raises ShapeError for an axis that is not there"
 SHAPES = {
     "multiply": ("Shapes stretch to fit by NumPy's rule; the second may be bool.", _FIT),
-    "select": ("Shapes stretch to fit by NumPy's rule; condition bool, x and y of one dtype.", _FIT),
+    "select": (
+        "Shapes stretch to fit by NumPy's rule; condition bool, x and y of one dtype.",
+        _FIT,
+    ),
     "cast": ("The shape is kept.", "Raises DTypeError for an unknown dtype."),
     "sum": (_AXES, f"{_NO_AXIS}, DTypeError for truth values."),
     "mean": (_AXES, f"{_NO_AXIS}, DTypeError for whole numbers."),
     "max": (_AXES, f"{_NO_AXIS} or has no numbers."),
     "argmax": ("The axis goes; the result is int64.", f"{_NO_AXIS} or has no numbers."),
     "reshape": ("One size may be -1.", "Raises ShapeError where the elements do not fill it."),
-    "permute": ("Axis i of the result is axis axes[i] of x.", "Raises ShapeError for other orders."),
+    "permute": (
+        "Axis i of the result is axis axes[i] of x.",
+        "Raises ShapeError for other orders.",
+    ),
     "broadcast_to": ("Sizes of 1 stretch, from the last axis on.", "Raises ShapeError otherwise."),
     "pad": (
         "One (before, after, between neighbours) for each axis.",
@@ -193,6 +199,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 
+from ..ir import FLOATS
 from ..ops import OPS, Array
 from .tensor import Tensor, tensor
 
@@ -200,12 +207,18 @@ Operand: TypeAlias = "Array | ArrayLike"
 
 
 def _apply(name: str, *operands: Any, **attributes: Any) -> Any:
-    if not any(isinstance(x, Array) for x in operands):
-        numbers = all(isinstance(x, int | float) for x in operands)
-        operands = tuple(
-            [tensor(x) if numbers or not isinstance(x, int | float) else x for x in operands]
-        )
-    return OPS[name](*operands, **attributes)
+    arrays = [x for x in operands if isinstance(x, Array)]
+    numbers = all(isinstance(x, int | float) for x in operands)
+    real = [x.dtype for x in arrays if x.dtype in FLOATS]
+    given = list(operands)
+    for i, x in enumerate(operands):
+        if isinstance(x, list | tuple):
+            given[i] = tensor(x)
+            if real and given[i].dtype in FLOATS:  # like a number, it takes its neighbour's dtype
+                given[i] = given[i].astype(real[0])
+        elif not arrays and (numbers or not isinstance(x, int | float)):
+            given[i] = tensor(x)
+    return OPS[name](*given, **attributes)
 '''
 
 
@@ -228,7 +241,9 @@ def _parameter(attribute: Attribute) -> str:
 def _facts(op: Op) -> tuple[str, str]:
     found = SHAPES.get(op.name) or RULES.get(op.type_rule)  # type: ignore[call-overload]
     if found is None:
-        raise InternalError("scripts/generate_functions.py says nothing about shapes", where=op.name)
+        raise InternalError(
+            "scripts/generate_functions.py says nothing about shapes", where=op.name
+        )
     return found
 
 
@@ -245,9 +260,14 @@ def _example(op: Op) -> list[str]:
 def function_text(op: Op, example: bool = True) -> str:
     """The function of one record."""
     many = [n[1:] for n in op.inputs if n.startswith("*")]
-    operands = [f"{n[1:]}: Sequence[Operand]" if n[0] == "*" else f"{n}: Operand" for n in op.inputs]
+    operands = [
+        f"{n[1:]}: Sequence[Operand]" if n[0] == "*" else f"{n}: Operand" for n in op.inputs
+    ]
     parameters = [*operands, *[_parameter(a) for a in op.attributes]]
-    passed = [f'"{op.name}"', *[f"*{n}" if n in many else n for n in (i.lstrip("*") for i in op.inputs)]]
+    passed = [
+        f'"{op.name}"',
+        *[f"*{n}" if n in many else n for n in (i.lstrip("*") for i in op.inputs)],
+    ]
     passed += [f"{a.name}={a.name}" for a in op.attributes]
     name = name_of(op)
     head = f"def {name}({', '.join(parameters)}) -> Tensor:"

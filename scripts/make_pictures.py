@@ -12,9 +12,7 @@ from glassgrad.inspect.plots import decision_boundary
 def main() -> None:
     x, y = data.spiral(seed=0)
     model = nn.Sequential(hidden=nn.Linear(64), relu=nn.ReLU(), output=nn.Linear(3))
-    gg.fit(
-        model, x, y, loss="cross_entropy", optimizer=optim.Adam(1e-2), epochs=300, verbose=False
-    )
+    gg.fit(model, x, y, loss="cross_entropy", optimizer=optim.Adam(1e-2), epochs=300, verbose=False)
 
     def score(points: np.ndarray) -> np.ndarray:
         return gg.predict(model, points.astype(np.float32))

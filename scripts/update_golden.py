@@ -29,7 +29,9 @@ def main() -> None:
         text = make().text()
         changed = not path.exists() or path.read_text(encoding="utf-8") != text
         path.write_text(text, encoding="utf-8")
-        print(f"{path.relative_to(ROOT)}  {len(text.splitlines())} lines{'  changed' if changed else ''}")
+        print(
+            f"{path.relative_to(ROOT)}  {len(text.splitlines())} lines{'  changed' if changed else ''}"
+        )
 
 
 if __name__ == "__main__":

@@ -72,8 +72,13 @@ def rows(f: Callable[[list[Any]], list[Any]]) -> Oracle:
 
     def oracle(x: Array, *, axis: int) -> Array:
         last = np.moveaxis(x, axis, -1)
-        out = np.array([list(map(float, f([mpf(float(v)) for v in last[i]])))
-                        for i in np.ndindex(*last.shape[:-1])], float)
+        out = np.array(
+            [
+                list(map(float, f([mpf(float(v)) for v in last[i]])))
+                for i in np.ndindex(*last.shape[:-1])
+            ],
+            float,
+        )
         return np.moveaxis(out.reshape(last.shape), -1, axis)
 
     return oracle
@@ -113,22 +118,34 @@ def taps(
     groups: int,
 ) -> Iterator[tuple[Any, Any, Any]]:
     """Every product of a convolution: where in y, where in w, where in x."""
-    size = [(s + 2 * p - d * (k - 1) - 1) // t + 1
-            for s, k, t, p, d in zip(x[2:], w[2:], stride, padding, dilation, strict=True)]
+    size = [
+        (s + 2 * p - d * (k - 1) - 1) // t + 1
+        for s, k, t, p, d in zip(x[2:], w[2:], stride, padding, dilation, strict=True)
+    ]
     for n, o in itertools.product(range(x[0]), range(w[0])):
         group = o // (w[0] // groups)
         for place in itertools.product(*map(range, size)):
             for c, *k in itertools.product(range(w[1]), *map(range, w[2:])):
-                q = [p * t + i * d - b
-                     for p, t, i, d, b in zip(place, stride, k, dilation, padding, strict=True)]
+                q = [
+                    p * t + i * d - b
+                    for p, t, i, d, b in zip(place, stride, k, dilation, padding, strict=True)
+                ]
                 if all(0 <= v < s for v, s in zip(q, x[2:], strict=True)):
                     yield (n, o, *place), (o, c, *k), (n, group * w[1] + c, *q)
 
 
 def conv(x: Array, w: Array, **settings: Any) -> Array:
-    size = [(s + 2 * p - d * (k - 1) - 1) // t + 1
-            for s, k, t, p, d in zip(x.shape[2:], w.shape[2:], settings["stride"],
-                                     settings["padding"], settings["dilation"], strict=True)]
+    size = [
+        (s + 2 * p - d * (k - 1) - 1) // t + 1
+        for s, k, t, p, d in zip(
+            x.shape[2:],
+            w.shape[2:],
+            settings["stride"],
+            settings["padding"],
+            settings["dilation"],
+            strict=True,
+        )
+    ]
     y = np.zeros((x.shape[0], w.shape[0], *size))
     for i, j, k in taps(x.shape, w.shape, **settings):
         y[i] += float(w[j]) * float(x[k])
@@ -157,13 +174,18 @@ def windows(
 ) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
     """Each window of images: its place in the pooled image, and the places it looks at."""
     d = dilation or (1,) * len(kernel)
-    size = [(s - e * (k - 1) - 1) // t + 1
-            for s, k, t, e in zip(shape[2:], kernel, stride, d, strict=True)]
+    size = [
+        (s - e * (k - 1) - 1) // t + 1
+        for s, k, t, e in zip(shape[2:], kernel, stride, d, strict=True)
+    ]
     for n, c, *place in itertools.product(*map(range, [*shape[:2], *size])):
-        yield (n, c, *place), [
-            (n, c, *[p * t + i * e for p, t, i, e in zip(place, stride, k, d, strict=True)])
-            for k in itertools.product(*map(range, kernel))
-        ]
+        yield (
+            (n, c, *place),
+            [
+                (n, c, *[p * t + i * e for p, t, i, e in zip(place, stride, k, d, strict=True)])
+                for k in itertools.product(*map(range, kernel))
+            ],
+        )
 
 
 def pooled(x: Array, kernel: Any, stride: Any, f: Callable[[list[float]], float]) -> Array:
@@ -196,11 +218,16 @@ def columns(x: Array, *, kernel: Any, stride: Any, dilation: Any) -> Array:
     cells: dict[tuple[int, int], list[list[float]]] = {}
     for (i, j, *_), look in windows(x.shape, kernel, stride, dilation):
         cells.setdefault((i, j), []).append([float(x[q]) for q in look])
-    positions = int(np.prod([(s - d * (k - 1) - 1) // t + 1 for s, k, t, d in
-                             zip(x.shape[2:], kernel, stride, dilation, strict=True)]))
+    positions = int(
+        np.prod(
+            [
+                (s - d * (k - 1) - 1) // t + 1
+                for s, k, t, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)
+            ]
+        )
+    )
     count = math.prod(kernel)
-    return at((n, c * count, positions),
-              lambda i, row, p: cells[i, row // count][p][row % count])
+    return at((n, c * count, positions), lambda i, row, p: cells[i, row // count][p][row % count])
 
 
 def uncolumns(cols: Array, *, shape: Any, kernel: Any, stride: Any, dilation: Any) -> Array:
@@ -217,9 +244,11 @@ def uncolumns(cols: Array, *, shape: Any, kernel: Any, stride: Any, dilation: An
 
 
 def padded(x: Array, *, widths: Any, value: float) -> Array:
-    shape = [b + a + (max(s - 1, 0) * (g + 1) + min(s, 1))
-             for s, (b, a, g) in zip(x.shape, widths, strict=True)]
-    out = {i: value for i in np.ndindex(*shape)}
+    shape = [
+        b + a + (max(s - 1, 0) * (g + 1) + min(s, 1))
+        for s, (b, a, g) in zip(x.shape, widths, strict=True)
+    ]
+    out = dict.fromkeys(np.ndindex(*shape), value)
     for i in np.ndindex(*x.shape):
         place = tuple(b + v * (g + 1) for v, (b, _, g) in zip(i, widths, strict=True))
         out[place] = x[i].item()
@@ -228,8 +257,9 @@ def padded(x: Array, *, widths: Any, value: float) -> Array:
 
 def sliced(x: Array, *, spans: Any) -> Array:
     places = [list(range(size))[a:b:s] for size, (a, b, s) in zip(x.shape, spans, strict=True)]
-    return at(tuple(map(len, places)),
-              lambda *i: x[tuple(p[v] for p, v in zip(places, i, strict=True))])
+    return at(
+        tuple(map(len, places)), lambda *i: x[tuple(p[v] for p, v in zip(places, i, strict=True))]
+    )
 
 
 def joined(*xs: Array, axis: int) -> Array:
@@ -240,8 +270,10 @@ def joined(*xs: Array, axis: int) -> Array:
 
 def stretched(x: Array, *, shape: tuple[int, ...]) -> Array:
     lead = len(shape) - x.ndim
-    return at(shape, lambda *i: x[tuple(0 if s == 1 else v
-                                        for v, s in zip(i[lead:], x.shape, strict=True))])
+    return at(
+        shape,
+        lambda *i: x[tuple(0 if s == 1 else v for v, s in zip(i[lead:], x.shape, strict=True))],
+    )
 
 
 def taken(x: Array, index: Array) -> Array:
@@ -252,8 +284,9 @@ def taken(x: Array, index: Array) -> Array:
 def added_at(x: Array, index: Array, values: Array) -> Array:
     width = math.prod(x.shape[1:])
     out = [[Fraction(v) for v in row] for row in x.reshape(len(x), width).tolist()]
-    for i, row in zip(index.reshape(-1).tolist(),
-                      values.reshape(index.size, width).tolist(), strict=True):
+    for i, row in zip(
+        index.reshape(-1).tolist(), values.reshape(index.size, width).tolist(), strict=True
+    ):
         out[i] = [a + Fraction(b) for a, b in zip(out[i], row, strict=True)]
     return np.array([[float(v) for v in row] for row in out]).reshape(x.shape)
 
@@ -276,16 +309,27 @@ def standard(numbers: list[Any], eps: float) -> list[Any]:
 
 def layer_norm(x: Array, w: Array, b: Array, *, eps: float) -> Array:
     flat = x.reshape(-1, w.size)
-    found = [[float(v * mpf(float(s)) + mpf(float(t))) for v, s, t in
-              zip(standard(row.tolist(), eps), w.reshape(-1), b.reshape(-1), strict=True)]
-             for row in flat]
+    found = [
+        [
+            float(v * mpf(float(s)) + mpf(float(t)))
+            for v, s, t in zip(
+                standard(row.tolist(), eps), w.reshape(-1), b.reshape(-1), strict=True
+            )
+        ]
+        for row in flat
+    ]
     return np.array(found, float).reshape(x.shape)
 
 
 def batch_norm(x: Array, w: Array, b: Array, *, eps: float) -> Array:
     last = np.moveaxis(x, 1, 0)
-    found = [[float(v * mpf(float(w[c])) + mpf(float(b[c])))
-              for v in standard(last[c].reshape(-1).tolist(), eps)] for c in range(len(last))]
+    found = [
+        [
+            float(v * mpf(float(w[c])) + mpf(float(b[c])))
+            for v in standard(last[c].reshape(-1).tolist(), eps)
+        ]
+        for c in range(len(last))
+    ]
     return np.moveaxis(np.array(found).reshape(last.shape), 0, 1)
 
 
@@ -295,8 +339,11 @@ def logarithms(z: list[Any]) -> list[Any]:
 
 
 def cross_entropy(z: Array, shares: Array) -> Array:
-    total = mp.fsum(-mpf(float(t)) * v for row, ts in zip(z.tolist(), shares.tolist(), strict=True)
-                    for v, t in zip(logarithms([mpf(v) for v in row]), ts, strict=True))
+    total = mp.fsum(
+        -mpf(float(t)) * v
+        for row, ts in zip(z.tolist(), shares.tolist(), strict=True)
+        for v, t in zip(logarithms([mpf(v) for v in row]), ts, strict=True)
+    )
     return np.array(float(total / len(z)))
 
 
@@ -343,8 +390,8 @@ ORACLES: dict[str, Oracle] = {
     "erf": digits(lambda x: 2 / mp.sqrt(mp.pi) * mp.quad(lambda t: mp.exp(-t * t), [0, x])),
     "absolute": exact(lambda x: max(x, -x)),
     "sign": exact(lambda x: (x > 0) - (x < 0)),
-    "maximum": exact(lambda x, y: sorted([x, y])[1]),
-    "minimum": exact(lambda x, y: sorted([x, y])[0]),
+    "maximum": exact(lambda x, y: (x + y + abs(x - y)) / 2),
+    "minimum": exact(lambda x, y: (x + y - abs(x - y)) / 2),
     "less": exact(lambda x, y: (y - x).numerator > 0, bool),
     "less_equal": exact(lambda x, y: (y - x).numerator >= 0, bool),
     "greater": exact(lambda x, y: (x - y).numerator > 0, bool),
@@ -357,11 +404,12 @@ ORACLES: dict[str, Oracle] = {
     "mean": lambda x, *, axis, keepdims: over(
         x, axis, keepdims, lambda v: sum(map(Fraction, v)) / len(v)
     ),
-    "max": lambda x, *, axis, keepdims: over(x, axis, keepdims, lambda v: sorted(v)[-1]),
-    "argmax": lambda x, *, axis: over(x, axis, False, lambda v: v.index(sorted(v)[-1])),
+    "max": lambda x, *, axis, keepdims: over(x, axis, keepdims, max),
+    "argmax": lambda x, *, axis: over(x, axis, False, lambda v: v.index(max(v))),
     "reshape": lambda x, *, shape: np.array([v.item() for v in x.flat], float).reshape(shape),
     "permute": lambda x, *, axes: at(
-        tuple(x.shape[a] for a in axes), lambda *i: x[tuple(i[axes.index(a)] for a in range(x.ndim))]
+        tuple(x.shape[a] for a in axes),
+        lambda *i: x[tuple(i[axes.index(a)] for a in range(x.ndim))],
     ),
     "broadcast_to": stretched,
     "slice": sliced,
@@ -373,7 +421,7 @@ ORACLES: dict[str, Oracle] = {
     "conv_dw": conv_dw,
     "columns": columns,
     "uncolumns": uncolumns,
-    "max_pool": lambda x, *, kernel, stride: pooled(x, kernel, stride, lambda v: sorted(v)[-1]),
+    "max_pool": lambda x, *, kernel, stride: pooled(x, kernel, stride, max),
     "max_unpool": lambda d, x, y, *, kernel, stride: spread(
         d, x.shape, kernel, stride, first_largest(x)
     ),
@@ -394,7 +442,7 @@ ORACLES: dict[str, Oracle] = {
         index, x.shape[-1], lambda row, column, here: Fraction(float(x[(*row, column)])) - here
     ),
     "uniform": lambda seed, step, *, shape, stream, dtype: philox(shape, seed, step, stream, dtype),
-    "relu": exact(lambda x: x if x > 0 else 0),
+    "relu": exact(lambda x: (x + abs(x)) / 2),
     "leaky_relu": digits(lambda x, slope: max(x, 0) + mpf(slope) * min(x, 0)),
     "elu": digits(lambda x, alpha: max(x, 0) + min(0, mpf(alpha) * (mp.exp(x) - 1))),
     "sigmoid": digits(lambda x: (1 + mp.tanh(x / 2)) / 2),

@@ -24,7 +24,9 @@ def block(page: str, mark: str) -> str:
 def test_the_record_and_the_oracle_line_of_the_page_make_an_op(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "adding-an-op.md").read_text(encoding="utf-8")
     for folder in ("src", "tests", "scripts"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
 
     records = tmp_path / "src" / "glassgrad" / "ops" / "elementwise.py"
@@ -41,8 +43,13 @@ def test_the_record_and_the_oracle_line_of_the_page_make_an_op(tmp_path: Path) -
 
     def run(*command: str) -> str:
         done = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True,
-            text=True, timeout=300, check=False,
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout

@@ -180,7 +180,7 @@ LIES = [
     "%1 = last(%0) {which=0, type=float32[9]}",
     "%1 = stack(%0) {value=0, type=float32[9]}",
     "%1 = constant {value=(1 2), dtype=\"float32\"}",
-    "%1 = constant {value=true, dtype=\"float32\"}",
+    "%1 = constant {value=3, dtype=\"bool\"}",
     "%1 = constant {value=1.5, dtype=\"int64\"}",
 ]  # fmt: skip
 
@@ -278,9 +278,45 @@ def mutated(text: str, chance: random.Random) -> str:
     return text
 
 
-PIECES = ["%0", "%99", "(", ")", "{", "}", "<", ">", '"', "\\", "~", "@", "-1", "1e999", "nan",
-          "n", "[", "]", "[n / 0]", "float32[", "graph\n", "\nend", "\n", ",", "=", "null", "true",
-          "relu", "scan", "input", "0", "999999999999", "\u0000", "é", " / ", "axis=(9)", "1.0~"]
+PIECES = [
+    "%0",
+    "%99",
+    "(",
+    ")",
+    "{",
+    "}",
+    "<",
+    ">",
+    '"',
+    "\\",
+    "~",
+    "@",
+    "-1",
+    "1e999",
+    "nan",
+    "n",
+    "[",
+    "]",
+    "[n / 0]",
+    "float32[",
+    "graph\n",
+    "\nend",
+    "\n",
+    ",",
+    "=",
+    "null",
+    "true",
+    "relu",
+    "scan",
+    "input",
+    "0",
+    "999999999999",
+    "\u0000",
+    "é",
+    " / ",
+    "axis=(9)",
+    "1.0~",
+]
 
 
 @pytest.mark.parametrize("seed", range(24))

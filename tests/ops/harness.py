@@ -63,9 +63,7 @@ class Case:
     def floats(self) -> list[int]:
         """Which of the arrays are real numbers that may be moved."""
         fixed = FIXED.get(self.op.name, ())
-        return [
-            i for i, a in enumerate(self.arrays) if a.dtype.name in FLOATS and i not in fixed
-        ]
+        return [i for i, a in enumerate(self.arrays) if a.dtype.name in FLOATS and i not in fixed]
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -310,9 +308,7 @@ def directions(arrays: Sequence[AnyArray], floats: Sequence[int], seed: int) -> 
 
 def moved(arrays: Sequence[AnyArray], step: Sequence[Any], by: complex) -> list[AnyArray]:
     """The operands moved along a direction."""
-    return [
-        a if v is None else np.asarray(a + by * v) for a, v in zip(arrays, step, strict=True)
-    ]
+    return [a if v is None else np.asarray(a + by * v) for a, v in zip(arrays, step, strict=True)]
 
 
 def dot(left: dict[int, AnyArray], right: Sequence[Any]) -> Any:

@@ -9,7 +9,6 @@ from glassgrad.errors import GlassgradError
 from glassgrad.ir import Op
 from glassgrad.ops import OPS, Mistake, Tracer
 from glassgrad.tensors.tensor import Tensor, derivatives, tensor
-from tests.oracles import ORACLES
 from tests.ops.harness import (
     AnyArray,
     Case,
@@ -26,6 +25,7 @@ from tests.ops.harness import (
     run_complex,
     second_graph,
 )
+from tests.oracles import ORACLES
 
 SMOOTH = [c for c in cases("float64", only=differentiable)]
 
@@ -126,9 +126,9 @@ def test_second_derivative_is_the_complex_step_and_the_central_difference_of_the
         h = 6e-6
         up = run(first, *moved(arrays, step, h), c).values()
         down = run(first, *moved(arrays, step, -h), c).values()
-        slope = sum(
-            float(np.sum((a - b) * u)) for a, b, u in zip(up, down, us, strict=True)
-        ) / (2 * h)
+        slope = sum(float(np.sum((a - b) * u)) for a, b, u in zip(up, down, us, strict=True)) / (
+            2 * h
+        )
         assert abs(dot(found, step) - slope) <= 1e-6 * abs(slope) + 1e-8 * scale
 
 
@@ -224,9 +224,7 @@ def mistakes() -> list[object]:
 def test_a_mistake_is_refused_in_words_that_name_the_op(op: Op, mistake: Mistake) -> None:
     tracer = Tracer()
     symbols = [tracer.input(f"x{i}", t) for i, t in enumerate(mistake.types)]
-    tensors = [
-        Tensor(np.zeros(tuple(map(int, t.shape)), t.dtype), t) for t in mistake.types
-    ]
+    tensors = [Tensor(np.zeros(tuple(map(int, t.shape)), t.dtype), t) for t in mistake.types]
     for operands in (symbols, tensors):
         with pytest.raises(GlassgradError) as error:
             op(*operands, **mistake.attributes)

@@ -142,7 +142,8 @@ def with_gradients(graph: Graph, seeds: str, names: list[str]) -> Graph:
     wanted = {name: inputs[name] for name in names if name in inputs}
     found = pull_back_values(tracer, given, list(wanted.values()))
     outputs = {
-        f"{name}_{seeds}": found[v] if v in found else zeros(tracer, v) for name, v in wanted.items()
+        f"{name}_{seeds}": found[v] if v in found else zeros(tracer, v)
+        for name, v in wanted.items()
     }
     return verify(Graph(inputs, outputs, scopes=graph.scopes))
 

@@ -10,6 +10,7 @@ from glassgrad.train.batches import CHUNK
 from glassgrad.train.fit import Record, prepared
 from glassgrad.train.step import Task
 
+_ROWS = "n is the number of rows, whatever it is"
 _LOSSES = {
     "mse": "mean squared error",
     "bce": "binary cross-entropy of probabilities",
@@ -68,11 +69,7 @@ def about(record: Record, title: str) -> list[tuple[str, str]]:
     kind = f", {classes[0]} classes" if task.y.dtype == "int64" and classes else ""
     return [
         ("", title),
-        (
-            "data",
-            f"x ({rows}) {task.x.dtype}   y {targets} {task.y.dtype}{kind}; "
-            "n is the number of rows, whatever it is",
-        ),
+        ("data", f"x ({rows}) {task.x.dtype}   y {targets} {task.y.dtype}{kind}; {_ROWS}"),
         ("network", network(task)),
         ("loss", _LOSSES.get(task.loss_name, task.loss_name) + ", mean over the batch"),
         ("optimiser", repr(record.optimizer)),

@@ -307,6 +307,8 @@ def verify(graph: Graph) -> Graph:
         if node.op is INPUT:
             if id(node) not in declared:
                 raise wrong("an input is used but not declared", node.attributes["name"])
+            if node.types != (node.attributes["type"],):
+                raise wrong("an input has another type than it declares", node)
             continue
         if [*node.attributes] != [a.name for a in node.op.attributes]:
             raise wrong(f"attributes {sorted(node.attributes)} of {node.op.name}", node)
@@ -320,6 +322,8 @@ def verify(graph: Graph) -> Graph:
         for attribute in node.attributes.values():
             if isinstance(attribute, Graph):
                 verify(attribute)
+        if "reader" in node.op.roles and _read_type(node) != node.types[0]:
+            raise wrong("a reader of a loop expects what the loop does not have", node)
     for source, target in graph.state.items():
         if source not in graph.inputs or target not in graph.outputs:
             raise wrong("a state pair names what is not there", (source, target))
@@ -328,7 +332,27 @@ def verify(graph: Graph) -> Graph:
                 "the next value of a state has another type",
                 (source, graph.inputs[source].type, graph.outputs[target].type),
             )
+    for name in graph.guard:
+        if name not in graph.outputs:
+            raise wrong("what is guarded is no output", name)
     for name, output in graph.outputs.items():
         if output.type.dtype == "loop":
             raise wrong("an output is a scan itself, not a reader of it", name)
     return graph
+
+
+def _read_type(node: Node) -> Type | None:
+    """The type of what a reader asks of its loop, None where there is no such thing."""
+    loop = node.inputs[0].node
+    body = loop.attributes.get("body")
+    if "loop" not in loop.op.roles or not isinstance(body, Graph):
+        return None
+    if "which" in node.attributes:
+        carried = [v.type for v in body.outputs.values()][: loop.attributes["carry"]]
+        which = node.attributes["which"]
+        return carried[which] if 0 <= which < len(carried) else None
+    values = [v.type for n in body.nodes() for v in n.values]
+    at = node.attributes["value"]
+    if not 0 <= at < len(values):
+        return None
+    return Type((loop.attributes["length"], *values[at].shape), values[at].dtype)

@@ -7,6 +7,7 @@ with whole coefficients; one that turns out to be a plain number becomes an `int
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from typing import NoReturn, TypeAlias
 
@@ -80,10 +81,10 @@ class Dim:
             return 0
         raise ShapeError(f"{other} is not known to be divisible by {self}")
 
-    def __truediv__(self, other: Size) -> Ratio:
+    def __truediv__(self, other: Size | float) -> Ratio:
         return Ratio(self, other)
 
-    def __rtruediv__(self, other: int) -> Ratio:
+    def __rtruediv__(self, other: float) -> Ratio:
         return Ratio(other, self)
 
     def __eq__(self, other: object) -> bool:
@@ -128,7 +129,7 @@ class Ratio:
 
     __slots__ = ("divisor", "top")
 
-    def __init__(self, top: Size, divisor: Size) -> None:
+    def __init__(self, top: Size | float, divisor: Size | float) -> None:
         self.top = top
         self.divisor = divisor
 
@@ -139,7 +140,7 @@ class Ratio:
         return hash((self.top, self.divisor))
 
     def __repr__(self) -> str:
-        def factor(size: Size) -> str:
+        def factor(size: Size | float) -> str:
             return f"({size})" if isinstance(size, Dim) and " " in repr(size) else repr(size)
 
         return f"{factor(self.top)} / {factor(self.divisor)}"
@@ -206,7 +207,16 @@ def broadcast(*shapes: Shape) -> Shape:
 def _terms(size: Size) -> tuple[tuple[_Powers, int], ...]:
     if isinstance(size, Dim):
         return size.terms
-    return (((), int(size)),) if size else ()
+    try:
+        count = operator.index(size)
+    except TypeError:
+        raise ShapeError(
+            f"the size and {size!r} have no common arithmetic",
+            expected="whole numbers and sizes, or a quotient such as 0.5 / n",
+            received=type(size).__name__,
+            hint="do the arithmetic on tensors: x / n rather than x * (1 / n)",
+        ) from None
+    return (((), count),) if count else ()
 
 
 def _merge(terms: Iterable[tuple[_Powers, int]]) -> list[tuple[_Powers, int]]:

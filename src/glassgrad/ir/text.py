@@ -10,14 +10,31 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import json
+import keyword
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
-from glassgrad.errors import FormatError
+from glassgrad.errors import FormatError, GlassgradError
 
-from .graph import DTYPES, INPUT, Graph, Node, Op, Origin, Scope, Type, Value, reachable, verify
+from .graph import (
+    DTYPES,
+    INPUT,
+    Graph,
+    Node,
+    Op,
+    Origin,
+    Scope,
+    Type,
+    Value,
+    attribute_key,
+    reachable,
+    verify,
+)
 from .sizes import Dim, Ratio, Size
 
 
@@ -90,6 +107,9 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _SIZE = re.compile(r"[-+*/() a-z0-9_]*")
+# A size's name becomes a variable of a program.
+_NOT_A_NAME = frozenset({*keyword.kwlist, *dir(builtins), "np", "math", "hashlib", "t"})
+_REFUSED = (GlassgradError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 
 class _Reader:
@@ -143,7 +163,10 @@ class _Reader:
                 tokens = self.tokens(line)
                 if [k for k, _ in tokens] != ["word", "string", "value"]:
                     raise self.wrong("an output needs a name and a value")
-                graph.outputs[self.string(tokens[1][1])] = self.value(tokens[2][1], values)
+                name = self.string(tokens[1][1])
+                if name in graph.outputs:
+                    raise self.wrong("an output is named twice")
+                graph.outputs[name] = self.value(tokens[2][1], values)
             elif kind == "state":
                 source, target = self.strings(line, 2)
                 graph.state[source] = target
@@ -197,7 +220,10 @@ class _Reader:
             raise self.wrong("values are not numbered in order")
         take("mark", "=")
         op_name = take("word")
-        op = INPUT if op_name == "input" else self.find(op_name)
+        try:
+            op = INPUT if op_name == "input" else self.find(op_name)
+        except GlassgradError as error:
+            raise self.wrong(f"{error.what} {op_name}") from None
         operands: list[Value] = []
         if peek("("):
             take("mark", "(")
@@ -231,7 +257,7 @@ class _Reader:
                 name=self.string(take("string")),
                 scope=self.string(take("string")),
                 phase=take("word"),
-                seq=int(take("number")),
+                seq=self.whole(take("number")),
             )
             if origin.phase not in ("forward", "backward", "update"):
                 raise self.wrong("unknown phase")
@@ -239,10 +265,15 @@ class _Reader:
             raise self.wrong("something follows")
         if [*attributes] != [a.name for a in op.attributes]:
             raise self.wrong(f"{op.name} has the settings {[a.name for a in op.attributes]}")
+        if op is INPUT:
+            self.check_input(**attributes)
         try:
+            self.check_settings(op, tuple([v.type for v in operands]), attributes)
             types = (attributes["type"],) if op is INPUT else None
             node = Node(op, tuple(operands), attributes, types, origin)
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        except FormatError:
+            raise
+        except _REFUSED as error:
             raise self.wrong(f"{op.name} does not take this: {error}") from None
         if len(node.values) != len(names):
             raise self.wrong(f"{op.name} gives {len(node.values)} values")
@@ -251,6 +282,26 @@ class _Reader:
             if attributes["name"] in graph.inputs:
                 raise self.wrong("an input is named twice")
             graph.inputs[attributes["name"]] = node.values[0]
+
+    def check_input(self, name: Any, type: Any, role: Any) -> None:
+        if not isinstance(name, str) or not isinstance(role, str) or not isinstance(type, Type):
+            raise self.wrong("an input has a name, a type and a role")
+        if type.dtype == "loop":
+            raise self.wrong("an input cannot be a loop")
+
+    def check_settings(self, op: Op, kinds: tuple[Type, ...], attributes: dict[str, Any]) -> None:
+        """Every setting must be in the one form that calling the op would have given it."""
+        for setting in op.attributes:
+            value = attributes[setting.name]
+            if not isinstance(value, Graph) and attribute_key(
+                setting.normal(value, kinds)
+            ) != attribute_key(value):
+                raise self.wrong(f"{setting.name} is not in the form that {op.name} keeps")
+
+    def whole(self, text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,18}", text):
+            raise self.wrong(f"a whole number is needed, not {text}")
+        return int(text)
 
     def attribute(self, tokens: list[tuple[str, str]], at: int) -> tuple[Any, int]:
         if at >= len(tokens):
@@ -262,7 +313,9 @@ class _Reader:
             return {"true": True, "false": False}.get(text), at + 1
         if kind == "number":
             number: int | float = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
-            if at + 1 < len(tokens) and tokens[at + 1][1] == "~":
+            if at + 1 < len(tokens) and tokens[at + 1] == ("mark", "~"):
+                if at + 2 >= len(tokens) or tokens[at + 2][0] != "string":
+                    raise self.wrong("how the number is spelled is missing")
                 return self.spelled(float(number), self.string(tokens[at + 2][1])), at + 3
             return number, at + 1
         if kind == "type":
@@ -270,12 +323,15 @@ class _Reader:
             if name not in (*DTYPES, "loop"):
                 raise self.wrong("unknown dtype")
             inner = sizes[:-1].strip()
-            return Type(tuple(self.size(s) for s in inner.split(", ")) if inner else (), name), at + 1
+            shape = tuple(self.size(s) for s in inner.split(", ")) if inner else ()
+            if any(isinstance(s, int) and s < 0 for s in shape):
+                raise self.wrong("a size is negative")
+            return Type(shape, name), at + 1
         if kind == "size":
             inner = text[1:-1]
             if " / " in inner:
                 top, _, below = inner.partition(" / ")
-                return Ratio(self.size(top.strip("()")), self.size(below.strip("()"))), at + 1
+                return Ratio(self.term(top), self.term(below)), at + 1
             return self.size(inner), at + 1
         if text == "(":
             items = []
@@ -289,10 +345,20 @@ class _Reader:
         raise self.wrong(f"a setting is needed, not {text}")
 
     def spelled(self, value: float, text: str) -> float:
-        # A spelling is printed into programs: only arithmetic of numbers may stand there.
-        if "**" in text or len(text) > 60 or not re.fullmatch(r"(?:math\.(?:sqrt|pi)|[-+*/(). 0-9]|e-\d)+", text):
-            raise self.wrong("this is not how a number is spelled")
+        # A spelling is printed into programs: only arithmetic that gives this number may stand
+        # there.
+        try:
+            found = _arithmetic(ast.parse(text, mode="eval").body) if len(text) <= 60 else math.nan
+        except (SyntaxError, *_REFUSED):
+            found = math.nan
+        if not math.isclose(found, value, rel_tol=1e-9):
+            raise self.wrong("this is not how the number is spelled")
         return self.spell(value, text)
+
+    def term(self, text: str) -> Any:
+        inner = text.removeprefix("(").removesuffix(")")
+        plain = re.fullmatch(r"-?\d+\.\d*(?:e[+-]?\d+)?", inner)
+        return float(inner) if plain else self.size(inner)
 
     def size(self, text: str) -> Size:
         if not _SIZE.fullmatch(text) or not text.strip():
@@ -304,7 +370,7 @@ class _Reader:
                 word = part.strip()
                 if word.isdigit():
                     factor = factor * int(word)
-                elif re.fullmatch(r"[a-z][a-z0-9_]*", word):
+                elif re.fullmatch(r"[a-z][a-z0-9_]*", word) and word not in _NOT_A_NAME:
                     factor = Dim.named(word) * factor
                 else:
                     raise self.wrong(f"{text!r} is not a size")
@@ -319,7 +385,37 @@ def parse_graph(
 ) -> Graph:
     """Read a graph back. Raises FormatError, with the line, for anything else."""
     reader = _Reader(text, find, spell)
-    graph = reader.graph()
-    if reader.at != len(reader.lines):
-        raise reader.wrong("something follows the end")
-    return verify(graph)
+    try:
+        graph = reader.graph()
+        if reader.at != len(reader.lines):
+            raise reader.wrong("something follows the end")
+        return verify(graph)
+    except FormatError:
+        raise
+    except (RecursionError, *_REFUSED) as error:
+        raise reader.wrong(str(getattr(error, "what", error))) from None
+
+
+def _arithmetic(node: ast.expr) -> float:
+    """The number that a spelling gives; raises ValueError for anything but plain arithmetic."""
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return float(node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_arithmetic(node.operand)
+    if isinstance(node, ast.BinOp):
+        left, right = _arithmetic(node.left), _arithmetic(node.right)
+        if isinstance(node.op, ast.Add):
+            return left + right
+        if isinstance(node.op, ast.Sub):
+            return left - right
+        if isinstance(node.op, ast.Mult):
+            return left * right
+        if isinstance(node.op, ast.Div):
+            return left / right
+    if ast.unparse(node) == "math.pi":
+        return math.pi
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "math.sqrt":
+        (operand,) = node.args
+        if not node.keywords:
+            return math.sqrt(_arithmetic(operand))
+    raise ValueError("not plain arithmetic")

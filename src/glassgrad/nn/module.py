@@ -163,7 +163,7 @@ class Module:
                         yield f"{name}{i + 1}", item
 
     def modules(self) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, each once, with their paths."""
+        """The module and all below it, each once, with their paths."""
         seen: set[int] = set()
 
         def walk(path: str, module: Module) -> Iterator[tuple[str, Module]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from glassgrad.errors import TraceError
 from glassgrad.ir import Graph, Type
-from glassgrad.ops import Array, Symbol, Tracer, user_line
+from glassgrad.ops import Array, Symbol, Tracer, named, user_line
 from glassgrad.tensors.tensor import Buffer, Parameter, tracing
 
 from .module import Module
@@ -80,8 +80,11 @@ def trace_forward(
 ) -> tuple[tuple[Symbol, ...], Symbol]:
     """The module applied to new inputs; the inputs and what comes out."""
     symbols = tuple([tracer.input(name, t) for name, t in inputs.items()])
+    dtype = model.dtype()
+    # Pixels stay bytes in memory and become real numbers in the step.
+    given = [named(s.astype(dtype), "pixels") if s.dtype == "uint8" else s for s in symbols]
     with in_mode(model, training), tracing(tracer):
-        found = model(*symbols)
+        found = model(*given)
     if not isinstance(found, Symbol):
         raise TraceError(
             "the network gives something else than one tensor",

@@ -650,9 +650,7 @@ bce_logits = Op(
         lambda g, y, z, t: g * ((sigmoid(z) - t) / z.size),
         lambda g, y, z, t: g * (negative(z) / z.size),
     ),
-    expand=lambda z, t: named(
-        maximum(z, 0.0) - z * t + log1p(exp(-absolute(z))), "losses"
-    ).mean(),
+    expand=lambda z, t: named(maximum(z, 0.0) - z * t + log1p(exp(-absolute(z))), "losses").mean(),
     roles=_LOSS,
     family="loss",
     samples=_PAIRS,

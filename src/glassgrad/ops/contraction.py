@@ -155,7 +155,10 @@ def _conv_dx_type(
 ) -> Type:
     x = Type((*g.shape[:1], *[s * groups for s in w.shape[1:2]], *size), need_float(g, w))
     settings: Any = {
-        "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
     }
     if len(x.shape) != len(g.shape) or _conv_type(x, w, **settings) != g:
         raise ShapeError("not the gradient of such images", received=f"{g}, weight {w.shape}, {x}")
@@ -193,7 +196,10 @@ def _conv_dw_type(
 ) -> Type:
     w = Type((*g.shape[1:2], *[s // groups for s in x.shape[1:2]], *kernel), need_float(g, x))
     settings: Any = {
-        "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
     }
     if len(w.shape) != len(g.shape) or _conv_type(x, w, **settings) != g:
         raise ShapeError("not the gradient of such kernels", received=f"{g}, images {x.shape}, {w}")

@@ -189,11 +189,20 @@ def inline(graph: Graph, operands: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _call_type(*operands: Type, graph: Graph) -> tuple[Type, ...]:
+    expected = tuple([v.type for v in graph.inputs.values()])
+    if operands != expected:
+        raise ShapeError(
+            "the operands are not what the graph takes",
+            expected=str(expected),
+            received=str(operands),
+        )
     return tuple([v.type for v in graph.outputs.values()])
 
 
 call = Op(
-    "call", ("*operands",), (graph("graph"),),
+    "call",
+    ("*operands",),
+    (graph("graph"),),
     says="A whole graph as one op; eager work records loops this way.",
     formula=r"f(x_1, x_2, \dots)",
     type_rule=_call_type,

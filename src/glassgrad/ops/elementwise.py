@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from glassgrad.errors import DTypeError
-from glassgrad.ir import FLOATS, Op, Type, broadcast
+from glassgrad.ir import FLOATS, Dim, Op, Ratio, Type, broadcast
 
 from .record import (
     Draw,
@@ -60,6 +60,9 @@ def _binary(
 
 
 def _constant_type(*, value: Any, dtype: str) -> Type:
+    kinds: tuple[type, ...] = (int, Dim) if dtype not in FLOATS else (int, float, Dim, Ratio)
+    if not isinstance(value, bool if dtype == "bool" else kinds):
+        raise DTypeError("this number cannot be of this dtype", received=f"{value!r}, {dtype}")
     return Type((), dtype)
 
 
@@ -146,6 +149,11 @@ def _power_base(g: Any, y: Any, x: Any, p: Any) -> Any:
 
 
 def _power_exponent(g: Any, y: Any, x: Any, p: Any) -> Any:
+    number = literal(x)
+    if number is not None:
+        if number > 0:
+            return g * (y * Spelled(math.log(number), f"math.log({number!r})"))
+        x = x + 0.0 * p
     return g * select(x == 0.0, 0.0 * y, y * log(select(x == 0.0, 1.0, x)))
 
 
@@ -210,7 +218,9 @@ sqrt = _unary(
     kinks="x = 0",
 )
 sin = _unary("sin", "Sine, x in radians.", r"\sin x", lambda g, y, x: g * cos(x), "np.sin(x)")
-cos: Op = _unary("cos", "Cosine, x in radians.", r"\cos x", lambda g, y, x: g * -sin(x), "np.cos(x)")
+cos: Op = _unary(
+    "cos", "Cosine, x in radians.", r"\cos x", lambda g, y, x: g * -sin(x), "np.cos(x)"
+)
 TWO_OVER_ROOT_PI = Spelled(2 / math.sqrt(math.pi), "2 / math.sqrt(math.pi)")
 erf = _unary(
     "erf",
@@ -268,7 +278,9 @@ minimum = _binary(
     kinks="x = y",
     samples=_APART,
 )
-_COMPARED: dict[str, Any] = dict(type_rule=comparison, vjp=(None, None), kinks="x = y", samples=_APART)
+_COMPARED: dict[str, Any] = dict(
+    type_rule=comparison, vjp=(None, None), kinks="x = y", samples=_APART
+)
 less = _binary("less", "Whether x < y.", r"x < y", numpy="x < y", **_COMPARED)
 less_equal = _binary("less_equal", "Whether x <= y.", r"x \le y", numpy="x <= y", **_COMPARED)
 greater = _binary("greater", "Whether x > y.", r"x > y", numpy="x > y", **_COMPARED)
@@ -345,7 +357,9 @@ def _scalar_type(x: Type, *, dtype: str) -> Type:
 
 
 scalar = Op(
-    "scalar", ("x",), (dtype(),),
+    "scalar",
+    ("x",),
+    (dtype(),),
     says="A number of the host, such as a learning rate, beside tensors of this dtype.",
     formula=r"x",
     type_rule=_scalar_type,

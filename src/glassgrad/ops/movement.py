@@ -219,7 +219,24 @@ def span_size(span: Span) -> Size:
 def _slice_type(x: Type, *, spans: tuple[Span, ...]) -> Type:
     if len(spans) != len(x.shape):
         raise ShapeError("one span for each axis is needed", received=f"{len(spans)} for {x}")
+    for span, size in zip(spans, x.shape, strict=True):
+        _check_span(span, size)
     return Type(tuple([span_size(s) for s in spans]), x.dtype)
+
+
+def _check_span(span: Any, size: Size) -> None:
+    good = isinstance(span, tuple) and len(span) == 3 and all(type(v) in (int, Dim) for v in span)
+    if good:
+        start, stop, step = span
+        good = type(step) is int and step >= 1
+        for room in (start, stop - start, size - stop):
+            good = good and not (isinstance(room, int) and room < 0)
+    if not good:
+        raise ShapeError(
+            "not a span of this axis",
+            expected=f"(start, stop, step), 0 <= start <= stop <= {size}, step at least 1",
+            received=shown(span),
+        )
 
 
 def _slice_text(types: tuple[Type, ...], attributes: dict[str, Any]) -> str:
@@ -279,8 +296,10 @@ Width = tuple[Size, Size, int]  # before, after, between neighbours
 def _pad_type(x: Type, *, widths: tuple[Width, ...], value: float) -> Type:
     if len(widths) != len(x.shape):
         raise ShapeError("widths for each axis are needed", received=f"{len(widths)} for {x}")
-    for before, after, between in widths:
-        if any(isinstance(w, int) and w < 0 for w in (before, after, between)):
+    for width in widths:
+        if len(width) != 3 or any(type(w) not in (int, Dim) for w in width):
+            raise ShapeError("a width is (before, after, between)", received=shown(width))
+        if any(isinstance(w, int) and w < 0 for w in width) or isinstance(width[2], Dim):
             raise ShapeError("a width is negative", received=str(widths))
     return Type(tuple([_padded(s, w) for s, w in zip(x.shape, widths, strict=True)]), x.dtype)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from glassgrad.errors import ConfigError, DTypeError, ShapeError, shown
 from glassgrad.ir import DTYPES, FLOATS, Attribute, Dim, Graph, Ratio, Size, Type, broadcast
@@ -24,7 +24,7 @@ class Spelled(float):
     __slots__ = ("text",)
     text: str
 
-    def __new__(cls, value: float, text: str) -> Spelled:
+    def __new__(cls, value: float, text: str) -> Self:
         number = super().__new__(cls, value)
         number.text = text
         return number

@@ -113,9 +113,7 @@ class Tracer:
         self.assumed: list[tuple[Any, str, Any]] = []  # what was read once: (object, name, value)
 
     def emit(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
-        values = [
-            x.value if type(x) is Symbol and x.tracer is self else None for x in inputs
-        ]
+        values = [x.value if type(x) is Symbol and x.tracer is self else None for x in inputs]
         if None in values:
             self._lift(op, inputs, values)
         found = self.node(op, tuple(values), attributes)  # type: ignore[arg-type]  # all lifted
@@ -257,7 +255,9 @@ def checked_number(number: Any, dtype: str) -> Any:
     low, high = _RANGES[dtype]
     if isinstance(number, int) and not low <= number <= high:
         raise DTypeError(
-            f"a number that {dtype} cannot hold", expected=f"{low} to {high}", received=shown(number)
+            f"a number that {dtype} cannot hold",
+            expected=f"{low} to {high}",
+            received=shown(number),
         )
     return number
 

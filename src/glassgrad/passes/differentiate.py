@@ -316,7 +316,7 @@ def scan_gradients(
 
     order = [*constants, *incoming, *totals, *stacks, *outside]
     new_body, moved = _cut_body(order, [*next_carry, *sums], targets, recomputed)
-    source = {v: s for v, s in zip(inputs, step.inputs, strict=True)}
+    source = dict(zip(inputs, step.inputs, strict=True))
     last = {s.attributes["which"]: g for s, g in asked if s.op is not OPS["stack"]}
     operands = [
         *[source[v] for v in constants],

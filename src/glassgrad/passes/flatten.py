@@ -37,12 +37,12 @@ def layout(graph: Graph, names: Sequence[str]) -> tuple[Part, ...]:
 def flatten(graph: Graph, parts: Sequence[Part], vector: str, scope: Scope) -> Graph:
     """The graph with these inputs read from one vector."""
     by_name = {part.name: part for part in parts}
-    dtype = graph.inputs[parts[0].name].type.dtype
+    dtype = next(graph.inputs[p.name].type.dtype for p in parts if p.name in graph.inputs)
     whole = Type((parts[-1].stop,), dtype)
     views: dict[str, Value] = {}
     vectors: list[Value] = []
 
-    def visit(node: Node, inputs: tuple[Value, ...], tracer: Tracer) -> tuple[Value, ...] | None:
+    def visit(node: Node, _: tuple[Value, ...], tracer: Tracer) -> tuple[Value, ...] | None:
         if not vectors:  # all parts first, where a reader looks for them
             vectors.append(tracer.input(vector, whole, "parameter").value)
             with tracer.during("forward", scope.path):

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 
+from ..ir import FLOATS
 from ..ops import OPS, Array
 from .tensor import Tensor, tensor
 
@@ -20,12 +21,18 @@ Operand: TypeAlias = "Array | ArrayLike"
 
 
 def _apply(name: str, *operands: Any, **attributes: Any) -> Any:
-    if not any(isinstance(x, Array) for x in operands):
-        numbers = all(isinstance(x, int | float) for x in operands)
-        operands = tuple(
-            [tensor(x) if numbers or not isinstance(x, int | float) else x for x in operands]
-        )
-    return OPS[name](*operands, **attributes)
+    arrays = [x for x in operands if isinstance(x, Array)]
+    numbers = all(isinstance(x, int | float) for x in operands)
+    real = [x.dtype for x in arrays if x.dtype in FLOATS]
+    given = list(operands)
+    for i, x in enumerate(operands):
+        if isinstance(x, list | tuple):
+            given[i] = tensor(x)
+            if real and given[i].dtype in FLOATS:  # like a number, it takes its neighbour's dtype
+                given[i] = given[i].astype(real[0])
+        elif not arrays and (numbers or not isinstance(x, int | float)):
+            given[i] = tensor(x)
+    return OPS[name](*given, **attributes)
 
 
 def add(x: Operand, y: Operand) -> Tensor:

@@ -38,7 +38,7 @@ def _accuracy(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
 
 
 def _mean_over(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any, str], tuple[Any, int]]:
-    def write(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
+    def write(prediction: Any, target: Any, _: str) -> tuple[Any, int]:
         found = function(prediction, target)
         if not isinstance(found, Symbol) or found.shape != ():
             raise TraceError(

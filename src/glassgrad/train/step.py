@@ -141,7 +141,7 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     if known is not None:
         _PLANS.move_to_end(key)
         return known
-    graph, parts = _differentiated(forward, loss.value, trained)
+    graph, parts = _differentiated(forward, trained)
     graph, moments = _updated(graph, parts, optimizer)
     plan = Plan(
         graph=graph,
@@ -224,9 +224,7 @@ def _check_reached(task: Task, forward: Graph, trained: Sequence[str]) -> None:
         )
 
 
-def _differentiated(
-    forward: Graph, loss: Value, trained: Sequence[str]
-) -> tuple[Graph, tuple[Part, ...]]:
+def _differentiated(forward: Graph, trained: Sequence[str]) -> tuple[Graph, tuple[Part, ...]]:
     graph = open_up(forward)
     gradients = add_gradients(
         graph, graph.outputs["loss"], [graph.inputs[name] for name in trained]

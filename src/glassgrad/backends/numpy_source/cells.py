@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -29,8 +30,9 @@ def literal(value: Any) -> ast.expr:
     if isinstance(value, Spelled | Dim | Ratio):
         return _parsed_expression(repr(value))
     if value is None or isinstance(value, bool | int | float):
-        if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))):
-            return _parsed_expression("np.nan" if value != value else f"{'-' * (value < 0)}np.inf")
+        if isinstance(value, float) and not math.isfinite(value):
+            name = "np.nan" if math.isnan(value) else "np.inf"
+            return _parsed_expression(f"-{name}" if value < 0 else name)
         return ast.Constant(value)
     if isinstance(value, str):
         return ast.Constant(value)
@@ -85,7 +87,7 @@ class _Fill(ast.NodeTransformer):
             else:
                 self.names[name] = operands[i]
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802  # ast's name  # ast's name
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # ast's name
         if node.id == "out" and self.out is not None:
             out = copy.copy(self.out)
             if isinstance(out, ast.Name):
@@ -110,10 +112,10 @@ class _Fill(ast.NodeTransformer):
                 found.append(self.visit(item))
         return found
 
-    def visit_List(self, node: ast.List) -> ast.expr:  # noqa: N802  # ast's name  # ast's name
+    def visit_List(self, node: ast.List) -> ast.expr:  # ast's name
         return ast.List(self._starred(node.elts), node.ctx)
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802  # ast's name  # ast's name
+    def visit_Call(self, node: ast.Call) -> ast.expr:  # ast's name
         given = self._starred(node.args) if node.args else []
         if node.args and not given:
             given = [ast.Tuple([], ast.Load())]  # x.reshape(()) for a scalar

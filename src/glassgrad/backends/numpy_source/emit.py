@@ -102,7 +102,7 @@ class Writer:
             identifiers[name] = self._bind(value, self.names.take(name))
         kept = {graph.outputs[name] for name in self.returns}
         kept |= {graph.outputs[name] for name in graph.guard}
-        block = _Block(graph, "    ", _uses(graph, kept), kept)
+        block = _Block(graph, "    ", _uses(graph), kept)
         self._plan_state(block)
         # In the update, what the guard looks at comes first.
         late = {n: n.origin.phase == "update" and n not in self.before_guard for n in graph.nodes()}
@@ -177,7 +177,7 @@ class Writer:
     def _write_lines(self, node: Node, text: tuple[str, ...], block: _Block) -> None:
         """A cell of several lines; its first copy is left out where the operand can be taken."""
         (value,) = node.values
-        operands = [self._named(v, block) for v in node.inputs]
+        operands = [self._piece(v).expression for v in node.inputs]
         taken = self._absorbed(node, block) if "inplace" in node.op.roles else None
         self._head(node, block)
         if taken is not None:
@@ -345,9 +345,6 @@ class Writer:
             raise InternalError("a value is used before it is written", where=repr(value))
         return self.pieces[value]
 
-    def _named(self, value: Value, block: _Block) -> ast.expr:
-        return self._piece(value).expression
-
     # -- lines ---------------------------------------------------------------------------------
 
     def _line(self, text: str, block: _Block) -> None:
@@ -443,13 +440,21 @@ class Writer:
                 return None
             chain.append(node)
             value = steps[0]
-        return chain if chain else None
+        return chain or None
 
     def _assign_state(self, block: _Block) -> None:
-        for state, new in self.assigned:
-            if new is not state:
-                text = ast.unparse(self._piece(new).expression)
-                self._line(f"{self.identifier[state]}[...] = {text}", block)
+        """State whose next value is not made in place; what is still read is copied first."""
+        todo = [(state, new) for state, new in self.assigned if new is not state]
+        texts = []
+        for _, new in todo:
+            text = ast.unparse(self._piece(new).expression)
+            if len(todo) > 1 and (new.node.op is INPUT or new.node.op.result == "view"):
+                name = self.names.take("next_value")
+                self._line(f"{name} = {text}.copy()", block)
+                text = name
+            texts.append(text)
+        for (state, _), text in zip(todo, texts, strict=True):
+            self._line(f"{self.identifier[state]}[...] = {text}", block)
 
     # -- loops ---------------------------------------------------------------------------------
 
@@ -469,7 +474,7 @@ def _mentions(line: str, size: str) -> bool:
     )
 
 
-def _uses(graph: Graph, kept: set[Value]) -> dict[Value, list[Node]]:
+def _uses(graph: Graph) -> dict[Value, list[Node]]:
     uses: dict[Value, list[Node]] = {}
     for node in graph.nodes():
         for value in node.inputs:

@@ -108,11 +108,7 @@ def write_loop(writer: Writer, node: Node, outer: _Block) -> None:
             text = ast.unparse(writer.pieces[value].expression)
             writer._line(f"{ast.unparse(target)} = {text}", block)
     variables = [i for i in range(carry) if i not in histories]
-    sums = [
-        i
-        for i in variables
-        if _is_sum(inputs[first + i], results[i], results, block, stacks)
-    ]
+    sums = [i for i in variables if _is_sum(inputs[first + i], results[i], results, block, stacks)]
     for i in sums:
         block.owner[results[i].node] = inputs[first + i]
     changed = [i for i in variables if i not in sums and results[i] is not inputs[first + i]]
