@@ -46,23 +46,26 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     def row(name: object, slope: float, intercept: float) -> None:
         print(f"{name!s:>8}{slope:20.14f}{intercept:20.14f}")
 
+    def now() -> tuple[float, float]:
+        weight, bias = (parameter.item() for parameter in line.parameters())
+        return float(weight), float(bias)
+
     print(f"{'step':>8}{'slope':>20}{'intercept':>20}")
     for step in range(options.steps):
         if step in (0, 1, 10, 100):
-            row(step, line.weight.item(), line.bias.item())
+            row(step, *now())
         loss = nn.losses.mse(line(x), y)
         loss.backward()
         descent.step()
         descent.zero_grad()
         losses.append(loss.item())
-    reached = line.weight.item(), line.bias.item()
-    row(options.steps, *reached)
+    row(options.steps, *now())
     row("formula", slope, intercept)
     row("truth", 2.0, 1.0)
     if options.svg:
         options.svg.write_text(curves({"loss": losses}, "Down to the line"), encoding="utf-8")
         print(f"drawn: {options.svg}")
-    return {"formula": (slope, intercept), "descent": reached, "losses": losses}
+    return {"formula": (slope, intercept), "descent": now(), "losses": losses}
 
 
 if __name__ == "__main__":

@@ -40,18 +40,22 @@ def fixed_network() -> nn.Sequential:
     )
 
 
-def trained_network(seed: int) -> tuple[nn.Sequential, list[float]]:
-    """The same shape with nine numbers drawn at random, after 1,000 rounds of the four people."""
+def people_network() -> nn.Sequential:
+    """The same shape, its nine numbers to be drawn from a normal distribution."""
     drawn: dict[str, Any] = {"init": "normal", "bias_init": "normal", "dtype": "float64"}
-    model = nn.Sequential(
+    return nn.Sequential(
         hidden=nn.Linear(2, 2, **drawn),
         squash=nn.Sigmoid(),
         output=nn.Linear(2, 1, **drawn),
         answer=nn.Sigmoid(),
     )
-    x, y = data.people()
+
+
+def train(seed: int, epochs: int = 1000) -> tuple[nn.Sequential, list[float]]:
+    """The network after so many rounds of the four people, and its loss in each round."""
+    model = people_network()
     history = gg.fit(
-        model, x, y, loss="mse", optimizer=optim.SGD(0.1), epochs=1000,
+        model, *data.people(), loss="mse", optimizer=optim.SGD(0.1), epochs=epochs,
         batch_size=1, shuffle=False, seed=seed, verbose=False,
     )  # fmt: skip
     return model, history["loss"]
@@ -73,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     print(f"{'three of them, x = [2, 3]':36}{ARTICLE['network']:20}{network:20}")
     print(f"{'mse of [1, 0, 0, 1] against zeros':36}{ARTICLE['mse']:20}{mse:20}")
 
-    trained = [trained_network(seed) for seed in range(options.starts)]
+    trained = [train(seed) for seed in range(options.starts)]
     answers = np.array([gg.predict(model, UNSEEN).ravel() for model, _ in trained])
     emily, frank = np.median(answers, axis=0).tolist()
     wrong = int(((answers > 0.5) != [True, False]).sum())

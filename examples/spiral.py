@@ -32,7 +32,7 @@ def untrained_loss(seed: int) -> float:
         nn.Linear(3, 3, init=0.1 * random.rand(3, 3), dtype="float64"),
     )
     x, y = data.spiral(classes=3, points_per_class=100, seed=seed)
-    return gg.evaluate(model, x, y, loss="cross_entropy")["loss"]
+    return float(gg.evaluate(model, x, y, loss="cross_entropy")["loss"])
 
 
 def train(seed: int) -> tuple[nn.Sequential, dict[str, float]]:

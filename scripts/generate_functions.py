@@ -199,8 +199,9 @@ from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 
-from ..ir import FLOATS
-from ..ops import OPS, Array
+from glassgrad.ir import FLOATS
+from glassgrad.ops import OPS, Array
+
 from .tensor import Tensor, tensor
 
 Operand: TypeAlias = "Array | ArrayLike"

@@ -83,7 +83,10 @@ def kinds_of(spec: Spec) -> Counter[str]:
     """How often each module occurs."""
     kind, given = spec
     found = Counter([kind])
-    inner = [*given.get("modules", ()), *[given[k] for k in ("inner", "left", "right") if k in given]]
+    inner = [
+        *given.get("modules", ()),
+        *[given[k] for k in ("inner", "left", "right") if k in given],
+    ]
     for part in inner:
         found += kinds_of(part)
     return found
@@ -181,7 +184,8 @@ class _Draw:
         stride = tuple(int(self.one(1, 1, 2)) for _ in size)
         padding = tuple(int(self.rng.integers(0, 2)) for _ in size)
         dilation = tuple(
-            int(self.one(1, 1, 2)) if 2 * (k - 1) < s else 1 for k, s in zip(kernel, size, strict=True)
+            int(self.one(1, 1, 2)) if 2 * (k - 1) < s else 1
+            for k, s in zip(kernel, size, strict=True)
         )
         given = {
             "sizes": self.sizes(channels, out),
@@ -220,9 +224,7 @@ class _Draw:
             for deeper in range(int(self.rng.integers(0, 2)), -1, -1):
                 wide = int(self.rng.integers(2, 7))
                 last = deeper == 0 and self.often(0.7)
-                modules.append(
-                    ("RNN", {"sizes": self.sizes(width, wide), "sequences": not last})
-                )
+                modules.append(("RNN", {"sizes": self.sizes(width, wide), "sequences": not last}))
                 width = wide
                 if last:
                     return [*modules, self.linear(width, out)]

@@ -8,9 +8,65 @@ tensor([3., 6.])
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._names import FUNCTIONS
+
+if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
+    from . import (
+        data as data,
+    )
+    from . import (
+        errors as errors,
+    )
+    from . import (
+        ir as ir,
+    )
+    from . import (
+        nn as nn,
+    )
+    from . import (
+        ops as ops,
+    )
+    from . import (
+        optim as optim,
+    )
+    from . import (
+        train as train,
+    )
+    from .files.model import load as load
+    from .files.model import save as save
+    from .inspect.source import source as source
+    from .tensors.functions import *  # noqa: F403  # it lists its names
+    from .tensors.loops import scan as scan
+    from .tensors.random import seed as seed
+    from .tensors.tensor import (
+        Buffer as Buffer,
+    )
+    from .tensors.tensor import (
+        Parameter as Parameter,
+    )
+    from .tensors.tensor import (
+        Tensor as Tensor,
+    )
+    from .tensors.tensor import (
+        no_grad as no_grad,
+    )
+    from .tensors.tensor import (
+        tensor as tensor,
+    )
+    from .tensors.transforms import (
+        compile as compile,  # noqa: A004  # the word PyTorch uses
+    )
+    from .tensors.transforms import (
+        grad as grad,
+    )
+    from .tensors.transforms import (
+        value_and_grad as value_and_grad,
+    )
+    from .train.fit import evaluate as evaluate
+    from .train.fit import fit as fit
+    from .train.fit import predict as predict
 
 __version__ = "0.1.0"
 
@@ -35,7 +91,7 @@ _NAMES = {
 }
 _NAMES.update(dict.fromkeys(FUNCTIONS, "tensors.functions"))
 
-__all__ = sorted([*_MODULES, *_NAMES, "__version__"])
+__all__ = [*_MODULES, *_NAMES, "__version__"]  # noqa: PLE0604  # all of them are texts
 
 
 def __dir__() -> list[str]:
@@ -48,6 +104,11 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         found = import_module(f".{name}", __name__)
     else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from glassgrad.errors import did_you_mean
+
+        hint = did_you_mean(name, __all__)
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}{'; ' + hint if hint else ''}"
+        )
     globals()[name] = found
     return found

@@ -83,7 +83,9 @@ def first_not_finite(graph: Graph, arguments: list[Any]) -> str:
             found = _one_op(node)(*[known[v] for v in node.inputs])
             results = found if isinstance(found, tuple) else (found,)
             known.update(zip(node.values, results, strict=True))
-            if any(r.dtype.kind == "f" and not np.isfinite(r).all() for r in map(np.asarray, results)):
+            if any(
+                r.dtype.kind == "f" and not np.isfinite(r).all() for r in map(np.asarray, results)
+            ):
                 layer = origin.scope or "the network"
                 return f"first in {layer}, {origin.phase}, op {node.op.name}"
     return ""

@@ -17,6 +17,7 @@ with the parts it knows; the boundary that knows the place adds `where` once, wi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
 
@@ -47,6 +48,7 @@ class GlassgradError(Exception):
         self.expected = expected
         self.received = received
         self.hint = hint
+        self.layer = ""  # the innermost layer it passed through
 
     def at(self, where: str) -> Self:
         """Add the place, unless an inner boundary already did."""
@@ -105,12 +107,24 @@ class InternalError(GlassgradError, RuntimeError):
     exit_code = 1
 
 
-def unknown_name(kind: str, name: object, known: tuple[str, ...]) -> ConfigError:
-    """The error for a name that is not in a list, with the nearest one that is."""
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The nearest known name as a question, or nothing.
+
+    >>> did_you_mean("rleu", ["relu", "tanh"]), did_you_mean("Relu", ["ReLU"])
+    ("did you mean 'relu'?", "did you mean 'ReLU'?")
+    """
     from difflib import get_close_matches
 
-    near = get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else ""
+    lower = {k.lower(): k for k in sorted(known)}
+    near = get_close_matches(str(name), list(lower.values()), n=1) or [
+        lower[k] for k in get_close_matches(str(name).lower(), list(lower), n=1)
+    ]
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def unknown_name(kind: str, name: object, known: tuple[str, ...]) -> ConfigError:
+    """The error for a name that is not in a list, with the nearest one that is."""
+    hint = did_you_mean(name, known)
     return ConfigError(
         f"unknown {kind}", expected="one of " + ", ".join(known), received=shown(name), hint=hint
     )

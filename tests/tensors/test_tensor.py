@@ -13,7 +13,7 @@ import glassgrad as gg
 from glassgrad.errors import DataError, DTypeError, ShapeError, UsageError
 
 
-def t(*numbers: float, **settings: Any) -> gg.Tensor:
+def t(*numbers: float, **settings: Any) -> Any:
     return gg.tensor(list(numbers), **settings)
 
 
@@ -182,8 +182,17 @@ def test_derivatives_of_a_dozen_expressions_are_those_of_pytorch() -> None:
 
 def test_python_numbers_take_the_tensors_dtype() -> None:
     for dtype in ("float32", "float64"):
-        x = gg.tensor([1.0, 2.0], dtype)
-        for y in (x * 2, 2.5 - x, x / 3, x**2, np.float64(2) * x, x + np.float32(1), 2**x, x * True):
+        x: Any = gg.tensor([1.0, 2.0], dtype)
+        for y in (
+            x * 2,
+            2.5 - x,
+            x / 3,
+            x**2,
+            np.float64(2) * x,
+            x + np.float32(1),
+            2**x,
+            x * True,
+        ):
             assert y.dtype == dtype
     assert (gg.tensor([1, 2]) * 2).dtype == "int64"
 
@@ -256,11 +265,18 @@ def test_positions_outside_an_axis_are_refused_and_never_wrap() -> None:
 
 
 def test_numpy_arrays_are_operands_on_both_sides() -> None:
-    a = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    a: Any = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
     x = gg.tensor(a * 2, requires_grad=True)
     pairs: list[tuple[gg.Tensor, Any]] = [
-        (a + x, a + a * 2), (x - a, a), (a - x, -a), (a * x, a * a * 2), (a / x, a / (a * 2)),
-        (a @ x, a @ (a * 2)), (x @ a, (a * 2) @ a), (x**a, (a * 2) ** a), (a**x, a ** (a * 2)),
+        (a + x, a + a * 2),
+        (x - a, a),
+        (a - x, -a),
+        (a * x, a * a * 2),
+        (a / x, a / (a * 2)),
+        (a @ x, a @ (a * 2)),
+        (x @ a, (a * 2) @ a),
+        (x**a, (a * 2) ** a),
+        (a**x, a ** (a * 2)),
     ]
     for have, want in pairs:
         assert isinstance(have, gg.Tensor)
@@ -276,9 +292,24 @@ def test_indexing_is_numpys() -> None:
     a = rng.normal(size=(4, 5, 3))
     x = gg.tensor(a)
     keys: list[Any] = [
-        0, -1, slice(1, 3), slice(None, None, 2), slice(-2, None), slice(3, 1), Ellipsis, None,
-        (0, 1), (slice(1, 3), 2), (..., 0), (0, ..., slice(1, 2)), (None, 1), (slice(None), None, 1),
-        (1, 2, 0), (..., None), (slice(0, 9, 3), slice(4, None), -1), np.array([0, 3, 3]),
+        0,
+        -1,
+        slice(1, 3),
+        slice(None, None, 2),
+        slice(-2, None),
+        slice(3, 1),
+        Ellipsis,
+        None,
+        (0, 1),
+        (slice(1, 3), 2),
+        (..., 0),
+        (0, ..., slice(1, 2)),
+        (None, 1),
+        (slice(None), None, 1),
+        (1, 2, 0),
+        (..., None),
+        (slice(0, 9, 3), slice(4, None), -1),
+        np.array([0, 3, 3]),
         np.array([[0], [2]]),
     ]
     for key in keys:
@@ -295,7 +326,12 @@ def test_tensors_are_told_apart_by_identity_and_compared_number_by_number() -> N
 
 
 def test_narrow_numpy_dtypes_widen_and_others_are_kept() -> None:
-    for given, kept in (("int32", "int64"), ("int8", "int64"), ("uint8", "uint8"), ("bool", "bool")):
+    for given, kept in (
+        ("int32", "int64"),
+        ("int8", "int64"),
+        ("uint8", "uint8"),
+        ("bool", "bool"),
+    ):
         assert gg.tensor(np.zeros(2, given)).dtype == kept
     assert gg.tensor(np.float64(1)).dtype == "float64"
     assert gg.tensor([1.0]).dtype == "float32"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 from glassgrad.errors import ConfigError, shown, unknown_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from glassgrad.files import Labels
     from glassgrad.nn.module import Module
     from glassgrad.optim import Optimizer
@@ -42,13 +39,13 @@ class Recipe:
 
 
 _TABLE: dict[str, Recipe] = {
-    "digits": Recipe("64-relu,32-relu", "adam", 3e-3, 32, 30, "cross_entropy", (1, 8, 8), 10),
+    "digits": Recipe("256-relu,128-relu", "adam", 2e-3, 32, 30, "cross_entropy", (1, 8, 8), 10),
     "spiral": Recipe("64-relu", "adam", 1e-2, None, 300, "cross_entropy", (2,), 3),
-    "circles": Recipe("16-relu", "adam", 1e-2, 32, 60, "bce_logits", (2,), 1),
-    "moons": Recipe("16-relu", "adam", 1e-2, 32, 60, "bce_logits", (2,), 1),
+    "circles": Recipe("16-relu", "adam", 3e-2, 64, 30, "bce_logits", (2,), 1),
+    "moons": Recipe("16-relu", "adam", 3e-2, 64, 30, "bce_logits", (2,), 1),
     "people": Recipe("2-sigmoid", "adam", 0.1, None, 200, "bce_logits", (2,), 1),
-    "mnist": Recipe("128-relu", "adam", 2e-3, 128, 5, "cross_entropy", (1, 28, 28), 10),
-    "fashion-mnist": Recipe("128-relu", "adam", 2e-3, 128, 5, "cross_entropy", (1, 28, 28), 10),
+    "mnist": Recipe("128-relu", "adam", 1e-3, 64, 5, "cross_entropy", (1, 28, 28), 10),
+    "fashion-mnist": Recipe("128-relu", "adam", 1e-3, 64, 5, "cross_entropy", (1, 28, 28), 10),
 }
 _GATE = Recipe("4-tanh", "momentum", 0.5, None, 300, "bce_logits", (2,), 1)
 
@@ -75,7 +72,8 @@ def recipe_for(dataset: str, given: dict[str, Any]) -> Recipe:
     model = chosen.get("model", "")
     if model and "layers" in chosen:
         raise ConfigError(
-            "--layers and --model are both given", expected="one of them",
+            "--layers and --model are both given",
+            expected="one of them",
             received=f"--layers {chosen['layers']} --model {model}",
         )
     if model:
@@ -83,8 +81,10 @@ def recipe_for(dataset: str, given: dict[str, Any]) -> Recipe:
             raise unknown_name("model", model, MODELS)
         if model == "lenet" and found.shape[1:] != (28, 28):
             raise ConfigError(
-                "lenet reads images of 28 x 28 pixels", where=f"--model {model}",
-                expected="mnist or fashion-mnist", received=f"{dataset}, rows of {found.shape}",
+                "lenet reads images of 28 x 28 pixels",
+                where=f"--model {model}",
+                expected="mnist or fashion-mnist",
+                received=f"{dataset}, rows of {found.shape}",
                 hint="--model mlp, or --layers 64-relu,32-relu",
             )
         chosen["layers"] = "128-relu" if model == "mlp" else "lenet"
@@ -112,7 +112,7 @@ def network_of(recipe: Recipe) -> Module:
     """The network a recipe describes, from the rows' shape to the outputs."""
     from glassgrad import nn
 
-    kind = {"dtype": recipe.dtype}
+    kind: dict[str, Any] = {"dtype": recipe.dtype}
     if recipe.model == "lenet":
         return nn.Sequential(
             nn.Conv2d(6, 5, **kind), nn.ReLU(), nn.MaxPool2d(2),
@@ -158,7 +158,9 @@ def parse_layers(text: str) -> list[Layer]:
     words = text.split(",")
     if len(words) > _MOST_LAYERS:
         raise ConfigError(
-            "there are too many layers", where="--layers", expected=f"at most {_MOST_LAYERS}",
+            "there are too many layers",
+            where="--layers",
+            expected=f"at most {_MOST_LAYERS}",
             received=f"{len(words):,}",
         )
     for number, word in enumerate(words, 1):
@@ -175,19 +177,26 @@ def _layer(word: str, where: str) -> list[Layer]:
     if name == "dropout" and colon:
         if not re.fullmatch(r"0?\.[0-9]{1,12}|0", value):
             raise ConfigError(
-                "dropout takes a share", where=where, expected="dropout:0.1, from 0 to below 1",
+                "dropout takes a share",
+                where=where,
+                expected="dropout:0.1, from 0 to below 1",
                 received=shown(word),
             )
         return [Layer("dropout", float(value))]
     units, dash, activation = word.partition("-")
     if not re.fullmatch(r"[0-9]{1,18}", units):
         raise ConfigError(
-            "a layer of a kind that is not known", where=where, expected=grammar,
-            received=shown(word), hint=_nearest(word),
+            "a layer of a kind that is not known",
+            where=where,
+            expected=grammar,
+            received=shown(word),
+            hint=_nearest(word),
         )
     if not 1 <= int(units) <= 10**6:
         raise ConfigError(
-            "the number of units is out of range", where=where, expected="1 to 1,000,000",
+            "the number of units is out of range",
+            where=where,
+            expected="1 to 1,000,000",
             received=f"{int(units):,}",
             hint=f"{int(units) * 4 / 1e9:,.1f} GB for one number each" if int(units) else "",
         )
@@ -243,12 +252,10 @@ def labels_of(dataset: Any, recipe: Recipe) -> Labels:
         mean, deviation = train.mean(axis=0).tolist(), train.std(axis=0).tolist()
         how = Preparation(tuple(mean), tuple(deviation))
         features = ("x1", "x2")
-    return Labels(
-        tuple(dataset.classes), features, dataset.task, recipe.loss, dataset.name, how
-    )
+    return Labels(tuple(dataset.classes), features, dataset.task, recipe.loss, dataset.name, how)
 
 
-def data_files(dataset: Any, folder: Path | None) -> dict[str, Any] | None:
+def data_files(dataset: Any) -> dict[str, Any] | None:
     """Where a run's program can read a large set again: its packed files, by name and hash.
 
     None where there are none, or where they are not packed: then the run copies its rows.
@@ -268,8 +275,3 @@ def data_files(dataset: Any, folder: Path | None) -> dict[str, Any] | None:
             return None
         found.append((name, hashlib.sha256((top / name).read_bytes()).hexdigest()))
     return {"folder": os.fspath(top.resolve()), "files": tuple(found), "shape": dataset.x.shape[1:]}
-
-
-def words_of(items: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else list(items))

@@ -194,7 +194,7 @@ def _bound(value: Any, sizes: Mapping[str, Any]) -> Any:
     if isinstance(value, Dim):
         return bind(value, sizes)
     if isinstance(value, Ratio):
-        return _quotient(bind(value.top, sizes), bind(value.divisor, sizes))
+        return _quotient(_bound(value.top, sizes), _bound(value.divisor, sizes))
     if isinstance(value, Type):
         return Type(tuple([bind(s, sizes) for s in value.shape]), value.dtype)
     if isinstance(value, tuple):
@@ -209,7 +209,6 @@ def _bound(value: Any, sizes: Mapping[str, Any]) -> Any:
     return value
 
 
-def _quotient(top: Size, divisor: Size) -> Any:
-    if isinstance(top, int) and isinstance(divisor, int):
-        return top / divisor
-    return Ratio(top, divisor)
+def _quotient(top: Any, divisor: Any) -> Any:
+    known = isinstance(top, int | float) and isinstance(divisor, int | float)
+    return top / divisor if known else Ratio(top, divisor)

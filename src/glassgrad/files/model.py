@@ -329,7 +329,9 @@ def from_bytes(data: bytes) -> GraphModule:
     order = _texts(description["parameters"], "parameters")
     lines = _texts(description["graph"], "graph")
     if any("\n" in line for line in lines):
-        raise FormatError("a line of the graph holds another", where="graph.json")
+        raise FormatError(
+            "a line of the graph holds another", where="graph.json", expected="a line for each node"
+        )
     places = [_place(entry) for entry in description["modules"]]
     graph = _guarded("graph.json", lambda: _graph("\n".join(lines)))
     arrays = read_tensors(members["weights.safetensors"], "weights.safetensors")
@@ -409,7 +411,9 @@ def _graph(text: str) -> Graph:
         raise FormatError("the graph is too long", expected=f"at most {_MOST_NODES:,} lines")
     graph = parse_graph(text, find, Spelled)
     if print_graph(graph) != text:
-        raise FormatError("the graph is not written as we write it")
+        raise FormatError(
+            "the graph is not written as we write it", expected="one form only, character by character"
+        )
     if graph.state or graph.guard or list(graph.outputs) != ["prediction"]:
         raise FormatError(
             "a model has one output and changes nothing",
@@ -455,9 +459,13 @@ def _check_nodes(graph: Graph) -> None:
             if isinstance(attribute, Graph):
                 _check_nodes(attribute)
         if any(v.node.origin.seq >= node.origin.seq for v in node.inputs if v.node.op is not INPUT):
-            raise FormatError("a node stands before one it uses", where=node.op.name)
+            raise FormatError(
+                "a node stands before one it uses",
+                where=node.op.name,
+                expected="numbers that rise from each node to those that use it",
+            )
         if node.origin.phase != "forward":
-            raise FormatError("a model is a forward pass", received=node.origin.phase)
+            raise FormatError("a model is only a forward pass", received=node.origin.phase)
 
 
 def _check_size(value: Value) -> None:

@@ -32,7 +32,7 @@ def write_tensors(arrays: Mapping[str, AnyArray]) -> bytes:
     """The arrays as the bytes of a safetensors file."""
     from safetensors.numpy import save
 
-    return bytes(save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
+    return bytes(save({name: np.asarray(a, order="C") for name, a in arrays.items()}))
 
 
 def read_tensors(data: bytes | memoryview, what: str) -> dict[str, AnyArray]:
@@ -51,7 +51,7 @@ def read_tensors(data: bytes | memoryview, what: str) -> dict[str, AnyArray]:
             received=f"{size:,} in {len(view):,} bytes",
         )
     text = bytes(view[8 : 8 + size])
-    if text[:1] != b"{":
+    if text[:1] != b"{" or text.rstrip(b" ")[-1:] != b"}":
         raise FormatError(
             "the header is no object", where=f"{what}, byte 8", received=shown(text[:20])
         )

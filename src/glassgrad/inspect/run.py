@@ -88,7 +88,7 @@ def next_free(base: Path, stem: str) -> Path:
     taken = [0]
     if base.is_dir():
         pattern = re.compile(re.escape(stem) + r"-([0-9]{1,9})")
-        taken += [int(m[1]) for name in os.listdir(base) if (m := pattern.fullmatch(name))]
+        taken += [int(m[1]) for p in base.iterdir() if (m := pattern.fullmatch(p.name))]
     return base / f"{stem}-{max(taken) + 1}"
 
 

@@ -83,3 +83,12 @@ from .layers import (
 )
 from .module import Module as Module
 from .module import Sequential as Sequential
+
+
+def __getattr__(name: str) -> object:
+    from glassgrad.errors import did_you_mean
+
+    hint = did_you_mean(name, [n for n in globals() if not n.startswith("_")])
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}{'; ' + hint if hint else ''}"
+    )

@@ -100,11 +100,13 @@ def find(how: Any) -> Initializer:
     if isinstance(how, np.ndarray | list):
         array = np.asarray(how, np.float64)
 
-        def given(shape: tuple[int, ...], seed: int, name: str) -> Numbers:
+        def given(shape: tuple[int, ...], seed: int, name: str) -> Numbers:  # noqa: ARG001
             if array.shape != shape:
                 raise ConfigError(
                     "the first numbers do not fit the parameter",
-                    where=name, expected=str(shape), received=str(array.shape),
+                    where=name,
+                    expected=str(shape),
+                    received=str(array.shape),
                 )
             return array.copy()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
-from glassgrad.errors import ConfigError, DTypeError, ShapeError, shown
+from glassgrad.errors import ConfigError, DTypeError, ShapeError, UsageError, shown
 from glassgrad.ops import OPS, Symbol, movement, named, window
 from glassgrad.ops.composite import batch_statistics
+from glassgrad.ops.record import whole
 from glassgrad.tensors.functions import (
     elu,
     gelu,
@@ -24,7 +25,7 @@ from glassgrad.tensors.random import next_draw
 from glassgrad.tensors.tensor import Buffer
 
 from . import init
-from .module import Module, Weight, checked_dtype, units
+from .module import Module, Weight, checked_dtype, flag, is_array, real, units
 
 How = init.How
 
@@ -56,18 +57,23 @@ class Linear(Module):
         if not 1 <= len(sizes) <= 2:
             raise ConfigError(
                 "a dense layer has one or two sizes",
-                expected="Linear(out) or Linear(in, out)", received=shown(sizes),
+                expected="Linear(out) or Linear(in, out)",
+                received=shown(sizes),
             )
         out = units(sizes[-1], "units")
         inputs = units(sizes[0], "input size") if len(sizes) == 2 else None
         self.weight = Weight(inputs, out, how=init, dtype=checked_dtype(dtype))
-        self.bias = Weight(out, how=bias_init, dtype=dtype) if bias else None
+        self.bias = Weight(out, how=bias_init, dtype=dtype) if flag(bias, "bias") else None
 
     def prepare(self, x: Any) -> None:
+        _check_array(x)
         if x.ndim < 2:
             raise ShapeError(
-                "a dense layer needs rows", where=self.path, expected="(n, features)",
-                received=str(x.shape), hint="one row is x.reshape(1, -1)",
+                "a dense layer needs rows",
+                where=self.path,
+                expected="(n, features)",
+                received=str(x.shape),
+                hint="one row is x.reshape(1, -1)",
             )
         _check_float(self, x)
         self.weight.settle(int(_known(x.shape[-1], self.path)), self.weight.sizes[1] or 0)
@@ -83,11 +89,22 @@ class Linear(Module):
         return sizes + ("" if self.bias is not None else ", bias=False")
 
 
+def _check_array(x: Any) -> None:
+    if not is_array(x):
+        raise UsageError(
+            "a layer takes a tensor",
+            expected="a tensor, a NumPy array or a list of rows",
+            received=shown(x),
+        )
+
+
 def _check_float(module: Module, x: Any) -> None:
     if x.dtype not in ("float32", "float64"):
         raise DTypeError(
-            "a layer needs real numbers", where=module.path or type(module).__name__,
-            expected="float32 or float64", received=x.dtype,
+            "a layer needs real numbers",
+            where=module.path or type(module).__name__,
+            expected="float32 or float64",
+            received=x.dtype,
             hint='cast first: x.astype("float32")',
         )
 
@@ -105,9 +122,12 @@ def _tuple(value: Any, rank: int, what: str, low: int) -> tuple[int, ...]:
     if len(given) != rank:
         raise ConfigError(f"{what} needs {rank} numbers", received=shown(value))
     for v in given:
-        if isinstance(v, bool) or not hasattr(v, "__index__") or int(v) < low:
+        whole = not isinstance(v, bool) and hasattr(v, "__index__")
+        if not whole or not low <= int(v) <= 10**6:
             raise ConfigError(
-                f"{what} is out of range", expected=f"whole numbers from {low}", received=shown(value)
+                f"{what} is out of range",
+                expected=f"whole numbers from {low} to 1,000,000",
+                received=shown(value),
             )
     return tuple([int(v) for v in given])
 
@@ -122,7 +142,7 @@ class _Conv(Module):
 
     def __init__(
         self,
-        *channels: int,
+        *channels: int | tuple[int, ...],
         kernel_size: int | tuple[int, ...] | None = None,
         stride: int | tuple[int, ...] = 1,
         padding: int | tuple[int, ...] | str = 0,
@@ -149,12 +169,16 @@ class _Conv(Module):
         self.dilation = _tuple(dilation, self.rank, "dilation", 1)
         self.groups = units(groups, "groups")
         if padding == "same":
-            if set(self.stride) != {1} or any((k - 1) * d % 2 for k, d in zip(self.kernel, self.dilation, strict=True)):
+            if set(self.stride) != {1} or any(
+                (k - 1) * d % 2 for k, d in zip(self.kernel, self.dilation, strict=True)
+            ):
                 raise ConfigError(
                     "padding='same' needs stride 1 and odd kernels",
                     received=f"kernel {self.kernel}, stride {self.stride}",
                 )
-            padding = tuple([(k - 1) * d // 2 for k, d in zip(self.kernel, self.dilation, strict=True)])
+            padding = tuple(
+                [(k - 1) * d // 2 for k, d in zip(self.kernel, self.dilation, strict=True)]
+            )
         self.padding = _tuple(0 if padding == "valid" else padding, self.rank, "padding", 0)
         if out % self.groups:
             raise ConfigError(
@@ -167,12 +191,14 @@ class _Conv(Module):
             )
         each = None if inputs is None else inputs // self.groups
         self.weight = Weight(out, each, *self.kernel, how=init, dtype=checked_dtype(dtype))
-        self.bias = Weight(out, how=bias_init, dtype=dtype) if bias else None
+        self.bias = Weight(out, how=bias_init, dtype=dtype) if flag(bias, "bias") else None
 
     def prepare(self, x: Any) -> None:
+        _check_array(x)
         if x.ndim != self.rank + 2:
             raise ShapeError(
-                f"{type(self).__name__} needs images of {self.rank + 2} axes", where=self.path,
+                f"{type(self).__name__} needs images of {self.rank + 2} axes",
+                where=self.path,
                 expected="(n, channels, " + ", ".join(["size"] * self.rank) + ")",
                 received=str(x.shape),
                 hint="add a channel axis: x.reshape(len(x), 1, *size)",
@@ -181,14 +207,19 @@ class _Conv(Module):
         channels = _known(x.shape[1], self.path)
         if channels % self.groups:
             raise ShapeError(
-                "groups must divide the channels", where=self.path,
+                "groups must divide the channels",
+                where=self.path,
                 received=f"{channels} channels, {self.groups} groups",
             )
         self.weight.settle(self.weight.sizes[0] or 0, channels // self.groups, *self.kernel)
 
     def forward(self, x: Any) -> Any:
         y = OPS["conv"](
-            x, self.weight, stride=self.stride, padding=self.padding, dilation=self.dilation,
+            x,
+            self.weight,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
             groups=self.groups,
         )
         return y if self.bias is None else OPS["channel_bias"](y, self.bias)
@@ -198,7 +229,9 @@ class _Conv(Module):
         kernel = _short(self.kernel)
         text = f"{out}, {kernel}" if each is None else f"{each * self.groups}, {out}, {kernel}"
         for name, value, usual in (
-            ("stride", self.stride, 1), ("padding", self.padding, 0), ("dilation", self.dilation, 1)
+            ("stride", self.stride, 1),
+            ("padding", self.padding, 0),
+            ("dilation", self.dilation, 1),
         ):
             if set(value) != {usual}:
                 text += f", {name}={_short(value)}"
@@ -245,7 +278,9 @@ class _Pool2d(Module):
     looked_through = True
 
     def __init__(
-        self, kernel_size: int | tuple[int, int], stride: int | tuple[int, int] | None = None,
+        self,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
         padding: int | tuple[int, int] = 0,
     ) -> None:
         super().__init__()
@@ -259,9 +294,12 @@ class _Pool2d(Module):
             )
 
     def prepare(self, x: Any) -> None:
+        _check_array(x)
         if x.ndim != 4:
             raise ShapeError(
-                "pooling needs images", where=self.path, expected="(n, channels, height, width)",
+                "pooling needs images",
+                where=self.path,
+                expected="(n, channels, height, width)",
                 received=str(x.shape),
             )
 
@@ -323,6 +361,11 @@ class Flatten(Module):
 
     looked_through = True
 
+    def prepare(self, x: Any) -> None:
+        _check_array(x)
+        if not x.ndim:
+            raise ShapeError("a single number has no rows", expected="(n, ...)", received="()")
+
     def forward(self, x: Any) -> Any:
         return x.flatten(1)
 
@@ -369,22 +412,29 @@ class _BatchNorm(Module):
     formula = OPS["batch_norm"].plain
 
     def __init__(
-        self, features: int | None = None, eps: float = 1e-5, momentum: float = 0.1,
+        self,
+        features: int | None = None,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
         dtype: str = "float32",
     ) -> None:
         super().__init__()
         count = None if features is None else units(features, "features")
-        self.eps, self.momentum = float(eps), float(momentum)
+        self.eps = real(eps, "eps", 1e-300)
+        self.momentum = real(momentum, "momentum", 0, 1)
         self.weight = Weight(count, how="ones", dtype=checked_dtype(dtype))
         self.bias = Weight(count, how="zeros", dtype=dtype)
         self.running_mean = Statistic(count, how="zeros", dtype=dtype)
         self.running_var = Statistic(count, how="ones", dtype=dtype)
 
     def prepare(self, x: Any) -> None:
+        _check_array(x)
         if x.ndim not in self.ranks:
             raise ShapeError(
-                f"{type(self).__name__} does not take this", where=self.path,
-                expected=" or ".join(f"{r} axes" for r in self.ranks), received=str(x.shape),
+                f"{type(self).__name__} does not take this",
+                where=self.path,
+                expected=" or ".join(f"{r} axes" for r in self.ranks),
+                received=str(x.shape),
             )
         _check_float(self, x)
         channels = _known(x.shape[1], self.path)
@@ -400,6 +450,13 @@ class _BatchNorm(Module):
             if x.ndim == 2:
                 return x * scale + shift
             return x * scale.reshape(shape) + shift.reshape(shape)
+        if x.shape[0] == 1 and x.size == x.shape[1]:
+            raise ShapeError(
+                "batch norm in training needs more than one row",
+                expected="at least 2 numbers for each feature",
+                received=str(x.shape),
+                hint="model.eval() uses the running statistics",
+            )
         y = OPS["batch_norm"](x, self.weight, self.bias, eps=self.eps)
         rows = x.size // x.shape[1]
         mean, variance = batch_statistics(x)
@@ -477,17 +534,23 @@ class LayerNorm(Module):
     looked_through = True
 
     def __init__(
-        self, shape: int | tuple[int, ...] | None = None, eps: float = 1e-5,
+        self,
+        shape: int | tuple[int, ...] | None = None,
+        eps: float = 1e-5,
         dtype: str = "float32",
     ) -> None:
         super().__init__()
-        given = (None,) if shape is None else (shape if isinstance(shape, tuple) else (shape,))
+        many = isinstance(shape, tuple | list)
+        given: Any = (None,) if shape is None else (shape if many else (shape,))
+        if not given:
+            raise ConfigError("a norm needs an axis", expected="LayerNorm(64)", received="()")
         sizes = tuple([None if s is None else units(s, "features") for s in given])
-        self.eps = float(eps)
+        self.eps = real(eps, "eps", 1e-300)
         self.weight = Weight(*sizes, how="ones", dtype=checked_dtype(dtype))
         self.bias = Weight(*sizes, how="zeros", dtype=dtype)
 
     def prepare(self, x: Any) -> None:
+        _check_array(x)
         rank = len(self.weight.sizes)
         _check_float(self, x)
         if x.ndim < rank:
@@ -527,10 +590,14 @@ class Embedding(Module):
         self.weight = Weight(self.tokens, self.features, how=init, dtype=checked_dtype(dtype))
 
     def prepare(self, x: Any) -> None:
+        _check_array(x)
         if x.dtype != "int64":
             raise DTypeError(
-                "an embedding takes whole numbers", where=self.path, expected="int64",
-                received=x.dtype, hint='x.astype("int64")',
+                "an embedding takes whole numbers",
+                where=self.path,
+                expected="int64",
+                received=x.dtype,
+                hint='x.astype("int64")',
             )
 
     def forward(self, x: Any) -> Any:
@@ -555,27 +622,34 @@ class RNN(Module):
     formula = ("h[t] = tanh(x[t] W + h[t-1] U + b)", "dz[t] = dh[t] (1 - h[t]^2)")
 
     def __init__(
-        self, *sizes: int, sequences: bool = False, init: How = "glorot",
+        self,
+        *sizes: int,
+        sequences: bool = False,
+        init: How = "glorot",
         dtype: str = "float32",
     ) -> None:
         super().__init__()
         if not 1 <= len(sizes) <= 2:
             raise ConfigError(
-                "a recurrent layer has one or two sizes", expected="RNN(units) or RNN(in, units)",
+                "a recurrent layer has one or two sizes",
+                expected="RNN(units) or RNN(in, units)",
                 received=shown(sizes),
             )
         out = units(sizes[-1], "units")
         inputs = units(sizes[0], "input size") if len(sizes) == 2 else None
-        self.sequences = bool(sequences)
+        self.sequences = flag(sequences, "sequences")
         self.weight = Weight(inputs, out, how=init, dtype=checked_dtype(dtype))
         self.recurrent = Weight(out, out, how=init, dtype=dtype)
         self.bias = Weight(out, how="zeros", dtype=dtype)
 
     def prepare(self, x: Any) -> None:
+        _check_array(x)
         if x.ndim != 3:
             raise ShapeError(
-                "a recurrent layer needs sequences", where=self.path,
-                expected="(n, time, features)", received=str(x.shape),
+                "a recurrent layer needs sequences",
+                where=self.path,
+                expected="(n, time, features)",
+                received=str(x.shape),
             )
         _check_float(self, x)
         self.weight.settle(_known(x.shape[2], self.path), self.weight.sizes[1] or 0)
@@ -650,7 +724,7 @@ class LeakyReLU(Module):
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
-        self.slope = float(slope)
+        self.slope = real(slope, "slope")
 
     def forward(self, x: Any) -> Any:
         return leaky_relu(x, self.slope)
@@ -672,7 +746,7 @@ class ELU(Module):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
-        self.alpha = float(alpha)
+        self.alpha = real(alpha, "alpha")
 
     def forward(self, x: Any) -> Any:
         return elu(x, self.alpha)
@@ -693,7 +767,7 @@ class Softmax(Module):
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
-        self.axis = axis
+        self.axis = whole(axis, "axis")
 
     def forward(self, x: Any) -> Any:
         return softmax(x, self.axis)
@@ -714,12 +788,10 @@ class LogSoftmax(Module):
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
-        self.axis = axis
+        self.axis = whole(axis, "axis")
 
     def forward(self, x: Any) -> Any:
         return log_softmax(x, self.axis)
 
     def settings(self) -> str:
         return "" if self.axis == -1 else f"{self.axis}"
-
-

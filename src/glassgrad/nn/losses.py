@@ -10,10 +10,15 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from glassgrad.errors import ConfigError, DataError, ShapeError, shown, unknown_name
-from glassgrad.ops import OPS
-from glassgrad.tensors.tensor import Tensor
+from glassgrad.ir import FLOATS
+from glassgrad.ops import OPS, Array
+from glassgrad.tensors.tensor import Tensor, tensor
 
 Loss: TypeAlias = Callable[[Any, Any], Any]
+
+
+def _array(target: Any) -> Any:
+    return target if isinstance(target, Array) else tensor(target)
 
 
 def mse(prediction: Any, target: Any) -> Any:
@@ -25,7 +30,7 @@ def mse(prediction: Any, target: Any) -> Any:
     >>> gg.nn.losses.mse(gg.tensor([0.0, 1.0, 1.0]), gg.tensor([0.0, 1.0, 2.0])).item()
     0.3333333432674408
     """
-    return OPS["mse"](prediction, target)
+    return OPS["mse"](prediction, _array(target))
 
 
 def binary_cross_entropy(prediction: Any, target: Any) -> Any:
@@ -39,7 +44,9 @@ def binary_cross_entropy(prediction: Any, target: Any) -> Any:
     >>> round(gg.nn.losses.binary_cross_entropy(p, t).item(), 6)
     0.164252
     """
-    return OPS["bce"](prediction, target, eps=1e-15 if prediction.dtype == "float64" else 1e-7)
+    return OPS["bce"](
+        prediction, _array(target), eps=1e-15 if prediction.dtype == "float64" else 1e-7
+    )
 
 
 def binary_cross_entropy_with_logits(prediction: Any, target: Any) -> Any:
@@ -52,7 +59,7 @@ def binary_cross_entropy_with_logits(prediction: Any, target: Any) -> Any:
     >>> round(gg.nn.losses.binary_cross_entropy_with_logits(z, t).item(), 6)
     0.220095
     """
-    return OPS["bce_logits"](prediction, target)
+    return OPS["bce_logits"](prediction, _array(target))
 
 
 def cross_entropy(prediction: Any, target: Any) -> Any:
@@ -67,11 +74,22 @@ def cross_entropy(prediction: Any, target: Any) -> Any:
     >>> round(gg.nn.losses.cross_entropy(scores, gg.tensor([0])).item(), 5)
     0.41703
     """
-    z, t = prediction, target
+    z, t = prediction, _array(target)
     if z.ndim < 2:
         raise ShapeError(
-            "scores of classes need two axes", where="cross_entropy", expected="(n, classes)",
-            received=str(z.shape), hint="one score for each class: a last layer of that many units",
+            "scores of classes need two axes",
+            where="cross_entropy",
+            expected="(n, classes)",
+            received=str(z.shape),
+            hint="one score for each class: a last layer of that many units",
+        )
+    if t.ndim == z.ndim and t.dtype not in FLOATS:
+        raise ShapeError(
+            "class indices have one axis less than the scores",
+            where="cross_entropy",
+            expected=f"indices {(z.shape[0], *z.shape[2:])}, or real shares {z.shape}",
+            received=f"{t.dtype} {t.shape}",
+            hint="a column of labels is y.reshape(-1); one-hot rows are real: y.astype(z.dtype)",
         )
     if z.ndim > 2:
         order = (0, *range(2, z.ndim), 1)
@@ -120,6 +138,7 @@ def find(loss: Any) -> tuple[str, Loss]:
     if callable(loss):
         return getattr(loss, "__name__", "loss"), loss
     raise ConfigError(
-        "this is not a loss", expected="a name or a function (prediction, target) -> number",
+        "this is not a loss",
+        expected="a name or a function (prediction, target) -> number",
         received=shown(loss),
     )

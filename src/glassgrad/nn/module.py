@@ -7,6 +7,8 @@ are left open are read from the first input.
 
 from __future__ import annotations
 
+import keyword
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,13 +18,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import ConfigError, DTypeError, ShapeError, UsageError, shown
+from glassgrad.errors import ConfigError, DTypeError, GlassgradError, ShapeError, UsageError, shown
 from glassgrad.ir import FLOATS, Scope, Type
 from glassgrad.ops import Array, Symbol
 from glassgrad.tensors import random
 from glassgrad.tensors.tensor import Buffer, Parameter, Tensor, tensor
 
 from . import init
+
+MOST_NUMBERS = 10**10
 
 
 class _Drawing(threading.local):
@@ -58,6 +62,8 @@ class Weight(Parameter):
     ) -> None:
         self.sizes = tuple(sizes)
         self.how = how
+        init.find(how)  # an unknown name is an error here, not at first use
+        self._check_count()
         super().__init__(None, Type(tuple([s or 0 for s in sizes]), dtype))
 
     @property
@@ -81,13 +87,23 @@ class Weight(Parameter):
             if known is not None and known != size:
                 raise ShapeError(
                     "the input does not fit the layer",
-                    where=self.name.rsplit(".", 1)[0] or self.name,
                     expected=f"{known}, as the layer was made",
                     received=f"{size}",
                     hint="leave the input size out and it is read from the data",
                 )
         self.sizes = tuple(sizes)
+        self._check_count()
         self._type = Type(sizes, self._type.dtype)
+
+    def _check_count(self) -> None:
+        count = math.prod([s for s in self.sizes if s is not None])
+        if count > MOST_NUMBERS:
+            raise ConfigError(
+                "a parameter this large cannot be meant",
+                expected=f"at most {MOST_NUMBERS:,} numbers",
+                received=f"sizes {self.sizes}: {count:,} numbers",
+                hint=f"it would take {count * 4 / 1e9:,.1f} GB",
+            )
 
     def draw(self) -> None:
         """Draw the numbers, if they are not there yet."""
@@ -104,7 +120,16 @@ class Weight(Parameter):
             )
         seed = random.STATE.seed if _DRAWING.seed is None else _DRAWING.seed
         how = init.find(self.how)
-        numbers = how(tuple(sizes), seed, self.name)
+        numbers = np.asarray(how(tuple(sizes), seed, self.name))
+        if numbers.shape != tuple(sizes) or not np.isfinite(numbers).all():
+            raise ConfigError(
+                "an initialiser gave numbers that cannot be used",
+                where=self.name,
+                expected=f"finite numbers of shape {tuple(sizes)}",
+                received=f"shape {numbers.shape}"
+                if numbers.shape != tuple(sizes)
+                else "inf or nan",
+            )
         self._type = Type(tuple(sizes), self._type.dtype)
         self._drawn = np.ascontiguousarray(numbers, dtype=self._type.dtype)
 
@@ -114,8 +139,10 @@ class Weight(Parameter):
             new = np.asarray(data.numpy() if isinstance(data, Tensor) else data)
             if new.ndim != len(self.sizes):
                 raise ShapeError(
-                    "these numbers do not fit", where=self.name,
-                    expected=f"shape {self.sizes}", received=str(new.shape),
+                    "these numbers do not fit",
+                    where=self.name,
+                    expected=f"shape {self.sizes}",
+                    received=str(new.shape),
                 )
             self.settle(*new.shape)
             self._type = Type(new.shape, self._type.dtype)
@@ -134,6 +161,7 @@ class Module:
     ...         super().__init__()
     ...         self.hidden = nn.Linear(2, 4)
     ...         self.output = nn.Linear(4, 1)
+    ...
     ...     def forward(self, x):
     ...         return self.output(nn.relu(self.hidden(x)))
     >>> [p.name for p in Net().parameters()]
@@ -143,7 +171,9 @@ class Module:
     formula: ClassVar[tuple[str, str]] = ("", "")  # forward and backward, as program headings
     relu_like: ClassVar[bool] = False
     looked_through: ClassVar[bool] = False  # by init="auto", on the way to an activation
-    input_type: Type | None = None  # of the last call of a whole network: what a file is written for
+    input_type: Type | None = (
+        None  # of the last call of a whole network: what a file is written for
+    )
 
     def __init__(self) -> None:
         self.training = True
@@ -222,6 +252,16 @@ class Module:
         """Hook: read open sizes from the first input."""
 
     def __call__(self, *args: Any) -> Any:
+        try:
+            return self._called(args)
+        except GlassgradError as error:
+            if not error.layer:  # the innermost layer is where it happened
+                error.layer = f"{self.path}: {self.title()}" if self.path else self.title()
+                inner = error.where if error.where not in ("", self.path) else ""
+                error.where = f"{error.layer}, in {inner}" if inner else error.layer
+            raise
+
+    def _called(self, args: tuple[Any, ...]) -> Any:
         if not self._rooted:
             self._settle_names()
         arrays = tuple([tensor(a) if isinstance(a, np.ndarray | list) else a for a in args])
@@ -240,7 +280,9 @@ class Module:
             return self.forward(*arrays)
         with tracer.inside(scope):
             found = self.forward(*arrays)
-        if isinstance(found, Symbol) and not any(found.value is getattr(a, "value", 0) for a in arrays):
+        if isinstance(found, Symbol) and not any(
+            found.value is getattr(a, "value", 0) for a in arrays
+        ):
             origin = found.value.node.origin
             if not origin.name or origin.inner:
                 origin.name, origin.inner = self.path.rsplit(".", 1)[-1], False
@@ -315,7 +357,8 @@ class Module:
         if wrong:
             raise ConfigError(
                 "these parameters do not fit the model; nothing was changed",
-                expected=", ".join(own), received="; ".join(wrong),
+                expected=", ".join(own),
+                received="; ".join(wrong),
             )
         for name, parameter in own.items():
             parameter.assign(np.asarray(state[name], dtype=parameter.dtype))
@@ -363,7 +406,7 @@ class Sequential(Module):
             count[kind] += 1
             items[f"{kind}{count[kind]}"] = module
         for name, module in items.items():
-            if hasattr(self, name) or not name.isidentifier():
+            if hasattr(self, name) or not name.isidentifier() or keyword.iskeyword(name):
                 raise ConfigError("a module cannot have this name", received=shown(name))
             setattr(self, name, module)
         self._order = tuple(items)
@@ -412,14 +455,18 @@ def _flat(module: Sequential) -> Iterator[Module]:
 def checked_dtype(dtype: str) -> str:
     """A float dtype that layers can have."""
     if dtype not in FLOATS:
-        raise DTypeError("layers have real numbers", expected=" or ".join(FLOATS), received=shown(dtype))
+        raise DTypeError(
+            "layers have real numbers", expected=" or ".join(FLOATS), received=shown(dtype)
+        )
     return dtype
 
 
 def units(value: Any, what: str, limit: int = 10**9) -> int:
     """A number of units: whole, at least 1, and small enough to be meant."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ConfigError(f"{what} must be a whole number", expected="1, 2, ...", received=shown(value))
+        raise ConfigError(
+            f"{what} must be a whole number", expected="1, 2, ...", received=shown(value)
+        )
     number = int(value.__index__())
     if not 1 <= number <= limit:
         raise ConfigError(
@@ -429,6 +476,24 @@ def units(value: Any, what: str, limit: int = 10**9) -> int:
             hint=f"{number * 4 / 1e9:,.1f} GB for one number each" if number > limit else "",
         )
     return number
+
+
+def real(value: Any, what: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite real number between two bounds, the bounds included."""
+    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not fine or not low <= value <= high:
+        bounds = f" from {low:g}" * (low > -math.inf) + f" to {high:g}" * (high < math.inf)
+        raise ConfigError(
+            f"{what} is out of range", expected=f"a number{bounds}", received=shown(value)
+        )
+    return float(value)
+
+
+def flag(value: Any, what: str) -> bool:
+    """True or False, and nothing that merely counts as one."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{what} is a choice", expected="True or False", received=shown(value))
+    return value
 
 
 def is_array(value: Any) -> bool:

@@ -29,3 +29,12 @@ def find(optimizer: Any, lr: float | None = None) -> Optimizer:
         expected="a name or an object such as optim.Adam(1e-3)",
         received=shown(optimizer),
     )
+
+
+def __getattr__(name: str) -> object:
+    from glassgrad.errors import did_you_mean
+
+    hint = did_you_mean(name, [n for n in globals() if not n.startswith("_")])
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}{'; ' + hint if hint else ''}"
+    )

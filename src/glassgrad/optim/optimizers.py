@@ -31,7 +31,9 @@ def _positive(name: str, value: Any, low: float = 0.0, inclusive: bool = False) 
 def _share(name: str, value: Any) -> float:
     number = _positive(name, value, 0.0, inclusive=True)
     if number >= 1:
-        raise ConfigError(f"{name} is out of range", expected="0 up to below 1", received=shown(value))
+        raise ConfigError(
+            f"{name} is out of range", expected="0 up to below 1", received=shown(value)
+        )
     return number
 
 
@@ -50,8 +52,7 @@ class Optimizer:
     def __init__(self, lr: float) -> None:
         self.lr = _positive("the learning rate", lr)
         self._bound: list[Parameter] = []
-        self._state: dict[int, tuple[Tensor, ...]] = {}
-        self._steps = 0
+        self._state: dict[int, tuple[int, tuple[Tensor, ...]]] = {}  # steps so far, state
 
     def rule(
         self, w: Any, g: Any, state: tuple[Any, ...], rate: Any, step: Any
@@ -73,10 +74,18 @@ class Optimizer:
         """Take over the parameters of a module, or of any iterable, for `step`."""
         parameters = model.parameters() if hasattr(model, "parameters") else model
         if not isinstance(parameters, Iterable):
-            raise UsageError("nothing to bind", expected="a module or parameters", received=shown(model))
-        self._bound = list(parameters)
+            raise UsageError(
+                "nothing to bind", expected="a module or parameters", received=shown(model)
+            )
+        bound = list(parameters)
+        if not bound or not all(isinstance(p, Parameter) for p in bound):
+            raise UsageError(
+                "nothing to bind",
+                expected="a module with parameters, or some gg.Parameter",
+                received=shown(bound),
+            )
+        self._bound = bound
         self._state = {}
-        self._steps = 0
         return self
 
     def zero_grad(self) -> None:
@@ -88,22 +97,21 @@ class Optimizer:
         """Move every parameter that has a gradient. Raises UsageError if none is bound."""
         if not self._bound:
             raise UsageError(
-                "this optimiser has no parameters", expected="optimizer.bind(model) first",
+                "this optimiser has no parameters",
+                expected="optimizer.bind(model) first",
                 received="step()",
             )
-        self._steps += 1
         with no_grad():
             for parameter in self._bound:
                 if parameter.grad is None or not parameter.requires_grad:
                     continue
-                state = self._state.get(id(parameter)) or tuple(
-                    [full(parameter.shape, 0, parameter.dtype) for _ in self.state_names]
+                steps, state = self._state.get(id(parameter)) or (
+                    0,
+                    tuple([full(parameter.shape, 0, parameter.dtype) for _ in self.state_names]),
                 )
-                w, state = self.rule(
-                    parameter.detach(), parameter.grad, state, self.lr, self._steps
-                )
+                w, state = self.rule(parameter.detach(), parameter.grad, state, self.lr, steps + 1)
                 parameter.assign(w)
-                self._state[id(parameter)] = state
+                self._state[id(parameter)] = (steps + 1, state)
 
 
 def host(number: Any, like: Array) -> Any:
@@ -166,7 +174,10 @@ class Adam(Optimizer):
     state_names = ("mean", "square")
 
     def __init__(
-        self, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(lr)
@@ -215,7 +226,10 @@ class AdamW(Adam):
     usual_decay = 0.01
 
     def __init__(
-        self, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(lr, betas, eps, weight_decay)

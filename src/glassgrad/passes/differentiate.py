@@ -217,9 +217,7 @@ def call_gradients(
 _DERIVED: dict[Any, tuple[Graph, list[int]]] = {}
 
 
-def _derived(
-    graph: Graph, wants: Sequence[bool], given: Sequence[bool]
-) -> tuple[Graph, list[int]]:
+def _derived(graph: Graph, wants: Sequence[bool], given: Sequence[bool]) -> tuple[Graph, list[int]]:
     """The graph of the wanted gradients, and which inputs they belong to."""
     inputs = list(graph.inputs.values())
     tracer = continuing(graph)
@@ -275,12 +273,16 @@ def scan_gradients(
         for name, v in zip(called, results, strict=True)
     ]
     stacked = [(s, g) for s, g in asked if s.op is OPS["stack"]]
-    outside = [given(f"outside{i + 1}", values[s.attributes["value"]].type)
-               for i, (s, _) in enumerate(stacked)]
+    outside = [
+        given(f"outside{i + 1}", values[s.attributes["value"]].type)
+        for i, (s, _) in enumerate(stacked)
+    ]
     for value, of in zip(incoming, results, strict=True):
         value.node.origin.gradient_of = of
     seeds = list(zip(results, incoming, strict=True))
-    seeds += [(values[s.attributes["value"]], v) for (s, _), v in zip(stacked, outside, strict=True)]
+    seeds += [
+        (values[s.attributes["value"]], v) for (s, _), v in zip(stacked, outside, strict=True)
+    ]
     wrt = [v for i, v in enumerate(inputs) if wants[i] or first <= i < first + carry]
     gradient = pull_back_values(tracer, seeds, wrt)
 
@@ -320,11 +322,15 @@ def scan_gradients(
     last = {s.attributes["which"]: g for s, g in asked if s.op is not OPS["stack"]}
     operands = [
         *[source[v] for v in constants],
-        *[last.get(i) if i in last else outer.symbol(_outer_zero(outer, v.type))
-          for i, v in enumerate(results)],
+        *[
+            last.get(i) if i in last else outer.symbol(_outer_zero(outer, v.type))
+            for i, v in enumerate(results)
+        ],
         *[outer.symbol(_outer_zero(outer, inputs[i].type)) for i in carried],
-        *[loop.stack(v) if v not in source else _whole(loop, v, source, first + carry)
-          for v in stacks],
+        *[
+            loop.stack(v) if v not in source else _whole(loop, v, source, first + carry)
+            for v in stacks
+        ],
         *[g for _, g in stacked],
     ]
     symbol = OPS["scan"](

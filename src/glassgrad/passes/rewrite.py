@@ -76,6 +76,8 @@ def rewrite(
         of = value.node.origin.gradient_of
         if of is not None:
             value.node.origin.gradient_of = new.get(of, of)
+    for value in set(new.values()):
+        _uncircle(value)
     return Graph(
         {name: new[v] for name, v in graph.inputs.items()},
         {name: new[v] for name, v in graph.outputs.items()},
@@ -83,6 +85,18 @@ def rewrite(
         dict(graph.scopes),
         graph.guard,
     )
+
+
+def _uncircle(value: Value) -> None:
+    """Merging can make a gradient that of its own gradient: it then has no name to take."""
+    seen = {value}
+    of = value.node.origin.gradient_of
+    while of is not None:
+        if of in seen:
+            value.node.origin.gradient_of = None
+            return
+        seen.add(of)
+        of = of.node.origin.gradient_of
 
 
 def _copy(node: Node, inputs: tuple[Value, ...], tracer: Tracer) -> tuple[Value, ...]:

@@ -37,7 +37,8 @@ def scan(
     if len(lengths) != 1 or any(not x.shape for x in sequences):
         raise ShapeError(
             "sequences of one length are needed",
-            where="scan", expected="the first axis of every sequence is time",
+            where="scan",
+            expected="the first axis of every sequence is time",
             received=", ".join(str(x.shape) for x in sequences),
         )
     (length,) = lengths
@@ -54,8 +55,11 @@ def scan(
         c, k = len(constants), len(carries)
         loop, values = write_scan(
             lambda *parts: body(*[a for part in parts for a in part]),
-            operands[:c], operands[c : c + k], operands[c + k :],
-            length=length, reverse=reverse,
+            operands[:c],
+            operands[c : c + k],
+            operands[c + k :],
+            length=length,
+            reverse=reverse,
         )
         return [loop.last(i) for i in range(k)], [loop.stack(v) for v in values]
 

@@ -44,8 +44,10 @@ class _Cell:
     def __init__(self, op: Op, types: tuple[Type, ...], attributes: dict[str, Any]) -> None:
         tracer = Tracer()
         operands = tuple(
-            [tracer.input(f"x{i + 1}", t, "host" if not t.shape else "data").value
-             for i, t in enumerate(types)]
+            [
+                tracer.input(f"x{i + 1}", t, "host" if not t.shape else "data").value
+                for i, t in enumerate(types)
+            ]
         )
         values = tracer.node(op, operands, attributes)
         self.types = tuple([v.type for v in values])
@@ -82,7 +84,8 @@ class _Positions:
         if index.size and (index.min() < 0 or index.max() >= self.size):
             wrong = index[(index < 0) | (index >= self.size)].flat[0]
             raise DataError(
-                "a position outside the axis", where=op.name,
+                "a position outside the axis",
+                where=op.name,
                 expected=f"0 to {self.size - 1}" if self.size else "no position: the axis is empty",
                 received=str(wrong),
             )
@@ -105,7 +108,7 @@ class Tensor(Array):
     __slots__ = ("__weakref__", "_data", "_step", "_type", "grad", "requires_grad", "version")
     emit_rank = 10
 
-    def __init__(self, data: Any, type: Type, requires_grad: bool = False) -> None:
+    def __init__(self, data: Any, type: Type, requires_grad: bool = False) -> None:  # noqa: A002
         self._data = data
         self._type = type
         self._step: _Done | None = None
@@ -381,10 +384,9 @@ def _with_numbers(
             found[i] = tensor(operand)
             arrays[i], types[i] = found[i]._data, found[i]._type
     dtype = number_dtype([t.dtype for t in types if t is not None])
-    for i, operand in enumerate(found):
+    for i, given in enumerate(found):
         if types[i] is None:
-            if isinstance(operand, np.generic):
-                operand = found[i] = arrays[i] = operand.item()
+            operand = given.item() if isinstance(given, np.generic) else given
             if not isinstance(operand, int | float):
                 raise UsageError(
                     f"{op.name}: this operand is not a tensor",
@@ -435,8 +437,10 @@ def tensor(data: Any, dtype: str | None = None, requires_grad: bool = False) -> 
     kept = np.ascontiguousarray(array.astype(wanted)).reshape(array.shape)
     if wanted not in FLOATS and name != wanted and not np.array_equal(kept, array):
         raise DTypeError(
-            f"these numbers are not all {wanted}", expected=f"numbers that {wanted} can hold",
-            received=shown(data), hint="round or cut them first",
+            f"these numbers are not all {wanted}",
+            expected=f"numbers that {wanted} can hold",
+            received=shown(data),
+            hint="round or cut them first",
         )
     array = kept
     if requires_grad and wanted not in FLOATS:
@@ -456,11 +460,15 @@ class Parameter(Tensor):
     __slots__ = ("name",)
 
     def __init__(
-        self, data: Any, type: Type | None = None, requires_grad: bool = True, name: str = ""
+        self,
+        data: Any,
+        type: Type | None = None,  # noqa: A002
+        requires_grad: bool = True,
+        name: str = "",
     ) -> None:
         if type is None:
             made = tensor(data, requires_grad=requires_grad)
-            data, type = made._data, made._type
+            data, type = made._data, made._type  # noqa: A001
         super().__init__(data, type, requires_grad)
         self.name = name
 
@@ -475,7 +483,8 @@ class Parameter(Tensor):
             wrong = ShapeError if new.shape != self.shape else DTypeError
             raise wrong(
                 "these numbers do not fit",
-                where=self.name, expected=repr(self._type),
+                where=self.name,
+                expected=repr(self._type),
                 received=repr(Type(new.shape, new.dtype)),
             )
         if isinstance(new, Symbol):
@@ -484,7 +493,8 @@ class Parameter(Tensor):
         if _MODE.tracer is not None:
             raise TraceError(
                 "fixed numbers assigned while the program is being written",
-                where=user_line(), expected="a traced value, which every step computes anew",
+                where=user_line(),
+                expected="a traced value, which every step computes anew",
                 received=f"{type(data).__name__} {shown(data)}",
                 hint="assign what is computed from arguments, parameters and buffers",
             )
@@ -504,5 +514,5 @@ class Buffer(Parameter):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, type: Type | None = None, name: str = "") -> None:
+    def __init__(self, data: Any, type: Type | None = None, name: str = "") -> None:  # noqa: A002
         super().__init__(data, type, requires_grad=False, name=name)

@@ -16,7 +16,7 @@ import numpy as np
 
 from glassgrad.engine import compile_graph, graph_source
 from glassgrad.errors import DTypeError, TraceError, UsageError, shown
-from glassgrad.ir import FLOATS, Graph, Op, Type, Value, reachable
+from glassgrad.ir import FLOATS, Graph, Type, Value, reachable
 from glassgrad.ops import OPS, Array, Symbol, Tracer, user_line
 from glassgrad.ops.trace import name_by_lines
 from glassgrad.passes.differentiate import pull_back_values
@@ -82,7 +82,9 @@ def value_and_grad(
         if not all(-len(args) <= i < len(args) for i in chosen):
             raise UsageError(
                 "there is no such argument to differentiate in",
-                where=_name(fn), expected=f"argnums below {len(args)}", received=shown(argnums),
+                where=_name(fn),
+                expected=f"argnums below {len(args)}",
+                received=shown(argnums),
             )
         at = [i % len(args) for i in chosen]
         tracer = next((a.tracer for a in args if isinstance(a, Symbol)), None) or _MODE.tracer
@@ -107,11 +109,15 @@ def _name(fn: Callable[..., Any]) -> str:
 def _checked(fn: Callable[..., Any], result: Any) -> Any:
     """The result, if it is a number that has a derivative."""
     if not isinstance(result, Array) or result.size != 1 or result.dtype not in FLOATS:
-        received = f"{result.dtype}{list(result.shape)}" if isinstance(result, Array) else shown(result)
+        received = (
+            f"{result.dtype}{list(result.shape)}" if isinstance(result, Array) else shown(result)
+        )
         raise UsageError(
             "a derivative starts from one number",
-            where=_name(fn), expected="a function that gives one real number",
-            received=received, hint="reduce it first: y.sum()",
+            where=_name(fn),
+            expected="a function that gives one real number",
+            received=received,
+            hint="reduce it first: y.sum()",
         )
     return result
 
@@ -121,8 +127,10 @@ def _real(argument: Any, fn: Callable[..., Any], position: int) -> Any:
     if made.dtype not in FLOATS:
         raise DTypeError(
             "only real numbers have derivatives",
-            where=f"argument {position + 1} of {_name(fn)}", expected="float32 or float64",
-            received=made.dtype, hint='cast first: x.astype("float32")',
+            where=f"argument {position + 1} of {_name(fn)}",
+            expected="float32 or float64",
+            received=made.dtype,
+            hint='cast first: x.astype("float32")',
         )
     return made
 
@@ -247,7 +255,10 @@ class _Trace:
     def __init__(self, fn: Callable[..., Any], args: _Arguments) -> None:
         tracer = Captures()
         given = args.given(
-            [tracer.argument(n, t.array_type) for n, t in zip(args.names, args.tensors, strict=True)]
+            [
+                tracer.argument(n, t.array_type)
+                for n, t in zip(args.names, args.tensors, strict=True)
+            ]
         )
         self.arguments = len(args.tensors)
         with tracing(tracer):
@@ -294,8 +305,10 @@ class _Trace:
             return {key: self._structure(item, tracer, fn) for key, item in found.items()}
         raise TraceError(
             "a compiled function gives tensors",
-            where=_name(fn), expected="a tensor, or a tuple or dict of tensors",
-            received=shown(found), hint="give plain numbers back outside the compiled part",
+            where=_name(fn),
+            expected="a tensor, or a tuple or dict of tensors",
+            received=shown(found),
+            hint="give plain numbers back outside the compiled part",
         )
 
     def __call__(self, tensors: list[Tensor]) -> Any:
@@ -320,7 +333,10 @@ class _Trace:
             raw = self.run(*[t._data for t in operands])
             kinds = [v.type for v in self.graph.outputs.values()]
             results = tuple(
-                [Tensor(d, t) for d, t in zip(raw if len(kinds) > 1 else (raw,), kinds, strict=True)]
+                [
+                    Tensor(d, t)
+                    for d, t in zip(raw if len(kinds) > 1 else (raw,), kinds, strict=True)
+                ]
             )
         for held, new in zip(self.updated, results[self.count :], strict=True):
             held.assign(new.detach())
@@ -334,12 +350,18 @@ class _Trace:
         return results[shape]
 
 
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 class _Arguments:
     """The arguments of a call, taken apart: tensors with their names, and a key for the rest."""
 
     def __init__(
-        self, name: str, signature: inspect.Signature | None,
-        args: tuple[Any, ...], settings: dict[str, Any],
+        self,
+        name: str,
+        signature: inspect.Signature | None,
+        args: tuple[Any, ...],
+        settings: dict[str, Any],
     ) -> None:
         self.args, self.settings = args, settings
         self.tensors: list[Tensor] = []
@@ -372,15 +394,12 @@ class _Arguments:
         count = len(self.args)
         labels = [f"x{i + 1}" for i in range(count)] + list(self.settings)
         if self._signature is not None:
-            at = 0
-            for parameter in self._signature.parameters.values():
+            for at, parameter in enumerate(self._signature.parameters.values()):
                 if parameter.kind is parameter.VAR_POSITIONAL:
                     labels[at:count] = [f"{parameter.name}{i + 1}" for i in range(count - at)]
-                    break
-                if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD) or at >= count:
+                if parameter.kind not in POSITIONAL or at >= count:
                     break
                 labels[at] = parameter.name
-                at += 1
         dynamic = [_is_tensor(v) for v in (*self.args, *self.settings.values())]
         return [name for name, is_one in zip(labels, dynamic, strict=True) if is_one]
 
@@ -435,8 +454,10 @@ class Compiled:
         """The program of the last call, as text."""
         if self._last is None:
             raise UsageError(
-                "this function has no program yet", where=_name(self.fn),
-                expected="a first call, which says the shapes and dtypes", received="no call",
+                "this function has no program yet",
+                where=_name(self.fn),
+                expected="a first call, which says the shapes and dtypes",
+                received="no call",
             )
         return graph_source(self._last.graph, self._last.name)
 

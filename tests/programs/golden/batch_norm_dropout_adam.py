@@ -48,8 +48,8 @@ def train_step(x, y, weights, norm_running_mean, norm_running_var, mean, square,
     # hidden: Linear(2, 32)            z = x W + b
     hidden = x @ hidden_weight + hidden_bias
     # norm: BatchNorm1d(32)            y = (x - mean) / std w + b
-    norm_mean = hidden.mean(axis=0, keepdims=True)
-    centred = hidden - norm_mean
+    batch_mean = hidden.mean(axis=0, keepdims=True)
+    centred = hidden - batch_mean
     variance = (centred * centred).mean(axis=0, keepdims=True)
     std = np.sqrt(variance + 1e-05)
     normal = centred / std
@@ -99,7 +99,7 @@ def train_step(x, y, weights, norm_running_mean, norm_running_var, mean, square,
     if not (np.isfinite(loss) and np.isfinite(gradient).all()):
         return None
     norm_running_mean *= 1 - 0.1
-    norm_running_mean += norm_mean.ravel() * 0.1
+    norm_running_mean += batch_mean.ravel() * 0.1
     norm_running_var *= 1 - 0.1
     norm_running_var += variance.ravel() * (n / (n - 1)) * 0.1
     mean *= 0.9
@@ -162,6 +162,7 @@ def main():
     norm_running_mean = start['norm.running_mean']
     norm_running_var = start['norm.running_var']
     history = []
+    titles = ['loss', 'accuracy', 'val_loss', 'val_accuracy']
     step = 0
     for epoch in range(1, 21):
         order = random_words(len(x), 0, 'shuffle', epoch).argsort(kind='stable')
@@ -172,23 +173,24 @@ def main():
             found = train_step(
                 x[rows], y[rows], weights, norm_running_mean, norm_running_var, mean, square, 0.01, step, 0)
             if found is None:
-                raise SystemExit('inf or nan in epoch ' + str(epoch) + ': nothing was updated')
-            batch_loss, batch_accuracy_sum = found
+                raise SystemExit(f'inf or nan in epoch {epoch}: nothing was updated')
+            batch_loss, batch_accuracy = found
             loss_sum += float(batch_loss) * len(x[rows])
-            accuracy_sum += float(batch_accuracy_sum)
+            accuracy_sum += float(batch_accuracy)
         row = [loss_sum / len(x), accuracy_sum / len(x)]
-        val_0 = val_1 = 0.0
+        val_loss_sum = val_accuracy_sum = 0.0
         for first in range(0, len(x_val), 1024):
             rows = slice(first, first + 1024)
-            found = evaluate(x_val[rows], y_val[rows], weights, norm_running_var, norm_running_mean)
-            val_0 += float(found[0]) * len(x_val[rows])
-            val_1 += float(found[1])
-        row += [val_0 / len(x_val), val_1 / len(x_val)]
+            batch_loss, batch_accuracy = evaluate(
+                x_val[rows], y_val[rows], weights, norm_running_var, norm_running_mean)
+            val_loss_sum += float(batch_loss) * len(x_val[rows])
+            val_accuracy_sum += float(batch_accuracy)
+        row += [val_loss_sum / len(x_val), val_accuracy_sum / len(x_val)]
         history.append(row)
-        print(('epoch {:>4}   loss {:.6f}   accuracy {:.6f}   val_loss {:.6f}   val_accuracy {:.6f}').format(
-            epoch, *row))
-    with open(here / 'replayed.csv', 'w', encoding='utf-8') as file:
-        file.write('epoch,loss,accuracy,val_loss,val_accuracy\n')
+        row = [f'{name} {value:.6f}' for name, value in zip(titles, row)]
+        print(f'epoch {epoch:>4}', *row, sep='   ')
+    with open(here / 'replayed.csv', 'w', encoding='utf-8', newline='\n') as file:
+        file.write(','.join(['epoch', *titles]) + '\n')
         for epoch, row in enumerate(history, 1):
             file.write(','.join([str(epoch), *[repr(value) for value in row]]) + '\n')
     final = {name: weights[a:b].reshape(shape) for name, shape, a, b in parts}

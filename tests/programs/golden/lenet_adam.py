@@ -141,8 +141,8 @@ def train_step(x, y, weights, mean, square, rate, step):
     d_conv2_bias = d_conv2.reshape(n, 16, 64).sum(axis=2).sum(axis=0)
     by_image = d_conv2.reshape(n, 16, 64) @ conv2_patches.swapaxes(-1, -2)
     d_conv2_weight = by_image.sum(axis=0).reshape(16, 6, 5, 5)
-    d_pool1 = uncolumns(
-        conv2_weight.reshape(16, 150).T @ d_conv2.reshape(n, 16, 64), (n, 6, 12, 12), (5, 5), (1, 1), (1, 1))
+    d_patches = conv2_weight.reshape(16, 150).T @ d_conv2.reshape(n, 16, 64)
+    d_pool1 = uncolumns(d_patches, (n, 6, 12, 12), (5, 5), (1, 1), (1, 1))
     # pool1                            dx = dy at each window's first largest
     d_relu1 = unpool(d_pool1, relu1, pool1, (2, 2), (2, 2))
     # relu1                            dz = da where z > 0

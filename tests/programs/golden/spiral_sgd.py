@@ -69,19 +69,21 @@ def main():
     )
     weights = np.concatenate([start[name].ravel() for name, _, _, _ in parts])
     history = []
+    titles = ['loss', 'accuracy']
     for epoch in range(1, 301):
         loss_sum = accuracy_sum = 0.0
         found = train_step(x, y, weights, 0.1)
         if found is None:
-            raise SystemExit('inf or nan in epoch ' + str(epoch) + ': nothing was updated')
-        batch_loss, batch_accuracy_sum = found
+            raise SystemExit(f'inf or nan in epoch {epoch}: nothing was updated')
+        batch_loss, batch_accuracy = found
         loss_sum += float(batch_loss) * len(x)
-        accuracy_sum += float(batch_accuracy_sum)
+        accuracy_sum += float(batch_accuracy)
         row = [loss_sum / len(x), accuracy_sum / len(x)]
         history.append(row)
-        print(('epoch {:>4}   loss {:.6f}   accuracy {:.6f}').format(epoch, *row))
-    with open(here / 'replayed.csv', 'w', encoding='utf-8') as file:
-        file.write('epoch,loss,accuracy\n')
+        row = [f'{name} {value:.6f}' for name, value in zip(titles, row)]
+        print(f'epoch {epoch:>4}', *row, sep='   ')
+    with open(here / 'replayed.csv', 'w', encoding='utf-8', newline='\n') as file:
+        file.write(','.join(['epoch', *titles]) + '\n')
         for epoch, row in enumerate(history, 1):
             file.write(','.join([str(epoch), *[repr(value) for value in row]]) + '\n')
     final = {name: weights[a:b].reshape(shape) for name, shape, a, b in parts}

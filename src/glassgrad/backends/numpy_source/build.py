@@ -81,7 +81,7 @@ def function_text(function: Function, docstring: str = "") -> str:
     return "\n".join([*head, *body]) + "\n"
 
 
-def assemble(texts: Sequence[str], docstring: str = "") -> str:
+def assemble(texts: Sequence[str], docstring: str = "", paths: bool = False) -> str:
     """A module: imports, the helpers the functions use, the functions."""
     body = "\n\n".join(texts)
     used = helpers_used(body)
@@ -89,6 +89,7 @@ def assemble(texts: Sequence[str], docstring: str = "") -> str:
     words = set(ast_words("\n".join([body, *parts])))
     imports = ["import numpy as np"]
     standard = [f"import {m}" for m in ("gzip", "hashlib", "math", "sys") if m in words]
+    standard += ["from pathlib import Path"] if paths else []
     if "sliding_window_view" in words:
         imports.append(_STRIDE_TRICKS)
     head = f'"""{docstring}"""\n' if docstring else ""

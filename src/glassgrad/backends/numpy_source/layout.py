@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 import tokenize
 
 WIDTH = 100  # a golden program has no line over 120; most stay under this
 LONGEST = 112
+COMMENT = 104  # what a comment or a line of the docstring may say
+_TEXT = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
 def comment(text: str) -> str:
@@ -18,7 +21,8 @@ def comment(text: str) -> str:
     """
     flat = str(text).replace("\n", " ").replace("\t", " ").strip()
     safe = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in flat)
-    return safe.replace("'''", "...").replace('"""', "...")[:200]
+    safe = safe.replace("'''", "...").replace('"""', "...")
+    return safe if len(safe) <= COMMENT else safe[: COMMENT - 4] + " ..."
 
 
 def heading(indent: str, label: str, formula: str) -> list[str]:
@@ -79,7 +83,8 @@ def _after_bracket(indent: str, line: str) -> list[str]:
     """The line broken once, after the first bracket of a call, if the rest then fits."""
     pad = indent + line[: len(line) - len(line.lstrip())]
     text = line.strip()
-    for cut in (text.find("([") + 2, text.find("(") + 1):
+    masked = _TEXT.sub(lambda found: "_" * len(found[0]), text)
+    for cut in (masked.find("([") + 2, masked.find("(") + 1):
         if 1 < cut < 60 and text[cut - 2].isalnum() | (text[cut - 2] == "("):
             rest = text[cut:]
             if len(pad) + 4 + len(rest) <= LONGEST:
@@ -90,9 +95,10 @@ def _after_bracket(indent: str, line: str) -> list[str]:
 def _continued(pad: str, tail: str) -> list[str]:
     if len(pad) + len(tail) <= LONGEST:
         return [pad + tail]
-    cut = tail.rfind(", ", 0, LONGEST - len(pad))
+    masked = _TEXT.sub(lambda found: "_" * len(found[0]), tail)  # no break inside a text
+    cut = masked.rfind(", ", 0, LONGEST - len(pad))
     if cut < 0:
-        cut = tail.rfind(" ", 0, LONGEST - len(pad))
+        cut = masked.rfind(" ", 0, LONGEST - len(pad))
     if cut <= 0:
         return [pad + tail]
     step = 1 if tail[cut] == "," else 0

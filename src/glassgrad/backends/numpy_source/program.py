@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from .build import assemble, function_text
+from .build import assemble, function_text, helper_sources
 from .check import check_program
 from .emit import Function
 from .layout import comment, wrapped
 from .names import Names
 
-PATHS = "from pathlib import Path"
+# What `main` calls its own variables; buffers and metrics are named around them.
+_OWN = """a b data epoch evaluate file final first folder found here history
+    images images_val labels labels_val loss_sum main name order parts row rows shape start step
+    titles train_step value weights x x_val y y_val""".split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,6 @@ class Recipe:
     rate: float
     data: IdxFiles | None = None
     chunk: int = 1024
-    steps: list[str] = field(default_factory=list)
 
 
 def docstring(about: Sequence[tuple[str, str]]) -> str:
@@ -65,16 +67,10 @@ def whole_program(step: Function, evaluate: Function | None, recipe: Recipe) -> 
     if evaluate is not None:
         texts.append(function_text(evaluate))
     texts.append(_main(step, evaluate, recipe))
-    text = assemble(texts, docstring(recipe.about))
-    text = text.replace("import numpy as np\n", f"{PATHS}\n\nimport numpy as np\n", 1)
-    text = text.replace("\n\nfrom pathlib", "\nfrom pathlib").rstrip("\n")
+    text = assemble(texts, docstring(recipe.about), paths=True).rstrip("\n")
     text += '\n\n\nif __name__ == "__main__":\n    main()\n'
     check_program(ast.parse(text), whole=True)
     return text
-
-
-def _text(value: Any) -> str:
-    return repr(value)
 
 
 def _main(step: Function, evaluate: Function | None, recipe: Recipe) -> str:
@@ -84,12 +80,15 @@ def _main(step: Function, evaluate: Function | None, recipe: Recipe) -> str:
     def put(text: str, depth: int = 1) -> None:
         lines.extend(wrapped("    " * depth, text))
 
-    names = Names([*step.identifiers.values(), "here", "start", "data", "x", "y", "history"])
+    names = Names([*_OWN, *helper_sources()])
     batch = recipe.batch_size
-    metrics = [(name, names.take(f"{name}_sum"), count) for name, count in recipe.metrics]
-    held = {n: step.identifiers.get(n, "") for n in recipe.held}
-    if evaluate is not None:
-        held.update({n: i for n, i in evaluate.identifiers.items() if n in recipe.held})
+    given = {"weights": "weights", "step": "step"}
+    given |= {"rate": repr(recipe.rate), "seed": str(recipe.seed)}
+    given |= {name: names.take(name) for name in (*recipe.moments, *recipe.held)}
+    columns = ["loss", *[name for name, _ in recipe.metrics]]
+    counts = [1, *[count for _, count in recipe.metrics]]
+    sums = ["loss_sum", *[names.take(f"{name}_sum") for name in columns[1:]]]
+    results = [names.take(f"batch_{name}") for name in columns]
 
     put("here = Path(__file__).parent")
     put("start = np.load(here / 'initial.npz')")
@@ -103,98 +102,84 @@ def _main(step: Function, evaluate: Function | None, recipe: Recipe) -> str:
     put("# the parameters, each with its place in the vector of weights")
     put("parts = (")
     for name, shape, begin, end in recipe.parts:
-        put(f"({_text(name)}, {_text(shape)}, {begin}, {end}),", 2)
+        put(f"({name!r}, {shape!r}, {begin}, {end}),", 2)
     put(")")
     put("weights = np.concatenate([start[name].ravel() for name, _, _, _ in parts])")
     for name in recipe.moments:
-        put(f"{step.identifiers[name]} = np.zeros_like(weights)")
-    for name, identifier in held.items():
-        put(f"{identifier or names.take(name)} = start[{_text(name)}]")
+        put(f"{given[name]} = np.zeros_like(weights)")
+    for name in recipe.held:
+        put(f"{given[name]} = start[{name!r}]")
     put("history = []")
-    columns = ["loss", *[name for name, _, _ in metrics]]
+    shown = [*columns, *([f"val_{name}" for name in columns] if evaluate is not None else [])]
+    put(f"titles = {shown!r}")
     uses_step = "step" in step.identifiers
     if uses_step:
         put("step = 0")
     put(f"for epoch in range(1, {recipe.epochs + 1}):")
-    gather = recipe.shuffle and batch is not None
-    if gather:
+    if recipe.shuffle and batch is not None:
         put(f"order = random_words(len(x), {recipe.seed}, 'shuffle', epoch).argsort(kind='stable')", 2)
-    put(" = ".join(["loss_sum", *[s for _, s, _ in metrics], "0.0"]), 2)
+    put(" = ".join([*sums, "0.0"]), 2)
     depth = 2
     if batch is not None:
         put(f"for first in range(0, len(x), {batch}):", 2)
+        end = f"first + {batch}"
+        put(f"rows = {f'order[first:{end}]' if recipe.shuffle else f'slice(first, {end})'}", 3)
         depth = 3
-        if gather:
-            put(f"rows = order[first:first + {batch}]", 3)
-        else:
-            put(f"rows = slice(first, first + {batch})", 3)
     if uses_step:
         put("step += 1", depth)
-    arguments = _arguments(step, recipe, "x[rows]" if batch else "x", "y[rows]" if batch else "y")
-    put(f"found = train_step({arguments})", depth)
+    x, y = ("x[rows]", "y[rows]") if batch else ("x", "y")
+    put(f"found = train_step({_arguments(step, given, x, y)})", depth)
     put("if found is None:", depth)
-    put("raise SystemExit('inf or nan in epoch ' + str(epoch) + ': nothing was updated')", depth + 1)
-    row_count = "len(x[rows])" if batch else "len(x)"
-    if metrics:
-        results = [f"batch_{name}" for name in ("loss", *[s for _, s, _ in metrics])]
+    put("raise SystemExit(f'inf or nan in epoch {epoch}: nothing was updated')", depth + 1)
+    if len(results) > 1:
         put(f"{', '.join(results)} = found", depth)
-        put(f"loss_sum += float(batch_loss) * {row_count}", depth)
-        for result, (_, total, _) in zip(results[1:], metrics, strict=True):
-            put(f"{total} += float({result})", depth)
     else:
-        put(f"loss_sum += float(found) * {row_count}", depth)
-    row = ["loss_sum / len(x)"] + [
-        f"{total} / " + (f"({count} * len(x))" if count != 1 else "len(x)")
-        for _, total, count in metrics
-    ]
-    put(f"row = [{', '.join(row)}]", 2)
+        results = ["found"]
+    for text in _adding(sums, results, f"len({x})"):
+        put(text, depth)
+    put(f"row = [{', '.join(_means(sums, counts, 'x'))}]", 2)
     if evaluate is not None:
-        lines += _evaluation(evaluate, recipe)
-        columns += [f"val_{name}" for name in columns]
+        sums = [names.take(f"val_{name}") for name in sums]
+        put(" = ".join([*sums, "0.0"]), 2)
+        put(f"for first in range(0, len(x_val), {recipe.chunk}):", 2)
+        put(f"rows = slice(first, first + {recipe.chunk})", 3)
+        arguments = _arguments(evaluate, given, "x_val[rows]", "y_val[rows]")
+        put(f"{', '.join(results)} = evaluate({arguments})", 3)
+        for text in _adding(sums, results, "len(x_val[rows])"):
+            put(text, 3)
+        put(f"row += [{', '.join(_means(sums, counts, 'x_val'))}]", 2)
     put("history.append(row)", 2)
-    shown = [f"{name} {{:.6f}}" for name in columns]
-    put(f"print(('epoch {{:>4}}   {'   '.join(shown)}').format(epoch, *row))", 2)
-    header = ",".join(["epoch", *columns])
-    put("with open(here / 'replayed.csv', 'w', encoding='utf-8') as file:")
-    put(f"file.write({header + chr(10)!r})", 2)
+    put("row = [f'{name} {value:.6f}' for name, value in zip(titles, row)]", 2)
+    put("print(f'epoch {epoch:>4}', *row, sep='   ')", 2)
+    put(r"with open(here / 'replayed.csv', 'w', encoding='utf-8', newline='\n') as file:")
+    put(r"file.write(','.join(['epoch', *titles]) + '\n')", 2)
     put("for epoch, row in enumerate(history, 1):", 2)
-    put("file.write(','.join([str(epoch), *[repr(value) for value in row]]) + '\\n')", 3)
+    put(r"file.write(','.join([str(epoch), *[repr(value) for value in row]]) + '\n')", 3)
     put("final = {name: weights[a:b].reshape(shape) for name, shape, a, b in parts}")
-    for name, identifier in held.items():
-        if identifier:
-            put(f"final[{_text(name)}] = {identifier}")
+    for name in recipe.held:
+        put(f"final[{name!r}] = {given[name]}")
     put("np.savez(here / 'replayed.npz', **final)")
     return "\n".join(["def main():", *lines]) + "\n"
 
 
-def _arguments(function: Function, recipe: Recipe, x: str, y: str) -> str:
-    given = {"x": x, "y": y, "rate": repr(recipe.rate), "seed": str(recipe.seed)}
-    return ", ".join(given.get(n, i) for n, i in function.identifiers.items())
+def _arguments(function: Function, given: dict[str, str], x: str, y: str) -> str:
+    """What `main` calls a function with."""
+    known = {**given, "x": x, "y": y}
+    return ", ".join(known[name] for name in function.identifiers)
 
 
-def _evaluation(evaluate: Function, recipe: Recipe) -> list[str]:
-    """Validation after the epoch, in fixed chunks."""
-    chunk = recipe.chunk
-    names = ["loss", *[name for name, _ in recipe.metrics]]
-    lines = [f"        {' = '.join([f'val_{i}' for i in range(len(names))])} = 0.0"]
-    lines.append(f"        for first in range(0, len(x_val), {chunk}):")
-    lines.append(f"            rows = slice(first, first + {chunk})")
-    call = f"evaluate({_arguments(evaluate, recipe, 'x_val[rows]', 'y_val[rows]')})"
-    lines += wrapped("            ", f"found = {call}")
-    results = [f"val_{i}" for i in range(len(names))]
-    if len(names) == 1:
-        lines.append("            val_0 += float(found) * len(x_val[rows])")
-    else:
-        lines.append("            val_0 += float(found[0]) * len(x_val[rows])")
-        for i, result in enumerate(results[1:], 1):
-            lines.append(f"            {result} += float(found[{i}])")
-    counts = [1, *[count for _, count in recipe.metrics]]
-    row = [
-        f"{r} / " + (f"({c} * len(x_val))" if c != 1 else "len(x_val)")
-        for r, c in zip(results, counts, strict=True)
+def _adding(sums: Sequence[str], results: Sequence[str], rows: str) -> list[str]:
+    """A batch's loss, weighted by its rows, and its metrics added to the sums."""
+    lines = [f"{sums[0]} += float({results[0]}) * {rows}"]
+    pairs = zip(sums[1:], results[1:], strict=True)
+    return lines + [f"{name} += float({result})" for name, result in pairs]
+
+
+def _means(sums: Sequence[str], counts: Sequence[int], x: str) -> list[str]:
+    return [
+        f"{name} / " + (f"({count} * len({x}))" if count != 1 else f"len({x})")
+        for name, count in zip(sums, counts, strict=True)
     ]
-    lines += wrapped("        ", f"row += [{', '.join(row)}]")
-    return lines
 
 
 def _read_files(files: IdxFiles, validation: bool) -> list[str]:

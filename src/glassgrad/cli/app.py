@@ -1,0 +1,265 @@
+"""The commands and their options. Only click is imported here: `--help` must be quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from glassgrad import __version__
+from glassgrad.cli.screen import complain, note
+from glassgrad.errors import ConfigError, GlassgradError, UsageError, shown
+
+SETS = "digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, and, or, nand, nor, xnor"
+INTERRUPTED = 130
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; every error is a message and an exit code, never a traceback."""
+    try:
+        command.main(arguments, prog_name="glassgrad", standalone_mode=False)
+    except click.exceptions.Exit as found:
+        return found.exit_code
+    except click.UsageError as error:
+        complain(_usage(error))
+        return 2
+    except click.ClickException as error:
+        complain(UsageError(error.format_message()))
+        return 2
+    except GlassgradError as error:
+        complain(error)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        note("\ninterrupted: nothing was saved")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        complain(
+            UsageError(
+                "there is not enough memory",
+                expected="a network and batches that fit",
+                hint="fewer units, or a smaller --batch-size",
+            )
+        )
+        return 1
+    return 0
+
+
+def _usage(error: click.UsageError) -> UsageError:
+    context = error.ctx
+    where = context.command_path if context is not None else "glassgrad"
+    what = error.format_message().rstrip(".")
+    missing = isinstance(error, click.MissingParameter) and "DATASET" in what
+    return UsageError(
+        what[:1].lower() + what[1:],
+        where=where,
+        expected=f"one of {SETS}" if missing else "",
+        hint=f"{where} digits" if missing else f"{where} --help",
+    )
+
+
+class _Whole(click.ParamType[int]):
+    """A whole number of a range; the complaint has the library's four parts."""
+
+    name = "number"
+
+    def __init__(self, low: int, high: int, special: str = "") -> None:
+        self.low, self.high, self.special = low, high, special
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, int) or (self.special and value == self.special):
+            return value
+        text = str(value)
+        if text.isascii() and text.isdigit() and len(text) <= 20:
+            number = int(text)
+            if self.low <= number <= self.high:
+                return number
+        high = f" to {self.high:,}" if self.high < 2**60 else ""
+        special = f", or {self.special}" if self.special else ""
+        raise ConfigError(
+            f"{_flag(param)} is out of range",
+            expected=f"a whole number from {self.low}{high}{special}",
+            received=shown(value),
+        )
+
+
+class _Rate(click.ParamType[float]):
+    """A number above 0."""
+
+    name = "rate"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            number = float(value) if "_" not in str(value) else float("nan")
+        except ValueError:
+            number = float("nan")
+        if not 0 < number < float("inf"):
+            raise ConfigError(
+                f"{_flag(param)} is out of range",
+                expected="a number above 0, such as 0.01",
+                received=shown(value),
+            )
+        return number
+
+
+def _flag(param: click.Parameter | None) -> str:
+    return max(param.opts, key=len) if param is not None else "the number"
+
+
+_NETWORK = (
+    click.option(
+        "--layers",
+        metavar="TEXT",
+        help="Such as 64-relu,32-relu,dropout:0.1; none for no hidden layer.",
+    ),
+    click.option("--model", metavar="mlp|lenet", help="A ready-made network: mlp is 128-relu."),
+    click.option("--dtype", metavar="float32|float64", help="The kind of number."),
+)
+_TRAINING = (
+    click.option("--epochs", type=_Whole(0, 10**7), help="How often all rows are seen."),
+    click.option("--batch-size", type=_Whole(1, 10**9, "all"), help="Rows per step, or all."),
+    click.option("--optimizer", metavar="NAME", help="sgd, momentum, adam or adamw."),
+    click.option("--lr", type=_Rate(), help="The learning rate."),
+    click.option(
+        "--seed", type=_Whole(0, 2**64 - 1), help="Decides first weights, order, dropout.  [0]"
+    ),
+)
+_DATA = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where MNIST or Fashion-MNIST is (or GLASSGRAD_DATA).",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
+
+
+def _options(*groups: Any) -> Callable[[Any], Any]:
+    flat = [o for group in groups for o in (group if isinstance(group, tuple) else (group,))]
+
+    def add(function: Any) -> Any:
+        for option in reversed(flat):
+            function = option(function)
+        return function
+
+    return add
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
+@click.version_option(__version__, message="glassgrad %(version)s")
+@click.pass_context
+def command(context: click.Context) -> None:
+    r"""Neural networks you can see through.
+
+    \b
+    Start here:
+      glassgrad train digits      train a network on handwritten digits, in seconds
+      glassgrad source digits     print the NumPy program of one training step
+      glassgrad show digits       its layers, shapes, parameters
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@command.command(epilog=f"Data sets: {SETS}.")
+@click.argument("dataset")
+@_options(_DATA, _NETWORK, _TRAINING)
+@click.option("--backend", metavar="auto|numpy", default="auto", help="What computes.  [auto]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The run's folder, empty or new.  [runs/DATASET-N]",
+)
+@_JSON
+def train(
+    dataset: str, data: Path | None, out: Path | None, backend: str, as_json: bool, **given: Any
+) -> None:
+    """Train a network on a data set, and write it all down.
+
+    Every setting left out has a default for the data set, and is printed. The run's folder holds
+    the model, its history, curves, settings, and the whole run as one NumPy program.
+    """
+    from glassgrad.cli.train import train_command
+
+    train_command(_text(dataset), data, out, backend, as_json, given)
+
+
+@command.command()
+@click.argument("model")
+@click.argument("rows")
+@_options(_DATA)
+def predict(model: str, rows: str, data: Path | None) -> None:
+    """Predict test rows of a data set, or rows of a CSV file.
+
+    MODEL is a .glass file or a run's folder. A line of CSV on standard output for each row. The
+    numbers of a CSV file are raw: pixels from 0 to 16 or 255, centimetres, whatever the data set
+    was made from; the model knows how to prepare them.
+    """
+    from glassgrad.cli.use import predict_command
+
+    predict_command(model, rows, data)
+
+
+@command.command(epilog=f"Data sets: {SETS}.")
+@click.argument("model")
+@click.argument("dataset")
+@_options(_DATA, _JSON)
+def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None:
+    """Loss and accuracy of a saved model on a data set."""
+    from glassgrad.cli.use import evaluate_command
+
+    evaluate_command(model, _text(dataset), data, as_json)
+
+
+@command.command()
+@click.argument("target")
+@_options(_NETWORK)
+def show(target: str, **given: Any) -> None:
+    """Layers, shapes, parameters and multiply-adds.
+
+    TARGET is a .glass file, a run's folder, or the name of a data set, whose default network (or
+    the one --layers or --model describe) is shown.
+    """
+    from glassgrad.cli.show import show_command
+
+    show_command(target, given)
+
+
+@command.command(epilog=f"Data sets: {SETS}.")
+@click.argument("dataset")
+@_options(_DATA, _NETWORK, _TRAINING)
+@click.option("--whole", is_flag=True, help="The whole run, not one step.")
+def source(dataset: str, data: Path | None, whole: bool, **given: Any) -> None:
+    """Print the NumPy program that trains a network.
+
+    One step; with --whole the program that `glassgrad train` leaves in the run's folder.
+    """
+    from glassgrad.cli.show import source_command
+
+    source_command(_text(dataset), data, whole, given)
+
+
+@command.command()
+@_options(_DATA)
+def info(data: Path | None) -> None:
+    """Versions, engine, threads, and where data are found."""
+    from glassgrad.cli.show import info_command
+
+    info_command(data or os.environ.get("GLASSGRAD_DATA") or None)
+
+
+def _text(dataset: str) -> str:
+    return dataset.strip().lower().replace("_", "-")

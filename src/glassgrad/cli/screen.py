@@ -1,0 +1,161 @@
+"""What people see: safe text, colour on a terminal only, progress on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from glassgrad.errors import GlassgradError
+    from glassgrad.train.callbacks import Callback
+
+
+def plain(text: object) -> str:
+    """Text that a terminal only shows: control characters escaped, lines kept."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "replace").decode()
+        for c in str(text)
+    )
+
+
+def name(text: object) -> str:
+    """A name on one line: as `plain`, line ends escaped, too."""
+    return plain(text).replace("\n", "\\n")
+
+
+def coloured(stream: Any) -> bool:
+    """Whether to use colour: on a terminal that has some, unless NO_COLOR is set."""
+    return bool(
+        stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+
+
+def say(text: str = "", **style: Any) -> None:
+    """A line of results, on standard output."""
+    _write(sys.stdout, text, style)
+
+
+def note(text: str = "", **style: Any) -> None:
+    """A line about the results, on standard error."""
+    _write(sys.stderr, text, style)
+
+
+def _write(stream: Any, text: str, style: dict[str, Any]) -> None:
+    styled = click.style(text, **style) if style else text
+    click.echo(styled, file=stream, color=coloured(stream))
+
+
+def complain(error: GlassgradError) -> None:
+    """An error in its four parts, on standard error."""
+    first, *rest = plain(error).split("\n")
+    note(click.style("error: ", fg="red", bold=True) + click.style(first, bold=True))
+    for line in rest:
+        head, text = line[:12], line[12:]
+        note(click.style(head, dim=True) + text if head.strip().endswith(":") else line)
+
+
+def columns(
+    lines: Sequence[Sequence[str]], right: Sequence[int] = (), indent: str = ""
+) -> list[str]:
+    """Cells in columns, those numbered in `right` to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    out = []
+    for line in lines:
+        cells = [
+            cell.rjust(w) if i in right else cell.ljust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ]
+        out.append((indent + "  ".join(cells)).rstrip())
+    return out
+
+
+def number(value: float | None) -> str:
+    """A loss or a share as a table shows it."""
+    if value is None:
+        return "-"
+    return (
+        f"{value:.4f}"
+        if abs(value) < 1e4 and (value == 0 or abs(value) >= 5e-4)
+        else f"{value:.3g}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+@contextmanager
+def progress(
+    title: str, steps: int, epochs: int, quiet: bool = False
+) -> Iterator[tuple[Callback, ...]]:
+    """Callbacks that show how far training is: a bar on a terminal, about ten lines elsewhere."""
+    from glassgrad.train.callbacks import ProgressLines
+
+    if quiet or not epochs:
+        yield ()
+    elif not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", None, ""):
+        yield (ProgressLines(sys.stderr),)
+    else:
+        with _bar(title, steps, epochs) as callbacks:
+            yield callbacks
+
+
+@contextmanager
+def _bar(title: str, steps: int, epochs: int) -> Iterator[tuple[Callback, ...]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from glassgrad.train.callbacks import Callback as Base
+    from glassgrad.train.callbacks import Run
+
+    console = Console(stderr=True, highlight=False)
+    shown = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None if console.width < 90 else 32),
+        TextColumn("{task.fields[state]}", markup=False),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left", style="dim"),
+        console=console,
+        transient=True,
+        auto_refresh=False,
+    )
+    total = steps * epochs
+    task = shown.add_task(name(title), total=total, state="")
+    width = len(str(epochs))
+    last = [0.0]
+
+    def draw(run: Run, finished: bool = False) -> None:
+        now = time.perf_counter()
+        if now - last[0] < 0.06 and not finished:
+            return
+        last[0] = now
+        epoch = min(epochs, (max(run.step, 1) - 1) // steps + 1)
+        parts = [f"epoch {epoch:>{width}}/{epochs}", f"loss {number(run.loss)}"]
+        parts += [f"{k} {number(v)}" for k, v in run.history.last.items() if k != "loss"]
+        shown.update(task, completed=run.step, state="  ".join(parts))
+        shown.refresh()
+
+    class Steps(Base):
+        every = max(1, min(steps, 10))
+
+        def on_interval(self, run: Run) -> None:
+            draw(run)
+
+    class Epochs(Base):
+        every = "epoch"
+
+        def on_interval(self, run: Run) -> None:
+            draw(run, run.epoch == run.epochs)
+
+    with shown:
+        yield (Steps(), Epochs()) if steps > 1 else (Epochs(),)

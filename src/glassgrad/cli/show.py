@@ -1,0 +1,176 @@
+"""`glassgrad show`, `source` and `info`: what there is, without training."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad import __version__
+from glassgrad import data as data_sets
+from glassgrad.cli.recipes import Recipe, data_files, network_of, recipe_for
+from glassgrad.cli.screen import columns, name, say
+from glassgrad.cli.train import record_of
+from glassgrad.cli.use import find_model
+from glassgrad.engine import chosen_backend, step_source
+from glassgrad.errors import DataError, FormatError, unknown_name
+from glassgrad.inspect.source import about, whole_program
+from glassgrad.inspect.summary import Summary, summary
+from glassgrad.nn.module import checked_dtype
+
+
+def show_command(target: str, given: dict[str, Any]) -> None:
+    """A table of the layers."""
+    known = target.strip().lower().replace("_", "-")
+    if known in data_sets.NAMES:
+        recipe = recipe_for(known, given)
+        checked_dtype(recipe.dtype)
+        found = summary(network_of(recipe), recipe.shape)
+        say(f"the network for {known}: {recipe.model or recipe.layers}", bold=True)
+        _print(found)
+        return
+    asked = [f"--{k}" for k, v in given.items() if v is not None]
+    if not Path(target.replace("\0", "?")).exists() and asked:
+        raise unknown_name("data set", target, data_sets.NAMES)
+    try:
+        model, path = find_model(target)
+    except FormatError as error:
+        if error.received == "nothing there":
+            error.expected += ", or a data set: " + ", ".join(data_sets.NAMES)
+        raise
+    if asked:
+        raise DataError(
+            "a saved model has its layers already",
+            where=name(path),
+            expected="no " + " or ".join(asked),
+            received=" ".join(asked),
+        )
+    labels = model.labels
+    say(name(path), bold=True)
+    if labels.dataset:
+        classes = f", {len(labels.classes)} classes" if labels.classes else ""
+        say(f"trained on {name(labels.dataset)}: {labels.task}{classes}")
+    _print(summary(model))
+
+
+def _print(found: Summary) -> None:
+    head, *lines = columns([[name(c) for c in line] for line in found.table()], right=(3, 4))
+    say(head, dim=True)
+    for line in lines[:-1]:
+        say(line)
+    say(lines[-1], bold=True)
+    size = found.parameters * np.dtype(found.dtype).itemsize if found.dtype[:5] == "float" else 0
+    kept = f", {found.buffers:,} numbers kept but not trained" if found.buffers else ""
+    say(f"multiply-adds are for one row, forward{kept}", dim=True)
+    if size >= 2**20:
+        say(f"the parameters take {size / 2**20:,.1f} MB", dim=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows that stand for a data set's: what a step is written for."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+
+
+def source_command(dataset: str, folder: Path | None, whole: bool, given: dict[str, Any]) -> None:
+    """The program, on standard output."""
+    recipe = recipe_for(dataset, given)
+    if whole:
+        rows = data_sets.load(dataset, folder)
+        record = record_of(recipe, rows)
+        large = sum(a.nbytes for a in record.data.values()) > 2**26 and recipe.dtype == "float32"
+        text = whole_program(record, data_files(rows) if large else None)
+    else:
+        record = record_of(recipe, _stand_ins(recipe))
+        text = step_source(record.plan.step, about(record, "One training step, as NumPy."))
+    click.echo(text.rstrip("\n"))
+
+
+def _stand_ins(recipe: Recipe) -> _Rows:
+    """Two rows of the right shape: one step is written for any number of them."""
+    x = np.zeros((2, *recipe.shape), np.float32)
+    if recipe.loss == "cross_entropy":
+        return _Rows(x, np.zeros(2, np.int64))
+    return _Rows(x, np.zeros((2, recipe.outputs), np.float32))
+
+
+# ------------------------------------------------------------------------------------------- info
+
+
+def info_command(folder: str | os.PathLike[str] | None) -> None:
+    """Versions, engine, threads, kernels, data."""
+    from importlib.metadata import version
+
+    kernel, threads = _openblas()
+    versions = [
+        f"glassgrad {__version__}", f"Python {platform.python_version()}", f"NumPy {np.__version__}",
+        f"safetensors {version('safetensors')}",
+    ]  # fmt: skip
+    backend = chosen_backend("auto")
+    lines = [
+        ("versions", ", ".join(versions)),
+        ("machine", f"{platform.system()} {platform.machine()}, {_cores()} cores for us"),
+        (
+            "engine",
+            f"{backend} (auto): the only one this version has; the printed program is what runs",
+        ),
+        ("products", f"{_blas()}{kernel}"),
+        ("threads", threads),
+        ("data", _data(folder)),
+        ("library", os.fspath(Path(__file__).parent.parent)),
+    ]
+    for head, text in lines:
+        say(click.style(f"{head:<9}", bold=True) + name(text))
+
+
+def _cores() -> int:
+    with suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _blas() -> str:
+    with suppress(AttributeError, KeyError, TypeError):
+        build: Any = np.show_config(mode="dicts")
+        found = build["Build Dependencies"]["blas"]
+        return f"{found['name']} {found['version']}"
+    return "unknown"
+
+
+def _openblas() -> tuple[str, str]:
+    """The kernel that OpenBLAS chose for this processor and its threads, where they can be asked."""
+    asked = next((v for v in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(v)), "")
+    said = f" ({asked}={os.environ[asked]})" if asked else ""
+    with suppress(OSError, ValueError, IndexError):
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+        place = next((ln.split()[-1] for ln in maps.split("\n") if "openblas" in ln), None)
+        library = ctypes.CDLL(place) if place else None
+        for name_ in ("scipy_openblas_get_{}64_", "openblas_get_{}64_", "openblas_get_{}"):
+            core = getattr(library, name_.format("corename"), None)
+            count = getattr(library, name_.format("num_threads"), None)
+            if core is not None and count is not None:
+                core.restype = ctypes.c_char_p
+                return f", kernels for {core().decode()}", f"{count()} in matrix products{said}"
+    return "", f"as NumPy decides{said}"
+
+
+def _data(folder: str | os.PathLike[str] | None) -> str:
+    if not folder:
+        return "MNIST and Fashion-MNIST: not looked for (set GLASSGRAD_DATA or give --data DIR)"
+    found = []
+    for known in ("mnist", "fashion-mnist"):
+        try:
+            found.append(f"{known} in {data_sets.sets._find_folder(known, folder)}")
+        except DataError as error:
+            found.append(f"no {known} ({error.received})")
+    return f"{folder}: " + ", ".join(found)

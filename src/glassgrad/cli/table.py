@@ -1,0 +1,170 @@
+"""A CSV file of numbers, read strictly: every complaint names the line and the column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad.errors import DataError, shown
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
+_MOST_BYTES = 2**30
+
+
+def read_table(path: Path, features: Sequence[str], count: int) -> NDArray[np.float64]:
+    """The numbers of a CSV file, a row each, in the order of the model's columns.
+
+    A first line that is not all numbers is a heading. Where it has all the model's column names,
+    those columns are taken, whatever their order; otherwise there must be as many as the model
+    takes. Raises DataError, with line and column, for anything else.
+    """
+    where = shown(str(path), 200)[1:-1]
+    lines = _lines(path, where)
+    if not lines:
+        raise DataError(
+            "no samples", where=where, expected="rows of numbers", received="an empty file"
+        )
+    heading = None
+    if not all(_NUMBER.fullmatch(cell.strip()) for cell in lines[0][1]) and not _nearly(
+        lines[0][1]
+    ):
+        heading = [cell.strip() for cell in lines.pop(0)[1]]
+    chosen = _chosen(heading, features, count, where)
+    width = len(heading) if heading is not None else count
+    if not lines:
+        raise DataError(
+            "no samples", where=where, expected="rows below the heading", received="none"
+        )
+    rows = np.empty((len(lines), len(chosen)))
+    for i, (line, cells) in enumerate(lines):
+        if len(cells) != width:
+            raise DataError(
+                "a line has another number of columns"
+                if i or heading
+                else f"these rows have {len(cells)} columns, the model expects {width}",
+                where=f"{where}, line {line}",
+                expected=str(width),
+                received=str(len(cells)),
+            )
+        for j, column in enumerate(chosen):
+            rows[i, j] = _cell(cells[column], where, line, column, heading)
+    bad = np.argwhere(~np.isfinite(rows))
+    if len(bad):
+        i, j = bad[0].tolist()
+        raise DataError(
+            f"{len(bad)} value{'s' * (len(bad) > 1)} that are not finite",
+            where=f"{where}, first at line {lines[i][0]}, {_column(chosen[j], heading)}",
+            expected="finite numbers",
+            received=shown(lines[i][1][chosen[j]]),
+            hint="remove those rows or fill them in first, for instance with the column's median",
+        )
+    return rows
+
+
+def _lines(path: Path, where: str) -> list[tuple[int, list[str]]]:
+    try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise DataError(
+                "the table is too large",
+                where=where,
+                expected=f"at most {_MOST_BYTES:,} bytes",
+                received=f"{size:,}",
+            )
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            "a table cannot be read", where=where, received=error.strerror or str(error)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "the table is not text as UTF-8",
+            where=f"{where}, byte {error.start}",
+            expected="a CSV file in UTF-8",
+            received=error.object[error.start : error.start + 4].hex(" "),
+            hint="save it again as 'CSV UTF-8'",
+        ) from None
+    if "\0" in text:
+        raise DataError(
+            "the table holds a zero byte",
+            where=f"{where}, character {text.index(chr(0))}",
+            expected="a CSV file in UTF-8",
+        )
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    found = []
+    try:
+        found += [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
+    except csv.Error as error:
+        raise DataError(
+            "this is not CSV",
+            where=f"{where}, line {reader.line_num}",
+            expected="numbers separated by commas",
+            received=str(error),
+        ) from None
+    return found
+
+
+def _nearly(cells: Sequence[str]) -> bool:
+    """Whether a first line is rows with a mistake rather than a heading: most cells are numbers."""
+    numbers = sum(_numeric(cell) for cell in cells)
+    return 2 * numbers >= len(cells)
+
+
+def _numeric(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _chosen(
+    heading: list[str] | None, features: Sequence[str], count: int, where: str
+) -> list[int]:
+    """Which columns the model takes, in its order."""
+    if heading is None:
+        return list(range(count))
+    twice = next((n for n in heading if n and heading.count(n) > 1), None)
+    if twice is not None:
+        raise DataError(
+            "two columns have one name", where=f"{where}, line 1", received=shown(twice)
+        )
+    if features and set(features) <= set(heading):
+        return [heading.index(n) for n in features]
+    if len(heading) == count:
+        return list(range(count))
+    missing = [n for n in features if n not in heading]
+    extra = [n for n in heading if n not in features]
+    raise DataError(
+        f"the table has {len(heading)} columns, the model expects {count}",
+        where=f"{where}, line 1",
+        expected=shown(list(features), 200) if features else f"{count} columns",
+        received=shown(heading, 200),
+        hint=(f"missing: {shown(missing)}; " if missing else "")
+        + (f"not known: {shown(extra)}" if extra else ""),
+    )
+
+
+def _cell(cell: str, where: str, line: int, column: int, heading: list[str] | None) -> float:
+    text = cell.strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+        return math.nan
+    raise DataError(
+        "this is not a number" if text else "a cell is empty",
+        where=f"{where}, line {line}, {_column(column, heading)}",
+        expected="a number such as 12.5, a point before the decimals, no separators",
+        received=shown(cell),
+    )
+
+
+def _column(column: int, heading: list[str] | None) -> str:
+    return f"column {shown(heading[column])}" if heading else f"column {column + 1}"

@@ -1,0 +1,180 @@
+"""`glassgrad train`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from glassgrad import data as data_sets
+from glassgrad.cli.recipes import (
+    Recipe,
+    data_files,
+    labels_of,
+    network_of,
+    optimizer_of,
+    recipe_for,
+)
+from glassgrad.cli.screen import columns, duration, name, number, progress, say
+from glassgrad.inspect.run import check_free, write_run
+from glassgrad.nn.module import checked_dtype
+from glassgrad.train.batches import checked_batch_size
+from glassgrad.train.fit import Record, Trainer, evaluate, prepared
+
+LOSSES = {
+    "cross_entropy": "cross-entropy", "bce_logits": "binary cross-entropy",
+    "bce": "binary cross-entropy", "mse": "mean squared error",
+}  # fmt: skip
+
+
+def train_command(
+    dataset: str,
+    folder: Path | None,
+    out: Path | None,
+    backend: str,
+    as_json: bool,
+    given: dict[str, Any],
+) -> None:
+    """Train, write the run's folder, say how it went."""
+    recipe = recipe_for(dataset, given)
+    if out is not None:
+        check_free(out)
+    began = time.perf_counter()
+    rows = data_sets.load(dataset, folder)
+    record = record_of(recipe, rows, backend)
+    if not as_json:
+        for line in heading(rows, recipe, record):
+            say(line)
+    history = trained(record, dataset, as_json)
+    scores = {
+        "train": scored(record, rows.x, rows.y),
+        "test": None if rows.x_test is None else scored(record, rows.x_test, rows.y_test),
+    }
+    seconds = time.perf_counter() - began
+    settings = {
+        "dataset": dataset,
+        "source": rows.source,
+        "layers": recipe.layers,
+        "model": recipe.model,
+        "command": " ".join(command_of(dataset, recipe, backend)),
+        "result": {
+            "seconds": round(seconds, 3),
+            **{f"{part}_{k}": v for part, s in scores.items() if s for k, v in s.items()},
+        },
+    }
+    place = write_run(
+        history,
+        out,
+        settings=settings,
+        labels=labels_of(rows, recipe),
+        data_files=data_files(rows) if recipe.dtype == "float32" else None,
+    )
+    if as_json:
+        found = {
+            "dataset": dataset, "backend": record.backend, "epochs": history.epochs,
+            "seconds": round(seconds, 3), **scores, "model": str(place / "model.glass"),
+            "run": str(place),
+        }  # fmt: skip
+        say(json.dumps(found))
+        return
+    for line in report(dataset, place, scores, seconds):
+        say(line)
+
+
+def record_of(recipe: Recipe, rows: Any, backend: str = "auto") -> Record:
+    """A recipe and its rows, checked and compiled."""
+    checked_dtype(recipe.dtype)
+    return prepared(
+        network_of(recipe),
+        rows.x,
+        rows.y,
+        loss=recipe.loss,
+        optimizer=optimizer_of(recipe),
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        backend=backend,
+    )
+
+
+def trained(record: Record, title: str, quiet: bool = False) -> Any:
+    """The run itself, with its progress on standard error."""
+    total = len(record.data["x"])
+    steps = -(-total // checked_batch_size(record.batch_size, total))
+    with progress(title, steps, record.epochs, quiet) as listeners, np.errstate(all="ignore"):
+        return Trainer(record).run(listeners)
+
+
+def scored(record: Record, x: Any, y: Any) -> dict[str, float]:
+    """Loss and accuracy, in evaluation."""
+    with np.errstate(all="ignore"):
+        return evaluate(record.task.model, x, y, loss=record.task.loss_name, metrics=("accuracy",))
+
+
+def command_of(dataset: str, recipe: Recipe, backend: str) -> list[str]:
+    """The command that does this again, nothing left to defaults."""
+    network = ["--model", recipe.model] if recipe.model else ["--layers", recipe.layers]
+    return [
+        "glassgrad", "train", dataset, *network, "--epochs", str(recipe.epochs), "--batch-size",
+        "all" if recipe.batch_size is None else str(recipe.batch_size), "--optimizer",
+        recipe.optimizer, "--lr", f"{recipe.lr:g}", "--seed", str(recipe.seed), "--dtype",
+        recipe.dtype, "--backend", backend,
+    ]  # fmt: skip
+
+
+def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:
+    """What is trained, on what, how."""
+    size = " x ".join(map(str, rows.x.shape[1:]))
+    held = "no test rows" if rows.x_test is None else f"{len(rows.x_test):,} test rows"
+    each = f"{size} pixels" if len(rows.x.shape) > 2 else f"{size} columns"
+    classes = f", {len(rows.classes)} classes" if rows.classes else ""
+    network = recipe.model or recipe.layers.replace(",", ", ")
+    outputs = f"{recipe.outputs} output" + "s" * (recipe.outputs != 1)
+    batch = "all rows at once" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
+    epochs = f"{recipe.epochs} epoch" + "s" * (recipe.epochs != 1)
+    how = f"{epochs}, {batch}, {record.optimizer!r}, {LOSSES[recipe.loss]}, seed {recipe.seed}"
+    parts = [
+        ("data", f"{rows.name}: {len(rows.x):,} training rows, {held}, {each}{classes}"),
+        ("network", f"{network}, {outputs}: {record.plan.size:,} parameters, {recipe.dtype}"),
+        ("training", how),
+        ("engine", record.backend),
+    ]
+    return [click.style(f"{head:<9}", bold=True) + name(text) for head, text in parts]
+
+
+def report(dataset: str, place: Path, scores: dict[str, Any], seconds: float) -> list[str]:
+    """How well it went, where everything is, what to type next."""
+    table = [("", "loss", "accuracy")]
+    for part, found in scores.items():
+        if found is not None:
+            table.append((part, number(found["loss"]), f"{100 * found['accuracy']:.2f} %"))
+    head, *lines = columns(table, right=(1, 2))
+    out = ["", click.style(head, dim=True)]
+    out += [
+        click.style(line, fg="green", bold=True) if line.startswith("test") else line
+        for line in lines
+    ]
+    if scores["test"] is None:
+        out.append(click.style(f"       {dataset} has no rows to test on", dim=True))
+    where = name(place)
+    out += ["", f"{duration(seconds)}, written to " + click.style(f"{where}/", bold=True)]
+    files = [
+        ("program.py", "the whole run as one NumPy program"),
+        ("curves.svg", "loss and accuracy, epoch by epoch"),
+        ("model.glass", "the trained network"),
+        ("history.csv, config.toml", "every epoch, every setting"),
+    ]
+    out += columns([(f"  {f}", click.style(about, dim=True)) for f, about in files])
+    quoted = where if all(c.isalnum() or c in "-_./" for c in where) else f"'{where}'"
+    steps = [
+        (f"python {quoted}/program.py", "run it again with NumPy alone, bit for bit"),
+        (f"glassgrad show {quoted}", "layers, shapes, parameters"),
+        (f"glassgrad predict {quoted} {dataset}", "a line for each row"),
+    ]
+    out += ["", "next"]
+    out += columns([(f"  {c}", click.style(about, dim=True)) for c, about in steps])
+    return out

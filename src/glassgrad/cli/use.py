@@ -1,0 +1,193 @@
+"""`glassgrad predict` and `evaluate`: a saved model at work."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad import data as data_sets
+from glassgrad.cli.screen import columns, name, note, number, say
+from glassgrad.cli.table import read_table
+from glassgrad.errors import DataError, FormatError, ShapeError, shown, unknown_name
+from glassgrad.files import GraphModule, load
+from glassgrad.train.fit import evaluate, predict
+
+_LOSS_OF = {"classification": "cross_entropy", "binary": "bce_logits", "regression": "mse"}
+
+
+def find_model(text: str) -> tuple[GraphModule, Path]:
+    """The model in a file, or in a run's folder, and where it is."""
+    path = Path(text)
+    if "\0" in text:
+        raise FormatError("not a file's name", where=shown(text))
+    if path.is_dir():
+        path = path / "model.glass"
+    if not path.exists():
+        raise FormatError(
+            "there is no such model",
+            where=shown(text, 200)[1:-1],
+            expected="a .glass file, or the folder of a run",
+            received="nothing there",
+            hint=_latest_run(),
+        )
+    return load(path), path
+
+
+def _latest_run() -> str:
+    found = sorted(Path("runs").glob("*/model.glass"), key=lambda p: p.stat().st_mtime)
+    if found:
+        return f"the last run here is {name(found[-1].parent)}"
+    return "glassgrad train digits makes one"
+
+
+def predict_command(model_text: str, rows_text: str, folder: Path | None) -> None:
+    """A line of CSV for each row."""
+    model, _ = find_model(model_text)
+    x, truth = _rows(model, rows_text, folder)
+    with np.errstate(all="ignore"):
+        outputs = predict(model, x)
+    header, lines = answers(model, outputs)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if truth is not None:
+        header = ["true", *header]
+    writer.writerow([inert(cell) for cell in header])
+    for i, line in enumerate(lines):
+        cells = [] if truth is None else [inert(truth[i])]
+        writer.writerow([*cells, *[inert(c) if isinstance(c, str) else f"{c:.7g}" for c in line]])
+
+
+def _rows(
+    model: GraphModule, text: str, folder: Path | None
+) -> tuple[NDArray[Any], list[str] | None]:
+    """Prepared rows, and the true classes where they are known."""
+    shape = tuple([int(str(s)) for s in model.graph.inputs["x"].type.shape[1:]])
+    path = Path(text)
+    known = text.strip().lower().replace("_", "-")
+    if known in data_sets.NAMES:
+        found = data_sets.load(known, folder)
+        if found.x.shape[1:] != shape:
+            raise _other_rows(model, known, found.x.shape[1:], shape)
+        x, y = (found.x, found.y) if found.x_test is None else (found.x_test, found.y_test)
+        if found.x_test is None:
+            note(f"{known} has no test rows: these are the training rows")
+        assert y is not None
+        numbers = y.reshape(len(y), -1)[:, 0]
+        return x, [_class(found.classes, v) for v in numbers.tolist()]
+    if path.suffix.lower() in (".npy", ".npz"):
+        raise FormatError(
+            "rows are read as CSV",
+            where=shown(text)[1:-1],
+            expected="a CSV file of numbers",
+            received="a NumPy file",
+            hint="np.savetxt('rows.csv', x, delimiter=',')",
+        )
+    if not path.is_file():
+        error = unknown_name("data set, and no file of this name", text, data_sets.NAMES)
+        error.expected += "; or a CSV file of numbers"
+        raise error
+    table = read_table(path, model.labels.features, prod(shape))
+    how = model.labels.preparation
+    if how is not None:
+        table = how(table, model.dtype())
+    return table.reshape(len(table), *shape), None
+
+
+def _class(classes: Sequence[str], value: float) -> str:
+    return classes[int(value)] if classes and 0 <= value < len(classes) else f"{value:g}"
+
+
+def _other_rows(
+    model: GraphModule, dataset: str, given: tuple[int, ...], wanted: tuple[int, ...]
+) -> ShapeError:
+    trained_on = f", trained on {name(model.labels.dataset)}" if model.labels.dataset else ""
+    return ShapeError(
+        "these rows do not fit the model",
+        where=dataset,
+        expected=f"rows of {' x '.join(map(str, wanted))}{trained_on}",
+        received=f"rows of {' x '.join(map(str, given))}",
+    )
+
+
+def answers(model: GraphModule, outputs: NDArray[Any]) -> tuple[list[str], list[list[str | float]]]:
+    """What the outputs mean: classes and probabilities, or values."""
+    labels = model.labels
+    flat = outputs.reshape(len(outputs), -1).astype(np.float64)
+    count = flat.shape[1]
+    if labels.task == "classification" and labels.loss in ("cross_entropy", "") and count > 1:
+        shares = np.exp(flat - flat.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        names = labels.classes if len(labels.classes) == count else tuple(map(str, range(count)))
+        best = flat.argmax(axis=1)
+        header = ["class", *[f"p({n})" for n in names]]
+        return header, [[names[b], *row] for b, row in zip(best, shares.tolist(), strict=True)]
+    if labels.task == "binary" and count == 1:
+        z = flat[:, 0]
+        small = np.exp(-np.abs(z))
+        p = z if labels.loss == "bce" else np.where(z >= 0, 1, small) / (1 + small)
+        names = labels.classes if len(labels.classes) == 2 else ("0", "1")
+        header = ["class", f"p({names[1]})"]
+        return header, [[names[int(v > 0.5)], v] for v in p.tolist()]
+    header = ["value"] if count == 1 else [f"value{i + 1}" for i in range(count)]
+    return header, [list(row) for row in flat.tolist()]
+
+
+def inert(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula, and no terminal for a command."""
+    text = name(cell)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and not _numeric(text) else text
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def evaluate_command(model_text: str, dataset: str, folder: Path | None, as_json: bool) -> None:
+    """Loss and accuracy on the rows of a data set."""
+    model, path = find_model(model_text)
+    if dataset not in data_sets.NAMES:
+        raise unknown_name("data set", dataset, data_sets.NAMES)
+    found = data_sets.load(dataset, folder)
+    shape = tuple([int(str(s)) for s in model.graph.inputs["x"].type.shape[1:]])
+    if found.x.shape[1:] != shape:
+        raise _other_rows(model, dataset, found.x.shape[1:], shape)
+    outputs = model.graph.outputs["prediction"].type.shape[1:]
+    wanted = (len(found.classes),) if found.task == "classification" else found.y.shape[1:]
+    if tuple(outputs) != wanted:
+        raise DataError(
+            "the model answers another question",
+            where=dataset,
+            expected=f"outputs of shape {wanted} for its {found.task}",
+            received=str(outputs),
+        )
+    same = model.labels.task in ("", found.task)
+    loss = (model.labels.loss if same else "") or _LOSS_OF[found.task]
+    scores: dict[str, dict[str, float] | None] = {}
+    for part, x, y in (("train", found.x, found.y), ("test", found.x_test, found.y_test)):
+        with np.errstate(all="ignore"):
+            scores[part] = (
+                None if x is None else evaluate(model, x, y, loss=loss, metrics=("accuracy",))
+            )
+    if as_json:
+        say(json.dumps({"dataset": dataset, "model": str(path), **scores}))
+        return
+    table = [("", "rows", "loss", "accuracy")]
+    for part, x in (("train", found.x), ("test", found.x_test)):
+        score = scores[part]
+        if score is not None and x is not None:
+            accuracy = f"{100 * score['accuracy']:.2f} %"
+            table.append((part, f"{len(x):,}", number(score["loss"]), accuracy))
+    say(f"{name(path)} on {dataset}", bold=True)
+    for line in columns(table, right=(1, 2, 3)):
+        say(line)
