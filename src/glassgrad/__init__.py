@@ -91,7 +91,7 @@ _NAMES = {
 }
 _NAMES.update(dict.fromkeys(FUNCTIONS, "tensors.functions"))
 
-__all__ = [*_MODULES, *_NAMES, "__version__"]  # noqa: PLE0604  # all of them are texts
+__all__ = sorted([*_MODULES, *_NAMES, "__version__"])  # noqa: PLE0605  # a list all the same
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ The only module that names a backend.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,18 @@ from .errors import unknown_name
 from .ir import INPUT, Graph, Node
 
 BACKENDS = ("auto", "numpy")
-_COMPILED: dict[str, Callable[..., Any]] = {}
+
+
+@dataclass(slots=True)
+class Step:
+    """A compiled graph: its function, the text the function came from, and what the text says."""
+
+    function: Callable[..., Any]
+    text: Any  # the backend's own form of it: lines, arguments, identifiers
+    graph: Graph  # lowered
+
+
+_COMPILED: dict[str, Step] = {}
 _LIMIT = 1024
 
 
@@ -30,36 +42,49 @@ def compile_graph(graph: Graph, backend: str = "auto") -> Callable[..., Any]:
     Equal structures share one function. The result is what the graph's outputs hold, one value
     or a tuple; state is changed in place.
     """
+    return compiled(graph, backend).function
+
+
+def compiled(graph: Graph, backend: str = "auto") -> Step:
+    """A graph compiled, with what it was lowered to."""
     chosen_backend(backend)
     key = graph.structure()
     found = _COMPILED.get(key)
     if found is None:
-        from .backends.numpy_source.build import compile_function
-
         if len(_COMPILED) >= _LIMIT:
             _COMPILED.pop(next(iter(_COMPILED)))
-        found = _COMPILED[key] = compile_function(graph)
+        found = _COMPILED[key] = _compiled(graph, "program", None, banners=False)
     return found
-
-
-@dataclass(slots=True)
-class Step:
-    """A step of training or evaluation: its function, and the text the function came from."""
-
-    function: Callable[..., Any]
-    text: Any  # the backend's own form of it: lines, arguments, identifiers
-    graph: Graph  # lowered: what the text says
 
 
 def compile_step(graph: Graph, name: str, *, returns: tuple[str, ...]) -> Step:
     """A step with its readable text; the function is exactly that text."""
-    from .backends.numpy_source.build import compile_written, lowered, write_function
     from .backends.numpy_source.memory import keep_memory
 
     keep_memory()
+    return _compiled(graph, name, returns, banners=True)
+
+
+def _compiled(graph: Graph, name: str, returns: tuple[str, ...] | None, banners: bool) -> Step:
+    from .backends.numpy_source.build import compile_written, lowered, write_function
+
     low = lowered(graph)
-    written = write_function(low, name, returns=returns, banners=True)
+    written = write_function(low, name, returns=returns, banners=banners)
     return Step(compile_written(written), written, low)
+
+
+def is_small(step: Step, rows: int) -> bool:
+    """Whether a step, for so many rows, runs on one thread: no product of it gains by more."""
+    from .backends.numpy_source.threads import blas_threads, small
+
+    return blas_threads() is not None and small(step.graph, rows)
+
+
+def on_one_thread(wanted: bool) -> AbstractContextManager[None]:
+    """Matrix products on one thread meanwhile, if that is wanted."""
+    from .backends.numpy_source.threads import one_thread
+
+    return one_thread(wanted)
 
 
 def first_not_finite(graph: Graph, arguments: list[Any]) -> str:

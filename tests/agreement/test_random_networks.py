@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,39 @@ def test_random_networks_agree_with_pytorch_in_loss_gradients_and_statistics(par
         if wrong:
             failures[seed] = (network.spec, network.loss, wrong)
     assert not failures, "\n".join(f"{k}: {v}" for k, v in failures.items())
+
+
+def compared(network: Network, run: Callable[..., Any]) -> tuple[list[Any], list[Any]]:
+    """Loss and new statistics, and the gradients, of one step; the model is as it was afterwards."""
+    before = network.model.state_dict()
+    network.model.zero_grad()
+    gg.seed(network.seed)
+    loss = run(gg.tensor(network.x), network.target())
+    loss.backward()
+    values = [loss.numpy(), *[b.numpy() for b in network.model.buffers()]]
+    gradients = [None if p.grad is None else p.grad.numpy() for p in network.model.parameters()]
+    network.model.load_state_dict(before)
+    return values, gradients
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_compiled_networks_give_the_bits_of_eager_ones(part: int) -> None:
+    for seed in range(1000 + part, 1080, 4):
+        network = random_network(seed)
+        if network.training and network.kinds["Dropout"] > 1:
+            continue  # eager work counts every draw, a program every call
+
+        def loss(x: Any, y: Any, network: Network = network) -> Any:
+            return network.loss_of(network.model(x), y)
+
+        (one, d_one), (two, d_two) = compared(network, loss), compared(network, gg.compile(loss))
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=f"{seed}: {network.spec}")
+        scale = max(float(np.max(np.abs(g), initial=0)) for g in d_one if g is not None)
+        for a, b in zip(d_one, d_two, strict=True):
+            assert (a is None) == (b is None)
+            if a is not None:  # sums of several gradients may be added in another order
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-13 * scale)
 
 
 def test_every_module_is_in_at_least_20_of_the_networks() -> None:

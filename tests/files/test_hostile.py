@@ -63,7 +63,9 @@ def arrays(**changes: Any) -> bytes:
     )
 
 
-def by_zipfile(compress: int = zipfile.ZIP_STORED, extra: dict[str, bytes] | None = None, comment: bytes = b"") -> bytes:
+def by_zipfile(
+    compress: int = zipfile.ZIP_STORED, extra: dict[str, bytes] | None = None, comment: bytes = b""
+) -> bytes:
     out = BytesIO()
     with zipfile.ZipFile(out, "w", compress) as archive:
         for name, part in [*PARTS.items(), *(extra or {}).items()]:
@@ -285,9 +287,7 @@ def test_two_thousand_mutations_are_refused_or_equal() -> None:
 def test_declared_sizes_are_not_believed(tmp_path: Path) -> None:
     """A file that claims gigabytes costs no more than a few times its own size."""
     path = tmp_path / "big.glass"
-    path.write_bytes(
-        tensors({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}})
-    )
+    path.write_bytes(tensors({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}))
     tracemalloc.start()
     try:
         with pytest.raises(FormatError):

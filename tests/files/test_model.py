@@ -47,13 +47,24 @@ CASES: dict[str, tuple[nn.Module, Any]] = {
     ),
     "convolution": (
         nn.Sequential(
-            nn.Conv2d(6, 3, padding=1), nn.BatchNorm2d(), nn.GELU(), nn.MaxPool2d(2),
-            nn.Conv2d(4, 3, groups=2, bias=False), nn.LeakyReLU(), nn.AvgPool2d(2), nn.Flatten(),
-            nn.LayerNorm(), nn.Linear(10), nn.Softmax(),
+            nn.Conv2d(6, 3, padding=1),
+            nn.BatchNorm2d(),
+            nn.GELU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(4, 3, groups=2, bias=False),
+            nn.LeakyReLU(),
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+            nn.LayerNorm(),
+            nn.Linear(10),
+            nn.Softmax(),
         ),
         floats(9, 1, 12, 12),
     ),
-    "signals": (nn.Sequential(nn.Conv1d(3, 5, stride=2), nn.ELU(), nn.Flatten(), nn.Linear(1)), floats(7, 2, 20)),
+    "signals": (
+        nn.Sequential(nn.Conv1d(3, 5, stride=2), nn.ELU(), nn.Flatten(), nn.Linear(1)),
+        floats(7, 2, 20),
+    ),
     "recurrent": (nn.Sequential(nn.RNN(16), nn.Linear(3), nn.LogSoftmax()), floats(7, 5, 4)),
     "tokens": (
         nn.Sequential(nn.Embedding(65, 8), nn.RNN(6, sequences=True), nn.Linear(3)),
@@ -178,7 +189,13 @@ def test_labels_come_back(tmp_path: Path) -> None:
     )  # fmt: skip
     loaded = from_bytes(to_bytes(nn.Linear(1, 4), x=(1,), labels=labels))
     assert loaded.labels == labels
-    for wrong in ({"colour": 1}, {"task": "magic"}, {"classes": [1]}, 7, {"preparation": {"shift": [1]}}):
+    for wrong in (
+        {"colour": 1},
+        {"task": "magic"},
+        {"classes": [1]},
+        7,
+        {"preparation": {"shift": [1]}},
+    ):
         with pytest.raises(ConfigError):
             to_bytes(nn.Linear(1, 4), x=(1,), labels=wrong)
     with pytest.raises(ConfigError):
@@ -194,7 +211,9 @@ def test_a_model_file_ends_in_glass(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = gg.save(nn.Linear(1, 1), tmp_path / "m.glass", x=(1,))
     before = path.read_bytes()
 

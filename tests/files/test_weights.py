@@ -22,7 +22,9 @@ def file(header: Any, body: bytes = b"", length: int | None = None) -> bytes:
     return struct.pack("<Q", len(text) if length is None else length) + text + body
 
 
-def entry(dtype: str = "F32", shape: Any = (1,), offsets: Any = (0, 4), **more: Any) -> dict[str, Any]:
+def entry(
+    dtype: str = "F32", shape: Any = (1,), offsets: Any = (0, 4), **more: Any
+) -> dict[str, Any]:
     return {"dtype": dtype, "shape": shape, "data_offsets": offsets, **more}
 
 

@@ -96,7 +96,10 @@ def test_a_run_that_cannot_be_written_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = a_run(epochs=1)
-    for error, kind in ((OSError(28, "No space left on device"), UsageError), (KeyboardInterrupt(), KeyboardInterrupt)):
+    for error, kind in (
+        (OSError(28, "No space left on device"), UsageError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ):
         count = iter(range(100))
 
         def failing(_: int, count: Any = count, error: BaseException = error) -> None:
@@ -146,7 +149,17 @@ _PLAIN = st.one_of(
 
 
 @settings(max_examples=200)
-@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.one_of(_PLAIN, st.lists(_PLAIN, max_size=3), st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), _PLAIN, max_size=3)), max_size=5))
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"])),
+        st.one_of(
+            _PLAIN,
+            st.lists(_PLAIN, max_size=3),
+            st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), _PLAIN, max_size=3),
+        ),
+        max_size=5,
+    )
+)
 def test_toml_reads_back(table: dict[str, Any]) -> None:
     assert tomllib.loads(write_toml(table)) == table
 

@@ -195,7 +195,8 @@ def test_scan_is_the_unrolled_program_in_value_first_and_second_derivative(
     names = list(loop.inputs)
     loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
     agree(loop, plain)
-    agree(*(with_gradients(g, "u", names) for g in (loop, plain)), relative=1e-11)
+    loop, plain = (with_gradients(g, "u", names) for g in (loop, plain))
+    agree(loop, plain, relative=1e-11)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -310,7 +311,8 @@ def test_random_bodies_are_their_unrolled_programs(seed: int) -> None:
     loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
     agree(loop, plain)
     names = list(loop.inputs)
-    agree(*(with_gradients(g, "u", names) for g in (loop, plain)), relative=1e-10)
+    loop, plain = (with_gradients(g, "u", names) for g in (loop, plain))
+    agree(loop, plain, relative=1e-10)
 
 
 def test_a_scan_inside_a_scan_is_two_loops() -> None:
@@ -332,7 +334,8 @@ def test_a_scan_inside_a_scan_is_two_loops() -> None:
     names = list(loop.inputs)
     loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
     agree(loop, plain)
-    agree(*(with_gradients(g, "u", names) for g in (loop, plain)), relative=1e-11)
+    loop, plain = (with_gradients(g, "u", names) for g in (loop, plain))
+    agree(loop, plain, relative=1e-11)
 
 
 def test_a_carried_counter_is_no_part_of_the_derivative() -> None:
@@ -356,7 +359,8 @@ def test_a_carried_counter_is_no_part_of_the_derivative() -> None:
     names = ["x1", "x2", "x4"]
     loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
     agree(loop, plain)
-    agree(*(with_gradients(g, "u", names) for g in (loop, plain)))
+    loop, plain = (with_gradients(g, "u", names) for g in (loop, plain))
+    agree(loop, plain)
 
 
 def test_a_body_whose_carry_changes_shape_is_refused() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from glassgrad import nn, optim
 from glassgrad.data import spiral
-from glassgrad.inspect.source import about, whole_program
 from glassgrad.engine import step_source
+from glassgrad.inspect.source import about, whole_program
 from glassgrad.train.fit import Record, fit, prepared
 from glassgrad.train.history import History
 
@@ -174,7 +174,10 @@ def drawn(seed: int, *, dtype: str = "float32") -> Case:
         "seed": int(r.integers(0, 100)),
     }
     if any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in layers):
-        settings["batch_size"] = 9 if settings["batch_size"] in (1, 7) else settings["batch_size"]
+        size = settings["batch_size"] or rows
+        while size == 1 or rows % size == 1:  # a batch norm needs two rows
+            size += 1
+        settings["batch_size"] = size
     if loss == "mse":
         settings["metrics"] = (("mae",), ("mse", "mae"), ())[int(r.integers(0, 3))]
     if r.integers(0, 2):

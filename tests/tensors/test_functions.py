@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -49,7 +47,7 @@ def test_every_op_of_a_public_family_is_a_function_or_says_why_not(script: Modul
 
 def test_glassgrad_names_every_generated_function_and_nothing_that_is_not_there() -> None:
     assert set(functions.__all__) <= set(gg.__all__)
-    assert dir(gg) == sorted(gg.__all__)
+    assert dir(gg) == gg.__all__
     assert len(set(gg.__all__)) == len(gg.__all__)
     for name in gg.__all__:
         assert getattr(gg, name) is not None
@@ -85,18 +83,3 @@ def test_functions_write_nodes_inside_a_program_and_refuse_arrays_from_outside()
     assert gg.compile(lambda x: gg.log1p(gg.exp(x)))(outside).shape == (2,)
     with pytest.raises(TraceError, match="cannot become part"):
         gg.compile(lambda x: gg.add(x, outside))(outside)
-
-
-def test_import_loads_numpy_and_the_standard_library_only() -> None:
-    code = (
-        "import sys, glassgrad as gg; gg.exp(gg.tensor([1.0])); gg.nn, gg.optim\n"
-        "roots = {m.split('.')[0] for m in sys.modules}\n"
-        "print(sorted(roots - set(sys.stdlib_module_names) - {'glassgrad', 'numpy', '__main__'}))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == "[]"

@@ -1,8 +1,11 @@
 """What is trained when nothing is said: for each data set, layers, optimiser, rate, epochs.
 
 One table, printed by every `glassgrad train`. Nothing in it was chosen by test rows: digits by a
-quarter of its training rows held out, MNIST by its last 10,000 training rows (Fashion-MNIST takes
-the same), the drawn sets by rows of other seeds, the gates by training each from 20 starts.
+quarter of its training rows held out (four ways, three seeds: 0.981 for this network, 0.983 for
+the best and twice as wide; this one's products are small enough for one thread each, so that a
+busy machine does not slow it down), MNIST by its last 10,000 training rows (0.975 dense, 0.987
+LeNet; Fashion-MNIST takes the same), the drawn sets by rows of other seeds, the gates by training
+each from 20 starts.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ class Recipe:
 
 
 _TABLE: dict[str, Recipe] = {
-    "digits": Recipe("256-relu,128-relu", "adam", 2e-3, 32, 30, "cross_entropy", (1, 8, 8), 10),
+    "digits": Recipe("128-relu,64-relu", "adam", 3e-3, 32, 30, "cross_entropy", (1, 8, 8), 10),
     "spiral": Recipe("64-relu", "adam", 1e-2, None, 300, "cross_entropy", (2,), 3),
     "circles": Recipe("16-relu", "adam", 3e-2, 64, 30, "bce_logits", (2,), 1),
     "moons": Recipe("16-relu", "adam", 3e-2, 64, 30, "bce_logits", (2,), 1),
@@ -215,7 +218,7 @@ def _nearest(word: str) -> str:
     swapped = re.fullmatch(r"([a-z]+)-?([0-9]{1,9})", word)
     if swapped and (near := get_close_matches(swapped[1], ACTIVATIONS, n=1)):
         return f"did you mean '{int(swapped[2])}-{near[0]}'?"
-    joined = re.fullmatch(r"([0-9]{1,9})[^0-9-]?([a-z]+)", word)
+    joined = re.fullmatch(r"([0-9]{1,9})[ :_]?([a-z]+)", word)
     if joined and (near := get_close_matches(joined[2], ACTIVATIONS, n=1)):
         return f"did you mean '{int(joined[1])}-{near[0]}'?"
     near = get_close_matches(word.partition(":")[0], [*_OTHERS, *MODELS], n=1)

@@ -95,18 +95,27 @@ def next_free(base: Path, stem: str) -> Path:
 def check_free(folder: str | os.PathLike[str]) -> Path:
     """The folder, if a run may be written there. Raises UsageError otherwise."""
     path = Path(folder)
+    name = shown(str(path), 200)[1:-1]
     try:
+        if "\0" in str(path):
+            raise ValueError("a zero byte in the name")
         if path.is_dir() and not any(path.iterdir()):
             return path
         there = path.exists() or path.is_symlink()
+        over = next(p for p in path.absolute().parents if p.exists())
+        if not there and not (over.is_dir() and os.access(over, os.W_OK)):
+            raise NotADirectoryError(20, f"{over} is no folder that may be written to")
     except (OSError, ValueError) as error:
         raise UsageError(
-            "the run's folder cannot be used", where=shown(str(path), 200), received=str(error)
+            "the run's folder cannot be used",
+            where=name,
+            expected="a folder that is empty or not there yet",
+            received=getattr(error, "strerror", None) or str(error),
         ) from error
     if there:
         raise UsageError(
             "the run's folder is not empty" if path.is_dir() else "there is a file of this name",
-            where=shown(str(path), 200)[1:-1],
+            where=name,
             expected="a folder that is empty or not there yet; nothing is overwritten",
             received=f"{len(list(path.iterdir()))} files" if path.is_dir() else "a file",
             hint="give another folder, or none: then the next free number is taken",

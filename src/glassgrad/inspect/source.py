@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from glassgrad.engine import program_source, step_source
+from glassgrad.engine import is_small, program_source, step_source
 from glassgrad.nn.module import Module
 from glassgrad.train.batches import CHUNK
 from glassgrad.train.fit import Record, prepared
@@ -97,7 +97,7 @@ def whole_program(record: Record, data: dict[str, Any] | None = None) -> str:
     title = f"A training run of {record.epochs} epochs, as NumPy; it needs nothing else."
     lines = about(record, title)
     lines.append(("start", "the numbers in initial.npz; seed " + str(record.seed)))
-    held = [*plan.buffers, *plan.frozen]
+    held = [*plan.buffers, *record.fixed]
     recipe: dict[str, Any] = {
         "about": lines,
         "parts": [(p.name, p.shape, p.start, p.stop) for p in plan.parts],
@@ -111,6 +111,7 @@ def whole_program(record: Record, data: dict[str, Any] | None = None) -> str:
         "rate": record.optimizer.lr,
         "data": data,
         "chunk": CHUNK,
+        "one_thread": is_small(plan.step, _batch(record) or len(record.data["x"])),
     }
     evaluation = None if record.evaluation is None else record.evaluation.step
     return program_source(plan.step, evaluation, recipe)

@@ -27,6 +27,7 @@ from glassgrad.tensors.tensor import Buffer, Parameter, Tensor, tensor
 from . import init
 
 MOST_NUMBERS = 10**10
+LONGEST_NAME = 64
 
 
 class _Drawing(threading.local):
@@ -228,13 +229,16 @@ class Module:
 
     def _settle_names(self) -> None:
         """Give every module and parameter below its path; whoever comes first is the root."""
-        if self._rooted:
+        fresh = [(path, module) for path, module in self.modules() if not module._rooted]
+        if not fresh:
             return
-        for path, module in self.modules():
-            if not module._rooted:
-                module.path = path
-                module._rooted = True
-                module._settled()
+        for path, module in fresh:
+            _check_names(path, module)
+        for path, module in fresh:
+            module.path = path
+            module._rooted = True
+        for _, module in fresh:
+            module._settled()
         for kind in (Parameter, Buffer):
             for path, parameter in self._held(kind):
                 parameter.name = parameter.name or path
@@ -372,6 +376,20 @@ class Module:
                 "the parameters have different dtypes", received=" and ".join(sorted(kinds))
             )
         return kinds.pop() if kinds else "float32"
+
+
+def _check_names(path: str, module: Module) -> None:
+    """Raise ConfigError for an attribute whose name cannot be part of a path."""
+    names = [n for n, v in vars(module).items() if isinstance(v, Module | Parameter)]
+    for name in (path.rsplit(".", 1)[-1], *names):
+        if name and (not name.isidentifier() or len(name) > LONGEST_NAME):
+            raise ConfigError(
+                "a module or parameter cannot have this name",
+                where=f"attribute {shown(name)} of {type(module).__name__}",
+                expected=f"a Python identifier of at most {LONGEST_NAME} characters",
+                received=shown(name),
+                hint="rename the attribute",
+            )
 
 
 class Sequential(Module):

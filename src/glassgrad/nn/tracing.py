@@ -20,6 +20,7 @@ class ModuleTracer(Tracer):
     def __init__(self) -> None:
         super().__init__(lift=self._held)
         self.held: dict[str, Parameter] = {}
+        self.names: dict[int, str] = {}  # of parameters, where a model says what they are called
         self._symbols: dict[int, Symbol] = {}
 
     def _held(self, operand: Any) -> Symbol:
@@ -33,9 +34,10 @@ class ModuleTracer(Tracer):
             )
         known = self._symbols.get(id(operand))
         if known is None:
-            name = operand.name or f"parameter{len(self.held) + 1}"
-            if name in self.held:
-                raise TraceError("two parameters have one name", received=name)
+            name = self.names.get(id(operand), "") or operand.name
+            name = name or f"parameter{len(self.held) + 1}"
+            if name in self.held or any(n == name for n, _ in self.inputs_by_name()):
+                raise _one_name(name)
             role = "buffer" if isinstance(operand, Buffer) else "parameter"
             known = self.input(name, operand.array_type, role)
             known.value.node.origin.scope = ""
@@ -51,7 +53,11 @@ class ModuleTracer(Tracer):
             name = self.held_name(buffer)
             found[f"{name}.next"] = new.value
             state[name] = f"{name}.next"
-        return Graph(dict(self.inputs_by_name()), found, state, self.scopes)
+        inputs = dict(self.inputs_by_name())
+        if len(inputs) < len(self.declared):
+            names = [name for name, _ in self.inputs_by_name()]
+            raise _one_name(next(name for name in names if names.count(name) > 1))
+        return Graph(inputs, found, state, self.scopes)
 
     def held_name(self, parameter: Parameter) -> str:
         """The input that a parameter became."""
@@ -61,6 +67,16 @@ class ModuleTracer(Tracer):
     def inputs_by_name(self) -> Iterator[tuple[str, Any]]:
         """Every input, in the order in which they were met."""
         return ((s.value.node.attributes["name"], s.value) for s in self.declared)
+
+
+def _one_name(name: str) -> TraceError:
+    return TraceError(
+        "two inputs of one program have the same name",
+        where=f"parameter {name}",
+        expected="names that differ from each other and from x, y, step and seed",
+        received=name,
+        hint="rename the attribute that holds the parameter",
+    )
 
 
 @contextmanager
@@ -79,6 +95,7 @@ def trace_forward(
     tracer: ModuleTracer, model: Module, inputs: dict[str, Type], training: bool
 ) -> tuple[tuple[Symbol, ...], Symbol]:
     """The module applied to new inputs; the inputs and what comes out."""
+    tracer.names = {id(p): name for name, p in model.named_state().items()}
     symbols = tuple([tracer.input(name, t) for name, t in inputs.items()])
     dtype = model.dtype()
     # Pixels stay bytes in memory and become real numbers in the step.

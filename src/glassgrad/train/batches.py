@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.errors import ConfigError, DataError, DTypeError, shown
+from glassgrad.ir import Graph, Ratio, bind
 from glassgrad.nn.layers import Embedding
+from glassgrad.nn.losses import NAMED
 from glassgrad.nn.module import Module
 from glassgrad.tensors.random import words
 from glassgrad.tensors.tensor import Tensor
@@ -51,8 +53,24 @@ def inputs(model: Module, x: Any, dtype: str, what: str = "x") -> AnyArray:
         return _tokens(model, array, what)
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
+    return _real(array, dtype, what)
+
+
+def _real(array: AnyArray, dtype: str, what: str) -> AnyArray:
+    """Finite numbers in a dtype that can hold them."""
     _check_finite(array, what)
-    return np.ascontiguousarray(array, dtype=dtype)
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(array, dtype=dtype)
+    if cast.dtype != array.dtype and not np.isfinite(cast).all():
+        where = np.argwhere(~np.isfinite(cast))[0]
+        raise DataError(
+            f"{what} has a number that is too large for {dtype}",
+            where=f"row {where[0]}",
+            expected=f"at most {np.finfo(dtype).max:.3g}",
+            received=f"{array[tuple(where)]!r}",
+            hint="scale the data, or train in float64: nn.Linear(64, dtype='float64')",
+        )
+    return cast
 
 
 def _takes_tokens(model: Module) -> bool:
@@ -85,15 +103,15 @@ def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArr
             expected=f"{rows} rows in {what}",
             received=str(array.shape),
         )
-    if loss == "cross_entropy" and array.dtype.kind in "biu":
+    # Classes are counted; what a user's own function makes of whole numbers is its own matter.
+    if array.dtype.kind in "biu" and (loss == "cross_entropy" or loss not in NAMED):
         return np.ascontiguousarray(array, np.int64)
     if loss == "cross_entropy" and array.ndim == 1:
         raise DTypeError(
             "classes are whole numbers", where=what, expected="int64 class indices",
             received=f"{array.dtype}, such as {array[0]!r}", hint='y.astype("int64")',
         )
-    _check_finite(array, what)
-    return np.ascontiguousarray(array, dtype=dtype)
+    return _real(array, dtype, what)
 
 
 def check_labels(y: AnyArray, outputs: int, what: str = "y") -> None:
@@ -139,6 +157,21 @@ def checked_batch_size(value: Any, rows: int) -> int:
             received=shown(value),
         )
     return min(int(value), rows)
+
+
+def check_last(graph: Graph, rows: int, size: int) -> None:
+    """Every batch has the rows that the step divides by: a batch norm needs two."""
+    for count in {size, rows % size or size}:
+        for node in graph.nodes():
+            value = node.attributes.get("value")
+            if isinstance(value, Ratio) and bind(value.divisor, {"n": count}) == 0:  # type: ignore[arg-type]  # a size: floats are no divisors here
+                raise DataError(
+                    "a batch is too small for the network",
+                    where=f"{node.origin.scope or 'the step'}, a batch of {count} row",
+                    expected="at least 2 rows: the variance of one number is not known",
+                    received=f"{rows} rows in batches of {size}",
+                    hint="choose a batch size that does not leave one row over",
+                )
 
 
 def order_of_rows(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad import optim
-from glassgrad.engine import chosen_backend, compile_graph, first_not_finite
+from glassgrad.engine import chosen_backend, compiled, first_not_finite, is_small, on_one_thread
 from glassgrad.errors import ConfigError, DataError, NonFiniteError, UsageError, shown
 from glassgrad.ir import Type
 from glassgrad.nn import losses
@@ -47,12 +50,19 @@ class Record:
     data: dict[str, AnyArray]
     initial: dict[str, AnyArray] = field(default_factory=dict)
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """What the run reads and never changes, in training or in evaluation."""
+        also = () if self.evaluation is None else (*self.evaluation.frozen, *self.evaluation.buffers)
+        names = [*self.plan.frozen, *[n for n in also if n not in self.plan.buffers]]
+        return tuple(dict.fromkeys(names))
+
 
 def make_task(
     model: Module, x: AnyArray, y: AnyArray, loss: Any, metrics: Any
 ) -> Task:
     """The types of the data with the number of rows left open, the loss and the metrics found."""
-    name, function = losses.find(loss)
+    name, function = found_loss(loss)
     if metrics is None:
         metrics = ("accuracy",) if name in _CLASSIFYING else ()
     return Task(
@@ -63,6 +73,38 @@ def make_task(
         function,
         metric_list.find(metrics),
     )
+
+
+def found_loss(loss: Any) -> tuple[str, Any]:
+    """A loss and its name; a user's own function keeps clear of the names of ours."""
+    name, function = losses.find(loss)
+    own = function not in losses.NAMED.values()
+    return (f"own {name}" if own and name in losses.NAMED else name), function
+
+
+@contextmanager
+def _whole_steps() -> Iterator[list[int]]:
+    """An interrupt (Ctrl-C) is noted in the list that this gives, for after the step.
+
+    A second one comes through at once. Only the main thread may do this.
+    """
+    noted: list[int] = []
+    usual = signal.default_int_handler
+
+    def note(number: int, frame: Any) -> None:
+        if noted:
+            usual(number, frame)
+        noted.append(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not usual:
+        yield noted
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 class Trainer:
@@ -76,7 +118,7 @@ class Trainer:
         self.held = held
         self.weights = np.concatenate([held[p.name].numpy().ravel() for p in plan.parts])
         self.buffers = {name: held[name].numpy().copy() for name in plan.buffers}
-        self.frozen = {name: held[name].numpy() for name in plan.frozen}
+        self.frozen = {name: held[name].numpy() for name in record.fixed}
         self.moments = {name: np.zeros_like(self.weights) for name in plan.moments}
         record.initial = {p.name: held[p.name].numpy().copy() for p in plan.parts}
         record.initial.update({n: a.copy() for n, a in {**self.buffers, **self.frozen}.items()})
@@ -96,7 +138,7 @@ class Trainer:
         return [fixed.get(name) for name in plan.graph.inputs]
 
     def write_back(self) -> None:
-        """Give the model the numbers of this moment."""
+        """Give the model the numbers after the last step."""
         if not self.dirty:
             return
         for part in self.plan.parts:
@@ -108,7 +150,14 @@ class Trainer:
         self.dirty = False
 
     def run(self, callbacks: tuple[Callback, ...]) -> History:
-        """All epochs."""
+        """All epochs; however they end, the model has the numbers after the last step."""
+        try:
+            with _whole_steps() as interrupts:
+                return self._run(callbacks, interrupts)
+        finally:
+            self.write_back()
+
+    def _run(self, callbacks: tuple[Callback, ...], interrupts: list[int]) -> History:
         record, plan = self.record, self.plan
         x, y = record.data["x"], record.data["y"]
         rows = len(x)
@@ -118,7 +167,7 @@ class Trainer:
         names = list(plan.graph.inputs)
         at_x, at_y = names.index("x"), names.index("y")
         at_step = names.index("step") if "step" in names else None
-        counts = [rows * each for _, each in plan.metrics]
+        counts = [each for _, each in plan.metrics]
         by_step = tuple(c for c in callbacks if c.every != "epoch")
         by_epoch = tuple(c for c in callbacks if c.every == "epoch")
         run = Run(self, record.epochs)
@@ -128,7 +177,7 @@ class Trainer:
         for epoch in range(1, record.epochs + 1):
             began = time.perf_counter()
             order = batches.order_of_rows(rows, record.seed, epoch) if gathers else None
-            total = 0.0
+            total, seen = 0.0, 0
             sums = [0.0] * len(counts)
             for start in range(0, rows, size):
                 if order is None:
@@ -142,14 +191,17 @@ class Trainer:
                     arguments[at_step] = run.step
                 found = step_function(*arguments)
                 if found is None:
-                    self.write_back()
+                    run.step -= 1
                     raise self.not_finite(run, arguments)
                 self.dirty = True
                 loss, *values = found if isinstance(found, tuple) else (found,)
                 run.loss = float(loss)
                 total += run.loss * len(batch_x)
+                seen += len(batch_x)
                 for i, value in enumerate(values):
                     sums[i] += float(value)
+                if interrupts:
+                    raise KeyboardInterrupt
                 if by_step:
                     run.epoch = epoch
                     for callback in by_step:
@@ -157,9 +209,9 @@ class Trainer:
                             callback.on_interval(run)
                     if run.stop:
                         break
-            row = {"loss": total / rows}
+            row = {"loss": total / seen}
             row.update(
-                {name: s / c for (name, _), s, c in zip(plan.metrics, sums, counts, strict=True)}
+                {name: s / (seen * c) for (name, _), s, c in zip(plan.metrics, sums, counts, strict=True)}
             )
             if record.evaluation is not None:
                 tested = self.evaluate(record.evaluation, record.data["x_val"], record.data["y_val"])
@@ -172,7 +224,6 @@ class Trainer:
                 break
         for callback in callbacks:
             callback.on_end(run)
-        self.write_back()
         return self.history
 
     def evaluate(self, plan: Plan, x: AnyArray, y: AnyArray) -> dict[str, float]:
@@ -182,7 +233,7 @@ class Trainer:
     def not_finite(self, run: Run, arguments: list[Any]) -> NonFiniteError:
         """The error that names the step and the first thing that went wrong in it."""
         found = first_not_finite(self.plan.graph, arguments)
-        where = f"step {run.step}, epoch {len(self.history.seconds) + 1}"
+        where = f"step {run.step + 1}, epoch {len(self.history.seconds) + 1}"
         if found:
             where += f", {found}"
         return NonFiniteError(
@@ -228,14 +279,17 @@ def prepared(
     seed: int | None = 0,
     backend: str = "auto",
 ) -> Record:
-    """Everything checked, the step written and compiled, nothing trained yet."""
+    """Everything checked, the step written and compiled, nothing trained yet.
+
+    Raises UsageError, ConfigError, DataError and ShapeError for what cannot be meant.
+    """
     if not isinstance(model, Module):
         raise UsageError("this is not a model", expected="an nn.Module", received=shown(model))
     epochs = _checked_epochs(epochs)
     number = checked_seed(seed)
     optimizer = optim.find(optimizer)
     chosen = chosen_backend(backend)
-    name, _ = losses.find(loss)
+    name, _ = found_loss(loss)
     dtype = model.dtype()
     x_all = batches.inputs(model, x, dtype)
     y_all = batches.targets(y, name, dtype, len(x_all))
@@ -258,16 +312,15 @@ def prepared(
             )
     elif validation_split:
         data = _split(data, validation_split)
-    batches.checked_batch_size(batch_size, len(data["x"]))
+    size = batches.checked_batch_size(batch_size, len(data["x"]))
     with drawing_with(number):
         task = make_task(model, data["x"], data["y"], loss, metrics)
         plan = training_plan(task, optimizer)
         evaluation = evaluation_plan(task, plan.parts) if "x_val" in data else None
-    if name == "cross_entropy" and data["y"].dtype == np.int64:
-        classes = plan.outputs.shape[1]
-        for key in ("y", "y_val"):
-            if key in data:
-                batches.check_labels(data[key], int(str(classes)), key)
+    for key in ("y", "y_val"):
+        if key in data and plan.classes:
+            batches.check_labels(data[key], plan.classes, key)
+    batches.check_last(plan.graph, len(data["x"]), size)
     return Record(
         task, plan, evaluation, optimizer, epochs, batch_size, bool(shuffle), number, chosen, data
     )
@@ -341,7 +394,9 @@ def fit(
     )
     listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
     # The step itself looks for inf and nan, where NumPy would warn about how they came to be.
-    with np.errstate(all="ignore"):
+    size = batches.checked_batch_size(record.batch_size, len(record.data["x"]))
+    small = is_small(record.plan.step, size)
+    with np.errstate(all="ignore"), on_one_thread(small):
         return Trainer(record).run(listeners)
 
 
@@ -358,17 +413,18 @@ def evaluate(
     >>> gg.evaluate(model, [[1.0], [2.0]], [[2.0], [5.0]], loss="mse")
     {'loss': 0.5}
     """
-    name, _ = losses.find(loss)
+    name, _ = found_loss(loss)
     dtype = model.dtype()
     x_all = batches.inputs(model, x, dtype)
     y_all = batches.targets(y, name, dtype, len(x_all))
     task = make_task(model, x_all, y_all, loss, metrics)
     plan = evaluation_plan(task, ())
-    if name == "cross_entropy" and y_all.dtype == np.int64:
-        batches.check_labels(y_all, int(str(plan.outputs.shape[1])))
+    if plan.classes:
+        batches.check_labels(y_all, plan.classes)
     held = model.named_state()
     arguments = [held[n].numpy() if n in held else None for n in plan.graph.inputs]
-    return _evaluated(plan, arguments, x_all, y_all)
+    with on_one_thread(is_small(plan.step, min(batches.CHUNK, len(x_all)))):
+        return _evaluated(plan, arguments, x_all, y_all)
 
 
 def predict(model: Module, x: Any) -> AnyArray:
@@ -385,11 +441,13 @@ def predict(model: Module, x: Any) -> AnyArray:
     """
     array = batches.inputs(model, x, model.dtype())
     graph = forward_graph(model, {"x": Type((ROWS, *array.shape[1:]), array.dtype.name)})
-    function = compile_graph(graph)
+    step = compiled(graph)
     held = model.named_state()
     rest = [held[n].numpy() for n in graph.inputs if n != "x"]
     at = list(graph.inputs).index("x")
-    found = [
-        function(*rest[:at], array[rows], *rest[at:]) for rows in batches.chunks(len(array))
-    ]
+    with on_one_thread(is_small(step, min(batches.CHUNK, len(array)))):
+        found = [
+            step.function(*rest[:at], array[rows], *rest[at:])
+            for rows in batches.chunks(len(array))
+        ]
     return np.concatenate(found)

@@ -65,6 +65,14 @@ NAMED = {
 }
 
 
+def _is_title(name: Any) -> bool:
+    """Whether a name can head a column of a CSV file, and a number in a line of output."""
+    if not isinstance(name, str) or not 1 <= len(name) <= 60 or not name.isprintable():
+        return False
+    taken = name in ("epoch", "seconds") or name.startswith("val_")
+    return not taken and name == name.strip() and not set(name) & set(",\"'\\")
+
+
 def find(metrics: Sequence[Any]) -> tuple[Metric, ...]:
     """Metrics from names and functions of (prediction, target)."""
     if isinstance(metrics, str) or callable(metrics):
@@ -80,6 +88,15 @@ def find(metrics: Sequence[Any]) -> tuple[Metric, ...]:
         else:
             raise ConfigError("this is not a metric", received=shown(metric))
     names = [m.name for m in found]
+    for name in names:
+        if not _is_title(name):
+            raise ConfigError(
+                "a metric cannot be called this in a table",
+                where="metrics",
+                expected="at most 60 printable characters without commas, quotes and backslashes",
+                received=shown(name),
+                hint="give the function another __name__",
+            )
     if len(set(names)) != len(names) or "loss" in names:
         raise ConfigError("two columns of the history have one name", received=", ".join(names))
     return tuple(found)

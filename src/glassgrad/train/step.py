@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glassgrad.engine import Step, compile_step
-from glassgrad.errors import ShapeError, TraceError, UsageError, shown
+from glassgrad.errors import ConfigError, ShapeError, TraceError, UsageError, shown
 from glassgrad.ir import Dim, Graph, Scope, Type, Value, print_graph
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import ModuleTracer, trace_forward
@@ -65,6 +65,7 @@ class Plan:
     metrics: tuple[tuple[str, int], ...]  # name and count per row
     dtype: str
     outputs: Type
+    classes: int = 0  # how many classes the target's whole numbers may name; 0 for no limit
     scopes: dict[str, Scope] = field(default_factory=dict)
 
     @property
@@ -120,8 +121,31 @@ def _check_rows(task: Task, x: Symbol, prediction: Symbol) -> None:
         )
 
 
+def _rule_settings(optimizer: Optimizer) -> tuple[tuple[str, str], ...]:
+    """Everything but the rate that an optimiser's rule may depend on."""
+    held = {**optimizer.settings(), **vars(optimizer)}
+    return tuple(sorted((k, repr(v)) for k, v in held.items() if k != "lr" and k[0] != "_"))
+
+
+def _check_names(task: Task, optimizer: Optimizer) -> None:
+    """What is not trained keeps its name in the program, and all are saved by name."""
+    of_step = {"weights", "rate", *optimizer.state_names}
+    for name, p in task.model.named_state().items():
+        if name in ("x", "y", "step", "seed", "file", "allow_pickle") or (
+            name in of_step and not p.requires_grad
+        ):
+            raise ConfigError(
+                "a training step has a variable of this name already",
+                where=f"parameter {name} of {type(task.model).__name__}",
+                expected="another name for an attribute of the network itself",
+                received=name,
+                hint=f"call it {name}_ or my_{name}",
+            )
+
+
 def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     """The compiled training step; equal structures share one."""
+    _check_names(task, optimizer)
     tracer, prediction, loss, outputs, counts = _write_loss(task, training=True)
     forward = tracer.graph(outputs)
     trained = [
@@ -135,7 +159,7 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
         print_graph(forward),
         tuple(trained),
         type(optimizer),
-        tuple(sorted((k, repr(v)) for k, v in optimizer.settings().items())),
+        _rule_settings(optimizer),
     )
     known = _PLANS.get(key)
     if known is not None:
@@ -154,8 +178,26 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
         metrics=tuple(zip([m.name for m in task.metrics], counts, strict=True)),
         dtype=graph.inputs["weights"].type.dtype,
         outputs=prediction.value.type,
+        classes=_classes(forward),
     )
     return _remembered(key, plan)
+
+
+def _classes(forward: Graph) -> int:
+    """The smallest number of scores that a target is an index into, 0 where it is none."""
+    target = forward.inputs.get("y")
+    if target is None or target.type.dtype != "int64":
+        return 0
+    found = []
+    for node in forward.nodes():
+        if node.op.name in ("cross_entropy", "pick") and len(node.inputs) > 1:
+            index = node.inputs[1]
+            while index.node.inputs and index.node.op.result == "view":
+                index = index.node.inputs[0]
+            size = node.inputs[0].type.shape[-1]
+            if index is target and isinstance(size, int):
+                found.append(size)
+    return min(found, default=0)
 
 
 def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
@@ -180,6 +222,7 @@ def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
         metrics=tuple(zip([m.name for m in task.metrics], counts, strict=True)),
         dtype=prediction.dtype,
         outputs=prediction.value.type,
+        classes=_classes(forward),
     )
     return _remembered(key, plan)
 

@@ -106,7 +106,7 @@ _HELPERS: dict[str, Any] = {
 
 
 def compile_function(graph: Graph, name: str = "program") -> Callable[..., Any]:
-    """A graph as a Python function of its inputs."""
+    """A graph as a Python function of its inputs, compiled afresh."""
     return compile_written(write_function(lowered(graph), name))
 
 

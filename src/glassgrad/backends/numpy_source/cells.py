@@ -66,8 +66,8 @@ def cell_text(node: Node) -> str | tuple[str, ...]:
     return cell
 
 
-class _Fill(ast.NodeTransformer):
-    """Puts operands and attributes in for names."""
+class _Fill:
+    """Puts operands and attributes in for names, in a copy: a cell's own tree stays as it is."""
 
     def __init__(self, node: Node, operands: Sequence[ast.expr], out: ast.expr | None) -> None:
         self.out = out
@@ -87,7 +87,29 @@ class _Fill(ast.NodeTransformer):
             else:
                 self.names[name] = operands[i]
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # ast's name
+    def visit(self, node: Any) -> Any:
+        """The syntax with names filled in; what has none in it is shared, not copied."""
+        kind = type(node)
+        if kind is ast.Name:
+            return self._name(node)
+        if kind is ast.Call:
+            return self._call(node)
+        if kind is ast.List:
+            return ast.List(self._starred(node.elts), node.ctx)
+        if kind is ast.Constant or not isinstance(node, ast.AST) or not node._fields:
+            return node
+        fields = {}
+        for name in node._fields:
+            value = getattr(node, name)
+            fields[name] = (
+                [self.visit(item) for item in value]
+                if isinstance(value, list)
+                else self.visit(value)
+            )
+        made = kind(**fields)
+        return ast.copy_location(made, node) if isinstance(node, ast.stmt) else made
+
+    def _name(self, node: ast.Name) -> ast.expr:
         if node.id == "out" and self.out is not None:
             out = copy.copy(self.out)
             if isinstance(out, ast.Name):
@@ -112,10 +134,7 @@ class _Fill(ast.NodeTransformer):
                 found.append(self.visit(item))
         return found
 
-    def visit_List(self, node: ast.List) -> ast.expr:  # ast's name
-        return ast.List(self._starred(node.elts), node.ctx)
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:  # ast's name
+    def _call(self, node: ast.Call) -> ast.expr:
         given = self._starred(node.args) if node.args else []
         if node.args and not given:
             given = [ast.Tuple([], ast.Load())]  # x.reshape(()) for a scalar
@@ -129,7 +148,7 @@ def _is_data(value: Any) -> bool:
 
 def fill_expression(node: Node, text: str, operands: Sequence[ast.expr]) -> ast.expr:
     """The cell as an expression of these operands."""
-    return _Fill(node, operands, None).visit(copy.deepcopy(_parsed_expression(text)))  # type: ignore[no-any-return]
+    return _Fill(node, operands, None).visit(_parsed_expression(text))  # type: ignore[no-any-return]
 
 
 def fill_lines(
@@ -137,7 +156,7 @@ def fill_lines(
 ) -> list[ast.stmt]:
     """The cell as statements that fill `out`."""
     fill = _Fill(node, operands, out)
-    return [fill.visit(copy.deepcopy(s)) for s in _parsed_lines(tuple(lines))]
+    return [fill.visit(s) for s in _parsed_lines(tuple(lines))]
 
 
 @lru_cache(4096)

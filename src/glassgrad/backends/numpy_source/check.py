@@ -37,7 +37,7 @@ _IMPORTS = frozenset(
     {"import numpy as np", "import math", "import hashlib"}
     | {"from numpy.lib.stride_tricks import sliding_window_view"}
 )
-_WHOLE_IMPORTS = frozenset({"from pathlib import Path", "import gzip", "import sys"})
+_WHOLE_IMPORTS = frozenset({"from pathlib import Path", "import gzip", "import os", "import sys"})
 _NP = frozenset(
     """abs add all any arange argmax asarray bool_ broadcast_to concatenate cos empty empty_like
     exp expm1 float32 float64 full indices inf int32 int64 isfinite log log1p max maximum minimum
@@ -76,9 +76,10 @@ _REACH = re.compile(
     )
 )
 _REACHING = frozenset({"open", "np.load", "np.savez", "Path"})
+_ONE_THREAD = "os.environ['OPENBLAS_NUM_THREADS'] = '1'"
 _MAIN = "if __name__ == '__main__':\n    main()"
 _MODULES = frozenset({"np", "math"})
-_TAKEN = frozenset({"hashlib", "sliding_window_view", "Path", "gzip", "sys", "open", "map"})
+_TAKEN = frozenset({"hashlib", "sliding_window_view", "Path", "gzip", "os", "sys", "open", "map"})
 
 
 @lru_cache(1)
@@ -155,6 +156,8 @@ def _top_level(tree: ast.Module, whole: bool) -> tuple[list[ast.stmt], set[str]]
             else:
                 raise _refused(f"another {statement.name}", statement)
         elif i == 0 and _is_text(statement):
+            continue
+        elif whole and ast.unparse(statement) == _ONE_THREAD:
             continue
         elif not (whole and i == len(tree.body) - 1 and ast.unparse(statement) == _MAIN):
             raise _refused(f"{type(statement).__name__} outside functions", statement)

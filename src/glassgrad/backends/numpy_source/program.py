@@ -13,6 +13,13 @@ from .emit import Function
 from .layout import comment, wrapped
 from .names import Names
 
+# The run was done so; the same products on more threads may end in other last digits.
+ONE_THREAD = """\
+# Products this small are quickest on one thread; NumPy must know before it is loaded.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+"""
+
 # What `main` calls its own variables; buffers and metrics are named around them.
 _OWN = """a b data epoch evaluate file final first folder found here history
     images images_val labels labels_val loss_sum main name order parts row rows shape start step
@@ -44,6 +51,7 @@ class Recipe:
     rate: float
     data: IdxFiles | None = None
     chunk: int = 1024
+    one_thread: bool = False
 
 
 def docstring(about: Sequence[tuple[str, str]]) -> str:
@@ -68,6 +76,9 @@ def whole_program(step: Function, evaluate: Function | None, recipe: Recipe) -> 
         texts.append(function_text(evaluate))
     texts.append(_main(step, evaluate, recipe))
     text = assemble(texts, docstring(recipe.about), paths=True).rstrip("\n")
+    if recipe.one_thread:
+        text = text.replace("import numpy as np\n", f"{ONE_THREAD}import numpy as np\n", 1)
+        text = text.replace("from pathlib", "import os\nfrom pathlib", 1)
     text += '\n\n\nif __name__ == "__main__":\n    main()\n'
     check_program(ast.parse(text), whole=True)
     return text

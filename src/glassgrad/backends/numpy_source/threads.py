@@ -1,0 +1,90 @@
+"""How many threads OpenBLAS uses while a program runs.
+
+NumPy's matrix products go through OpenBLAS, which takes all cores for any product but the tiniest.
+For the products of small networks that gains nothing on a quiet machine, and on a busy one its
+threads wait for each other: a step of half a millisecond then takes twenty. So small work stays on
+one thread. OpenBLAS is asked directly, in the library that NumPy's own wheel brings; where that is
+not what NumPy uses, nothing happens.
+
+A number of threads that the user has chosen (OPENBLAS_NUM_THREADS or OMP_NUM_THREADS) stands, and
+GLASSGRAD_BLAS_THREADS=0 switches this off. This is the one place that makes the call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from glassgrad.ir import Graph, bind
+from glassgrad.passes.rewrite import scheduled
+
+SMALL = 30e6  # floating-point operations of one product, about a quarter of a millisecond
+_PREFIXES = ("scipy_openblas_", "openblas_")
+_SUFFIXES = ("64_", "_64", "")
+
+
+@functools.cache
+def _controls() -> tuple[Callable[[], int], Callable[[int], None]] | None:
+    """OpenBLAS's own functions to read and set the number of threads, if they can be found."""
+    chosen = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys()
+    if chosen or os.environ.get("GLASSGRAD_BLAS_THREADS") == "0":
+        return None
+    package = Path(np.__file__).parent
+    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
+        for path in sorted(folder.glob("*openblas*")) if folder.is_dir() else ():
+            try:
+                library = ctypes.CDLL(str(path))  # loaded already; this only finds it
+            except OSError:
+                continue
+            for prefix in _PREFIXES:
+                for suffix in _SUFFIXES:
+                    read = getattr(library, f"{prefix}get_num_threads{suffix}", None)
+                    write = getattr(library, f"{prefix}set_num_threads{suffix}", None)
+                    if read is not None and write is not None:
+                        read.restype, read.argtypes = ctypes.c_int, ()
+                        write.restype, write.argtypes = None, (ctypes.c_int,)
+                        return read, write
+    return None
+
+
+def blas_threads() -> int | None:
+    """The threads OpenBLAS uses now; None where it cannot be asked."""
+    controls = _controls()
+    return None if controls is None else controls[0]()
+
+
+@contextmanager
+def one_thread(wanted: bool) -> Iterator[None]:
+    """OpenBLAS on one thread meanwhile, if that is wanted and can be had."""
+    controls = _controls() if wanted else None
+    if controls is None:
+        yield
+        return
+    read, write = controls
+    before = read()
+    write(1)
+    try:
+        yield
+    finally:
+        write(before)
+
+
+def small(graph: Graph, rows: int) -> bool:
+    """Whether every matrix product of the graph, for so many rows, is best left to one thread."""
+    sizes = dict.fromkeys(graph.sizes, rows)
+    for node in scheduled(graph):
+        body = node.attributes.get("body")
+        if isinstance(body, Graph) and not small(body, rows):
+            return False
+        if node.op.name in ("matmul", "linear"):
+            a, b = node.inputs[0].type.shape, node.inputs[1].type.shape
+            m, k, n = (bind(s, sizes) for s in (a[-2], a[-1], b[-1]))
+            if not all(isinstance(s, int) for s in (m, k, n)) or 2 * m * k * n > SMALL:
+                return False
+    return True

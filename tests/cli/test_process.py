@@ -1,0 +1,143 @@
+"""The command as a process: start-up, imports, colour, progress, signals, pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "glassgrad"]
+
+
+def clean(**changes: str) -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "GLASSGRAD_DATA", "TERM")}
+    return {**env, "TERM": "xterm-256color", **changes}
+
+
+def test_help_is_quick_and_imports_little() -> None:
+    code = (
+        "import sys; from glassgrad.cli import main; main(['--help']); "
+        "print(sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'numpy', 'torch', 'rich', 'safetensors', 'sklearn', 'pandas', 'jax', 'scipy'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().split("\n")[-1] == "[]"
+    times = []
+    for _ in range(7):
+        began = time.perf_counter()
+        subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.3, statistics.median(times)
+
+
+def test_training_loads_no_rich_without_a_terminal(tmp_path: Path) -> None:
+    code = (
+        "import sys; from glassgrad.cli import main; main(['train', 'xor', '--epochs', '2', '--json']); "
+        "assert not {'rich', 'torch', 'sklearn'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert json.loads(done.stdout)["epochs"] == 2
+
+
+def test_results_and_progress_go_their_own_ways(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "train", "xor", "--epochs", "20"], capture_output=True, text=True, cwd=tmp_path,
+        env=clean(), check=True,
+    )  # fmt: skip
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "runs/xor-1" in done.stdout
+    assert 5 <= done.stderr.count("epoch") <= 12
+    assert "loss" in done.stderr
+    failed = subprocess.run(
+        [*COMMAND, "train", "nothing"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (failed.returncode, failed.stdout) == (2, "")
+
+
+def on_a_terminal(words: list[str], folder: Path, **env: str) -> tuple[int, str]:
+    """Run with a terminal for output and errors; the exit code and everything shown."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *words], cwd=folder, env=clean(COLUMNS="110", LINES="40", **env), stdin=follower,
+        stdout=follower, stderr=follower,
+    )  # fmt: skip
+    os.close(follower)
+    shown = b""
+    while True:
+        ready, _, _ = select.select([leader], [], [], 60)
+        try:
+            piece = os.read(leader, 65536) if ready else b""
+        except OSError:
+            piece = b""
+        if not piece:
+            break
+        shown += piece
+    os.close(leader)
+    return process.wait(60), shown.decode()
+
+
+def test_a_terminal_gets_colour_and_a_bar(tmp_path: Path) -> None:
+    code, shown = on_a_terminal(["train", "digits", "--epochs", "4"], tmp_path)
+    assert code == 0
+    assert "\x1b[1m" in shown
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert re.search(r"digits .*epoch [1-4]/4 .*loss \d.*left", text)
+    assert re.search(r"accuracy 0\.\d+", text)
+    assert "runs/digits-1" in text
+
+
+def test_no_color_is_honoured(tmp_path: Path) -> None:
+    code, shown = on_a_terminal(["show", "digits"], tmp_path, NO_COLOR="1")
+    assert code == 0
+    assert "\x1b[" not in shown
+    code, shown = on_a_terminal(["train", "xor", "--epochs", "3"], tmp_path, TERM="dumb")
+    assert code == 0
+    assert "\x1b[" not in shown
+
+
+def test_control_c_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "train", "spiral", "--epochs", "10000000"], cwd=tmp_path, env=clean(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("engine"):
+            break
+    assert process.stderr is not None
+    assert "epoch" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "nothing was saved" in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m glassgrad predict m.glass digits | head -n 1",
+        shell=True, cwd=_with_model(tmp_path), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("true,")
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def _with_model(folder: Path) -> Path:
+    import glassgrad as gg
+    from glassgrad import nn
+
+    wide = nn.Sequential(nn.Flatten(), nn.Linear(500))
+    gg.save(wide, folder / "m.glass", x=(1, 8, 8))
+    return folder
