@@ -7,6 +7,7 @@ is written as the op itself is. `EXEMPT` says where the proof of an op without a
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -353,12 +354,11 @@ def one_hot(index: Array, classes: int) -> Array:
 
 def philox(shape: Any, seed: Any, step: Any, stream: str, dtype: str) -> Array:
     """NumPy's own uniform numbers, from a generator put at the place that the stream names."""
-    import hashlib
 
     name = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
     counter = np.array([0, 0, name, int(step)], np.uint64)
     generator = np.random.Generator(np.random.Philox(key=int(seed), counter=counter))
-    return generator.random(shape, np.float64 if dtype == "float64" else np.float32)
+    return np.asarray(generator.random(shape, np.float64 if dtype == "float64" else np.float32))
 
 
 def dropped(x: Array, seed: Any, step: Any, *, p: float, stream: str) -> Array:

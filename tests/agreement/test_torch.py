@@ -163,7 +163,9 @@ def test_value_gradient_and_second_derivative_are_pytorchs(pair: Pair) -> None:
     for x, g in zip(ours, wanted, strict=True):
         close(first[x].numpy(), g.detach().numpy())
     us = [rng.standard_normal(a.shape) for a in arrays]
-    total = sum((first[x] * tensor(u)).sum() for x, u in zip(ours, us, strict=True))
+    total = tensor(np.array(0.0))
+    for x, u in zip(ours, us, strict=True):
+        total = total + (first[x] * tensor(u)).sum()
     sums = sum((g * torch.tensor(u)).sum() for g, u in zip(wanted, us, strict=True))
     if not getattr(sums, "requires_grad", False):
         return

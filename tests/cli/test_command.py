@@ -21,7 +21,7 @@ from glassgrad.files import Labels
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
-class Said(str):
+class Said(str):  # noqa: SLOT000  a text with two notes on it
     """What a command printed, and how it ended."""
 
     code: int
@@ -142,7 +142,6 @@ def test_preparation_makes_raw_rows_the_data_sets_own(run: Any, name: str, headi
     raw = d.x.astype(np.float64) * how.scale + how.shift
     np.testing.assert_allclose(how(raw), d.x, atol=1e-6)
     if name == "circles":
-        x, _ = data.circles(seed=0)
         np.testing.assert_array_equal(how(data.split(*data.circles(seed=0))[0]), d.x)
     first, second = heading.split(",")
     # Columns are found by name: another order, and one more.

@@ -75,11 +75,10 @@ def by_zipfile(
 
 
 def twice() -> bytes:
-    out = BytesIO()
-    with zipfile.ZipFile(out, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
-        for name in ("graph.json", "graph.json"):
-            archive.writestr(name, PARTS[name])
-    return out.getvalue()
+    """Two members of one name: the second's name, of the same length, replaced afterwards."""
+    return pack({"graph.json": PARTS["graph.json"], "graph.jsoo": b"{}"}).replace(
+        b"graph.jsoo", b"graph.json"
+    )
 
 
 def patched(offset_from_end: int, value: bytes) -> bytes:
@@ -280,7 +279,7 @@ def test_two_thousand_mutations_are_refused_or_equal() -> None:
         assert kind == 4  # only whole, consistent files may be read: names or numbers differ
         assert to_bytes(model) == bytes(changed)
         assert gg.predict(model, x).shape == (2, 2)
-    assert from_bytes(GOOD) and gg.predict(from_bytes(GOOD), x).tobytes() == wanted
+    assert gg.predict(from_bytes(GOOD), x).tobytes() == wanted
     assert refused > 1500
 
 

@@ -206,7 +206,7 @@ def test_labels_come_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["m.pkl", "m", "m.glass.txt", "m.onnx"])
 def test_a_model_file_ends_in_glass(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="ends in .glass"):
+    with pytest.raises(ConfigError, match=r"ends in \.glass"):
         gg.save(nn.Linear(1, 1), tmp_path / name, x=(1,))
     assert not list(tmp_path.iterdir())
 

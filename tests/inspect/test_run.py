@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import glassgrad as gg
 from glassgrad import data, nn, optim
@@ -89,7 +90,7 @@ def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert {p.name: p.read_bytes() for p in first.iterdir()} == before
     (tmp_path / "empty").mkdir()
     assert {p.name for p in write_run(history, "empty").iterdir()} == FILES
-    assert not [p for p in tmp_path.rglob(".*")]
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_a_run_that_cannot_be_written_leaves_nothing(

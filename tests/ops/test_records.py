@@ -27,7 +27,7 @@ from tests.ops.harness import (
 )
 from tests.oracles import ORACLES
 
-SMOOTH = [c for c in cases("float64", only=differentiable)]
+SMOOTH = cases("float64", only=differentiable)
 
 
 def close(found: AnyArray, wanted: AnyArray, relative: float, floor: float) -> None:

@@ -19,6 +19,8 @@ from glassgrad.ops.control import write_scan
 from glassgrad.passes import simplify
 from glassgrad.passes.differentiate import continuing, pull_back_values
 from glassgrad.passes.lower import open_up
+from glassgrad.tensors.loops import scan
+from glassgrad.tensors.tensor import Tensor, derivatives, tensor
 
 Step = Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], tuple[list[Any], list[Any]]]
 Array = NDArray[Any]
@@ -249,7 +251,7 @@ def test_a_scan_and_its_derivatives_read_back_from_text(body: Body) -> None:
             text = print_graph(g, origins)
             back = parse_graph(text, ops.find)
             assert print_graph(back, origins) == text
-        agree(back, g, 0.0)
+            agree(back, g, 0.0)
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
@@ -361,6 +363,50 @@ def test_a_carried_counter_is_no_part_of_the_derivative() -> None:
     agree(loop, plain)
     loop, plain = (with_gradients(g, "u", names) for g in (loop, plain))
     agree(loop, plain)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_an_eager_scan_is_the_loop_written_out(reverse: bool) -> None:
+    rng = np.random.default_rng(3)
+    shapes = ((3, 3), (2, 3), (5, 2, 3))
+
+    def leaves() -> list[Tensor]:
+        return [tensor(rng.uniform(-1, 1, s), requires_grad=True) for s in shapes]
+
+    w, start, xs = leaves()
+
+    def step(w: Any, h: Any, x: Any) -> Any:
+        new = tanh(x + h @ w)
+        return new, new * x
+
+    last, ys = scan(step, start, xs, w, reverse=reverse)
+    found = derivatives((last * last).sum() + ys.sum())
+    h, total = start, None
+    for t in reversed(range(5)) if reverse else range(5):
+        h, y = step(w, h, xs[t])
+        np.testing.assert_allclose(ys[t].numpy(), y.numpy(), rtol=1e-14)
+        total = y.sum() if total is None else total + y.sum()
+    np.testing.assert_allclose(last.numpy(), h.numpy(), rtol=1e-14)
+    assert total is not None
+    wanted = derivatives((h * h).sum() + total)
+    for leaf in (w, start, xs):
+        np.testing.assert_allclose(
+            found[leaf].numpy(), wanted[leaf].numpy(), rtol=1e-12, atol=1e-14
+        )
+
+
+def test_a_called_graph_is_its_nodes() -> None:
+    inner = traced(looped, BODIES["recurrent"], 3, reverse=False)
+    tracer = Tracer()
+    given = {name: tracer.input(name, v.type) for name, v in inner.inputs.items()}
+    found = OPS["call"](*given.values(), graph=inner)
+    graph = Graph(
+        {k: s.value for k, s in given.items()},
+        {f"y{i + 1}": s.value for i, s in enumerate(found)},
+    )
+    agree(verify(graph), inner, 0.0)
+    with pytest.raises(ShapeError, match="not what the graph takes"):
+        OPS["call"](*reversed(given.values()), graph=inner)
 
 
 def test_a_body_whose_carry_changes_shape_is_refused() -> None:

@@ -81,19 +81,26 @@ def function_text(function: Function, docstring: str = "") -> str:
     return "\n".join([*head, *body]) + "\n"
 
 
-def assemble(texts: Sequence[str], docstring: str = "", paths: bool = False) -> str:
-    """A module: imports, the helpers the functions use, the functions."""
+def assemble(
+    texts: Sequence[str], docstring: str = "", whole: bool = False, first: str = ""
+) -> str:
+    """A module: imports, the helpers the functions use, the functions.
+
+    `first` is what must happen before NumPy is loaded.
+    """
     body = "\n\n".join(texts)
     used = helpers_used(body)
     parts = [helper_sources()[name] + "\n" for name in used]
     words = set(ast_words("\n".join([body, *parts])))
     imports = ["import numpy as np"]
-    standard = [f"import {m}" for m in ("gzip", "hashlib", "math", "sys") if m in words]
-    standard += ["from pathlib import Path"] if paths else []
+    words |= {"os"} if first else set()
+    standard = [f"import {m}" for m in ("gzip", "hashlib", "math", "os", "sys") if m in words]
+    standard += ["from pathlib import Path"] if whole else []
     if "sliding_window_view" in words:
         imports.append(_STRIDE_TRICKS)
     head = f'"""{docstring}"""\n' if docstring else ""
-    top = "\n".join([*standard, *([""] if standard else []), *imports])
+    before = ["", *first.rstrip("\n").split("\n"), ""] if first else [""] if standard else []
+    top = "\n".join([*standard, *before, *imports])
     return head + top + "\n\n\n" + "\n\n".join([*parts, *texts])
 
 

@@ -213,10 +213,10 @@ def _of_step(writer: Writer, operand: Value, step: str) -> ast.expr:
                 return ast.Subscript(inner.expression, index, ast.Load())
     whole = writer._piece(operand).expression
     # `h[1:][t]` is `h[t + 1]`, and `h[:-1][t]` is `h[t]`.
-    for text, place in (("[1:]", f"[{step} + 1]"), ("[:-1]", f"[{step}]")):
-        spelled = ast.unparse(whole)
-        if isinstance(whole, ast.Subscript) and spelled.endswith(text):
-            if isinstance(whole.value, ast.Name):
+    spelled = ast.unparse(whole)
+    if isinstance(whole, ast.Subscript) and isinstance(whole.value, ast.Name):
+        for text, place in (("[1:]", f"[{step} + 1]"), ("[:-1]", f"[{step}]")):
+            if spelled.endswith(text):
                 return ast.parse(spelled.removesuffix(text) + place, mode="eval").body
     return ast.Subscript(whole, t, ast.Load())
 

@@ -75,10 +75,8 @@ def whole_program(step: Function, evaluate: Function | None, recipe: Recipe) -> 
     if evaluate is not None:
         texts.append(function_text(evaluate))
     texts.append(_main(step, evaluate, recipe))
-    text = assemble(texts, docstring(recipe.about), paths=True).rstrip("\n")
-    if recipe.one_thread:
-        text = text.replace("import numpy as np\n", f"{ONE_THREAD}import numpy as np\n", 1)
-        text = text.replace("from pathlib", "import os\nfrom pathlib", 1)
+    first = ONE_THREAD if recipe.one_thread else ""
+    text = assemble(texts, docstring(recipe.about), whole=True, first=first).rstrip("\n")
     text += '\n\n\nif __name__ == "__main__":\n    main()\n'
     check_program(ast.parse(text), whole=True)
     return text
