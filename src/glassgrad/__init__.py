@@ -15,62 +15,36 @@ from ._names import FUNCTIONS
 if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
     from . import (
         data as data,
-    )
-    from . import (
         errors as errors,
-    )
-    from . import (
+        inspect as inspect,
         ir as ir,
-    )
-    from . import (
         nn as nn,
-    )
-    from . import (
         ops as ops,
-    )
-    from . import (
         optim as optim,
-    )
-    from . import (
         train as train,
     )
-    from .files.model import load as load
-    from .files.model import save as save
+    from .files.model import load as load, save as save
     from .inspect.source import source as source
     from .tensors.functions import *  # noqa: F403  # it lists its names
     from .tensors.loops import scan as scan
     from .tensors.random import seed as seed
     from .tensors.tensor import (
         Buffer as Buffer,
-    )
-    from .tensors.tensor import (
         Parameter as Parameter,
-    )
-    from .tensors.tensor import (
         Tensor as Tensor,
-    )
-    from .tensors.tensor import (
         no_grad as no_grad,
-    )
-    from .tensors.tensor import (
         tensor as tensor,
     )
     from .tensors.transforms import (
         compile as compile,  # noqa: A004  # the word PyTorch uses
-    )
-    from .tensors.transforms import (
         grad as grad,
-    )
-    from .tensors.transforms import (
         value_and_grad as value_and_grad,
     )
-    from .train.fit import evaluate as evaluate
-    from .train.fit import fit as fit
-    from .train.fit import predict as predict
+    from .train.fit import evaluate as evaluate, fit as fit, predict as predict
 
 __version__ = "0.1.0"
 
-_MODULES = ("data", "errors", "ir", "nn", "ops", "optim", "train")
+_MODULES = ("data", "errors", "inspect", "ir", "nn", "ops", "optim", "train")
 _NAMES = {
     "Buffer": "tensors.tensor",
     "Parameter": "tensors.tensor",

@@ -367,3 +367,38 @@ def test_good_tables_are_read(run: Any, content: bytes) -> None:
     gg.save(nn.Linear(2, 1, init=1.0), "m.glass", x=(2,), labels={"features": ("x1", "x2")})
     Path("rows.csv").write_bytes(content)
     assert run("predict", "m.glass", "rows.csv") == "value\n3\n7\n"
+
+
+def test_a_cut_idx_file_is_refused(run: Any) -> None:
+    folder = Path("mnist")
+    folder.mkdir()
+    images = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (2, 28, 28))
+    labels = bytes([0, 0, 8, 1, 0, 0, 0, 2, 3, 4])
+    for part in ("train", "t10k"):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(images + bytes(2 * 784))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    said = run("train", "mnist", "--data", ".", *QUICK)
+    assert said.code == 0  # unpacked files: the run copies its rows
+    assert Path("runs/mnist-1/data.npz").is_file()
+    (folder / "train-images-idx3-ubyte").write_bytes(images + bytes(784))
+    said = run("train", "mnist", "--data", ".", *QUICK)
+    assert said.code == 2
+    assert "shorter than its header says" in said.err
+    (folder / "train-images-idx3-ubyte").write_bytes(images + bytes(2 * 784))
+    (folder / "train-labels-idx1-ubyte").write_bytes(labels[:7] + b"\1\3")
+    assert "differ in number" in run("train", "mnist", "--data", ".").err
+
+
+@pytest.mark.parametrize("layers", ["16-relu,dropout:0.1,8-tanh", "256-relu,batchnorm"])
+def test_the_runs_program_gives_the_run_again(run: Any, layers: str) -> None:
+    import subprocess
+    import sys
+
+    assert run("train", "digits", "--layers", layers, *QUICK).code == 0
+    place = Path("runs/digits-1")
+    done = subprocess.run(
+        [sys.executable, "-I", "program.py"], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    kept = [line.rsplit(",", 1)[0] for line in (place / "history.csv").read_text().split()]
+    assert (place / "replayed.csv").read_text().split() == kept

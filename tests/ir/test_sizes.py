@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from glassgrad.errors import ShapeError, TraceError
 from glassgrad.ir import Dim, Ratio, Shape, Size, bind, broadcast, product

@@ -6,8 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from glassgrad.errors import FormatError
 from glassgrad.ir import Dim, Graph, Ratio, Type, parse_graph, print_graph, verify

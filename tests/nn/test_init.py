@@ -148,3 +148,10 @@ def test_auto_looks_through_norms_pooling_dropout_and_flatten_and_nested_sequent
     model = nn.Sequential(nn.Linear(400, 300, dtype="float64"), nn.Dropout(0.1), nn.ReLU())
     assert model.state_dict()["linear1.weight"].var() == pytest.approx(2 / 400, rel=0.05)
     assert chosen(nn.Linear(3, 4, init="glorot"), nn.ReLU()) == ["glorot"]
+
+
+def test_first_numbers_given_as_an_array_work_inside_a_sequential() -> None:
+    """Regression: `how == "auto"` was asked of the array, number by number."""
+    first = np.array([[1.0, 2.0], [3.0, 4.0]])
+    model = nn.Sequential(hidden=nn.Linear(2, 2, init=first), relu=nn.ReLU())
+    assert model.state_dict()["hidden.weight"].tolist() == first.tolist()

@@ -115,8 +115,7 @@ def _bar(title: str, steps: int, epochs: int) -> Iterator[tuple[Callback, ...]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from glassgrad.train.callbacks import Callback as Base
-    from glassgrad.train.callbacks import Run
+    from glassgrad.train.callbacks import Callback as Base, Run
 
     console = Console(stderr=True, highlight=False)
     shown = Progress(

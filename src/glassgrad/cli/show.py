@@ -14,8 +14,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad import __version__
-from glassgrad import data as data_sets
+from glassgrad import __version__, data as data_sets
 from glassgrad.cli.recipes import Recipe, data_files, network_of, recipe_for
 from glassgrad.cli.screen import columns, name, say
 from glassgrad.cli.train import record_of

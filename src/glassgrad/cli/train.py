@@ -23,7 +23,7 @@ from glassgrad.cli.screen import columns, duration, name, number, progress, say
 from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn.module import checked_dtype
 from glassgrad.train.batches import checked_batch_size
-from glassgrad.train.fit import Record, Trainer, evaluate, prepared
+from glassgrad.train.fit import Record, evaluate, fit, prepared
 
 LOSSES = {
     "cross_entropy": "cross-entropy", "bce_logits": "binary cross-entropy",
@@ -105,8 +105,20 @@ def trained(record: Record, title: str, quiet: bool = False) -> Any:
     """The run itself, with its progress on standard error."""
     total = len(record.data["x"])
     steps = -(-total // checked_batch_size(record.batch_size, total))
-    with progress(title, steps, record.epochs, quiet) as listeners, np.errstate(all="ignore"):
-        return Trainer(record).run(listeners)
+    with progress(title, steps, record.epochs, quiet) as listeners:
+        return fit(
+            record.task.model,
+            record.data["x"],
+            record.data["y"],
+            loss=record.task.loss_name,
+            optimizer=record.optimizer,
+            epochs=record.epochs,
+            batch_size=record.batch_size,
+            seed=record.seed,
+            backend=record.backend,
+            callbacks=listeners,
+            verbose=False,
+        )
 
 
 def scored(record: Record, x: Any, y: Any) -> dict[str, float]:

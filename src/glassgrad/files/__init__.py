@@ -1,7 +1,5 @@
 """Files are data: `.glass` models, written whole or not at all, read as if they were hostile."""
 
-from .labels import Labels as Labels
-from .labels import Preparation as Preparation
+from .labels import Labels as Labels, Preparation as Preparation
 from .loaded import GraphModule as GraphModule
-from .model import load as load
-from .model import save as save
+from .model import load as load, save as save

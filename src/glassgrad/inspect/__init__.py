@@ -1,1 +1,4 @@
-"""Looking into networks and runs: pictures, and what later rooms add."""
+"""Looking at networks: programs to read, and pictures."""
+
+from .plots import curves as curves, decision_boundary as decision_boundary
+from .source import source as source

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
 from glassgrad.errors import ShapeError, TraceError
 
@@ -104,8 +104,8 @@ class Dim:
                 text += f" - {term}" if count < 0 else f" + {term}"
         return text
 
-    def _unknown(self) -> NoReturn:
-        raise TraceError(
+    def _unknown(self) -> TraceError:
+        return TraceError(
             f"the size {self} has no value while the program is being written",
             expected="code that does not depend on how many rows there are",
             received=f"a decision or a plain number made from {self}",
@@ -113,13 +113,13 @@ class Dim:
         )
 
     def __index__(self) -> int:
-        self._unknown()
+        raise self._unknown()
 
     def __bool__(self) -> bool:
-        self._unknown()
+        raise self._unknown()
 
     def __lt__(self, other: object) -> bool:
-        self._unknown()
+        raise self._unknown()
 
     __gt__ = __le__ = __ge__ = __lt__
 

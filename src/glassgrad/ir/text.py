@@ -2,8 +2,9 @@
 
     graph
     %0 = input {name="x", type=float32[n, 2], role="data"}
-    %1 = relu(%0) {} : float32[n, 2] @"relu"
-    outputs out=%1
+    %1 = leaky_relu(%0) {slope=0.01} @ "hidden" "layer1" forward 2
+    output "out" %1
+    end
 
 `parse_graph` needs a way to find ops by name, and accepts exactly what `print_graph` writes.
 """
@@ -65,8 +66,7 @@ def print_graph(graph: Graph, origins: bool = True) -> str:
         lines.append(f"output {json.dumps(name)} {number[value]}")
     for source, target in graph.state.items():
         lines.append(f"state {json.dumps(source)} {json.dumps(target)}")
-    for name in graph.guard:
-        lines.append(f"guard {json.dumps(name)}")
+    lines += [f"guard {json.dumps(name)}" for name in graph.guard]
     lines.append("end")
     return "\n".join(lines)
 

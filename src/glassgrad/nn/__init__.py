@@ -1,88 +1,42 @@
 """Layers, losses and initialisers."""
 
-from glassgrad.tensors.functions import elu as elu
-from glassgrad.tensors.functions import gelu as gelu
-from glassgrad.tensors.functions import leaky_relu as leaky_relu
-from glassgrad.tensors.functions import log_softmax as log_softmax
-from glassgrad.tensors.functions import relu as relu
-from glassgrad.tensors.functions import sigmoid as sigmoid
-from glassgrad.tensors.functions import silu as silu
-from glassgrad.tensors.functions import softmax as softmax
-from glassgrad.tensors.functions import softplus as softplus
-from glassgrad.tensors.functions import tanh as tanh
-from glassgrad.tensors.tensor import Buffer as Buffer
-from glassgrad.tensors.tensor import Parameter as Parameter
+from glassgrad.tensors.functions import (
+    elu as elu,
+    gelu as gelu,
+    leaky_relu as leaky_relu,
+    log_softmax as log_softmax,
+    relu as relu,
+    sigmoid as sigmoid,
+    silu as silu,
+    softmax as softmax,
+    softplus as softplus,
+    tanh as tanh,
+)
+from glassgrad.tensors.tensor import Buffer as Buffer, Parameter as Parameter
 
-from . import init as init
-from . import losses as losses
-from .layers import (
+from . import init as init, losses as losses
+from .activations import (
     ELU as ELU,
-)
-from .layers import (
     GELU as GELU,
-)
-from .layers import (
-    RNN as RNN,
-)
-from .layers import (
-    AvgPool2d as AvgPool2d,
-)
-from .layers import (
-    BatchNorm1d as BatchNorm1d,
-)
-from .layers import (
-    BatchNorm2d as BatchNorm2d,
-)
-from .layers import (
-    Conv1d as Conv1d,
-)
-from .layers import (
-    Conv2d as Conv2d,
-)
-from .layers import (
-    Dropout as Dropout,
-)
-from .layers import (
-    Embedding as Embedding,
-)
-from .layers import (
-    Flatten as Flatten,
-)
-from .layers import (
-    LayerNorm as LayerNorm,
-)
-from .layers import (
     LeakyReLU as LeakyReLU,
-)
-from .layers import (
-    Linear as Linear,
-)
-from .layers import (
     LogSoftmax as LogSoftmax,
-)
-from .layers import (
-    MaxPool2d as MaxPool2d,
-)
-from .layers import (
     ReLU as ReLU,
-)
-from .layers import (
     Sigmoid as Sigmoid,
-)
-from .layers import (
     SiLU as SiLU,
-)
-from .layers import (
     Softmax as Softmax,
-)
-from .layers import (
     Softplus as Softplus,
-)
-from .layers import (
     Tanh as Tanh,
 )
-from .module import Module as Module
-from .module import Sequential as Sequential
+from .images import (
+    AvgPool2d as AvgPool2d,
+    Conv1d as Conv1d,
+    Conv2d as Conv2d,
+    MaxPool2d as MaxPool2d,
+)
+from .layers import Dropout as Dropout, Embedding as Embedding, Flatten as Flatten, Linear as Linear
+from .module import Module as Module, Sequential as Sequential
+from .norms import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, LayerNorm as LayerNorm
+from .recurrent import RNN as RNN
 
 
 def __getattr__(name: str) -> object:

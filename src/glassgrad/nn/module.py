@@ -188,7 +188,7 @@ class Module:
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
-            elif isinstance(value, list | tuple) and any(isinstance(v, Module) for v in value):
+            elif type(value) in (list, tuple) and any(isinstance(v, Module) for v in value):
                 for i, item in enumerate(value):
                     if isinstance(item, Module):
                         yield f"{name}{i + 1}", item
@@ -196,16 +196,17 @@ class Module:
     def modules(self) -> Iterator[tuple[str, Module]]:
         """The module and all below it, each once, with their paths."""
         seen: set[int] = set()
+        found: list[tuple[str, Module]] = []
 
-        def walk(path: str, module: Module) -> Iterator[tuple[str, Module]]:
-            if id(module) in seen:
-                return
-            seen.add(id(module))
-            yield path, module
-            for name, child in module.children():
-                yield from walk(f"{path}.{name}" if path else name, child)
+        def walk(path: str, module: Module) -> None:
+            if id(module) not in seen:
+                seen.add(id(module))
+                found.append((path, module))
+                for name, child in module.children():
+                    walk(f"{path}.{name}" if path else name, child)
 
-        yield from walk("", self)
+        walk("", self)
+        return iter(found)
 
     def _held(self, kind: type[Parameter]) -> Iterator[tuple[str, Parameter]]:
         seen: set[int] = set()

@@ -11,55 +11,24 @@ from glassgrad.ir import Op
 
 from . import (
     composite as composite,
-)
-from . import (
     contraction as contraction,
-)
-from . import (
     control as control,
-)
-from . import (
     elementwise as elementwise,
-)
-from . import (
     index as index,
-)
-from . import (
     movement as movement,
-)
-from . import (
     random as random,
-)
-from . import (
     reduction as reduction,
-)
-from . import (
     window as window,
 )
 from .array import Array as Array
-from .record import Draw as Draw
-from .record import Mistake as Mistake
-from .record import Sample as Sample
-from .record import Spelled as Spelled
+from .record import Draw as Draw, Mistake as Mistake, Sample as Sample, Spelled as Spelled
 from .trace import (
     Symbol as Symbol,
-)
-from .trace import (
     Tracer as Tracer,
-)
-from .trace import (
     checked_number as checked_number,
-)
-from .trace import (
     named as named,
-)
-from .trace import (
     number_dtype as number_dtype,
-)
-from .trace import (
     traced_graph as traced_graph,
-)
-from .trace import (
     user_line as user_line,
 )
 

@@ -214,7 +214,7 @@ def _by_group(g: Any, groups: int) -> Any:
 def _conv_dw_expand(
     g: Any, x: Any, stride: _Ints, padding: _Ints, dilation: _Ints, groups: int, kernel: _Ints
 ) -> Any:
-    n, out = g.shape[:2]
+    out = g.shape[1]
     patches = _patches(x, kernel, stride, padding, dilation, groups).swapaxes(-1, -2)
     if groups == 1:
         by_image = g.flatten(2) @ patches

@@ -278,9 +278,12 @@ minimum = _binary(
     kinks="x = y",
     samples=_APART,
 )
-_COMPARED: dict[str, Any] = dict(
-    type_rule=comparison, vjp=(None, None), kinks="x = y", samples=_APART
-)
+_COMPARED: dict[str, Any] = {
+    "type_rule": comparison,
+    "vjp": (None, None),
+    "kinks": "x = y",
+    "samples": _APART,
+}
 less = _binary("less", "Whether x < y.", r"x < y", numpy="x < y", **_COMPARED)
 less_equal = _binary("less_equal", "Whether x <= y.", r"x \le y", numpy="x <= y", **_COMPARED)
 greater = _binary("greater", "Whether x > y.", r"x > y", numpy="x > y", **_COMPARED)

@@ -6,10 +6,7 @@ from typing import Any
 
 from glassgrad.errors import ConfigError, shown, unknown_name
 
-from .optimizers import SGD as SGD
-from .optimizers import Adam as Adam
-from .optimizers import AdamW as AdamW
-from .optimizers import Optimizer as Optimizer
+from .optimizers import SGD as SGD, Adam as Adam, AdamW as AdamW, Optimizer as Optimizer
 
 NAMED: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}

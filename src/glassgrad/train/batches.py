@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.errors import ConfigError, DataError, DTypeError, shown
-from glassgrad.ir import Graph, Ratio, bind
+from glassgrad.ir import bind
 from glassgrad.nn.layers import Embedding
 from glassgrad.nn.losses import NAMED
 from glassgrad.nn.module import Module
@@ -159,15 +159,14 @@ def checked_batch_size(value: Any, rows: int) -> int:
     return min(int(value), rows)
 
 
-def check_last(graph: Graph, rows: int, size: int) -> None:
+def check_last(divisors: Sequence[tuple[str, Any]], rows: int, size: int) -> None:
     """Every batch has the rows that the step divides by: a batch norm needs two."""
-    for count in {size, rows % size or size}:
-        for node in graph.nodes():
-            value = node.attributes.get("value")
-            if isinstance(value, Ratio) and bind(value.divisor, {"n": count}) == 0:  # type: ignore[arg-type]  # a size: floats are no divisors here
+    for layer, divisor in divisors:
+        for count in {size, rows % size or size}:
+            if bind(divisor, {"n": count}) == 0:
                 raise DataError(
                     "a batch is too small for the network",
-                    where=f"{node.origin.scope or 'the step'}, a batch of {count} row",
+                    where=f"{layer}, a batch of {count} row",
                     expected="at least 2 rows: the variance of one number is not known",
                     received=f"{rows} rows in batches of {size}",
                     hint="choose a batch size that does not leave one row over",

@@ -22,8 +22,7 @@ from glassgrad.nn.module import Module, drawing_with
 from glassgrad.nn.tracing import forward_graph
 from glassgrad.tensors.random import checked_seed
 
-from . import batches
-from . import metrics as metric_list
+from . import batches, metrics as metric_list
 from .callbacks import Callback, ProgressLines, Run, checked
 from .history import History
 from .step import ROWS, Plan, Task, evaluation_plan, training_plan
@@ -320,7 +319,7 @@ def prepared(
     for key in ("y", "y_val"):
         if key in data and plan.classes:
             batches.check_labels(data[key], plan.classes, key)
-    batches.check_last(plan.graph, len(data["x"]), size)
+    batches.check_last(plan.divisors, len(data["x"]), size)
     return Record(
         task, plan, evaluation, optimizer, epochs, batch_size, bool(shuffle), number, chosen, data
     )

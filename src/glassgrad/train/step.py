@@ -10,7 +10,7 @@ from typing import Any
 
 from glassgrad.engine import Step, compile_step
 from glassgrad.errors import ConfigError, ShapeError, TraceError, UsageError, shown
-from glassgrad.ir import Dim, Graph, Scope, Type, Value, print_graph
+from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, Value, print_graph
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import ModuleTracer, trace_forward
 from glassgrad.ops import OPS, Symbol
@@ -18,7 +18,7 @@ from glassgrad.optim import Optimizer
 from glassgrad.passes.differentiate import add_gradients, continuing
 from glassgrad.passes.flatten import Part, flatten, layout
 from glassgrad.passes.lower import open_up
-from glassgrad.tensors.tensor import tracing
+from glassgrad.tensors.tensor import Parameter, tracing
 
 from .metrics import Metric
 
@@ -65,6 +65,7 @@ class Plan:
     metrics: tuple[tuple[str, int], ...]  # name and count per row
     dtype: str
     outputs: Type
+    divisors: tuple[Any, ...] = ()  # sizes that the step divides by, and the layers that do
     classes: int = 0  # how many classes the target's whole numbers may name; 0 for no limit
     scopes: dict[str, Scope] = field(default_factory=dict)
 
@@ -127,10 +128,10 @@ def _rule_settings(optimizer: Optimizer) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((k, repr(v)) for k, v in held.items() if k != "lr" and k[0] != "_"))
 
 
-def _check_names(task: Task, optimizer: Optimizer) -> None:
+def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) -> None:
     """What is not trained keeps its name in the program, and all are saved by name."""
     of_step = {"weights", "rate", *optimizer.state_names}
-    for name, p in task.model.named_state().items():
+    for name, p in state.items():
         if name in ("x", "y", "step", "seed", "file", "allow_pickle") or (
             name in of_step and not p.requires_grad
         ):
@@ -145,12 +146,13 @@ def _check_names(task: Task, optimizer: Optimizer) -> None:
 
 def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     """The compiled training step; equal structures share one."""
-    _check_names(task, optimizer)
+    state = task.model.named_state()
+    _check_names(task, optimizer, state)
     tracer, prediction, loss, outputs, counts = _write_loss(task, training=True)
     forward = tracer.graph(outputs)
     trained = [
         name
-        for name, p in task.model.named_state().items()
+        for name, p in task.model.named_state().items()  # the first call may have settled it
         if p.requires_grad and name in forward.inputs
     ]
     _check_reached(task, forward, trained)
@@ -178,9 +180,20 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
         metrics=tuple(zip([m.name for m in task.metrics], counts, strict=True)),
         dtype=graph.inputs["weights"].type.dtype,
         outputs=prediction.value.type,
+        divisors=_divisors(graph),
         classes=_classes(forward),
     )
     return _remembered(key, plan)
+
+
+def _divisors(graph: Graph) -> tuple[tuple[str, Any], ...]:
+    """What depends on the number of rows and is divided by, with the layers that do so."""
+    found = []
+    for node in graph.nodes():
+        value = node.attributes.get("value")
+        if isinstance(value, Ratio) and isinstance(value.divisor, Dim):
+            found.append((node.origin.scope or "the step", value.divisor))
+    return tuple(found)
 
 
 def _classes(forward: Graph) -> int:

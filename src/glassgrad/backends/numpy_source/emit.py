@@ -201,7 +201,7 @@ class Writer:
         first = node.inputs[0]
         return (
             not self._piece(first).simple
-            and first.node.op.result == "fresh"
+            and (first.node.op.result == "fresh" or _stretched_number(first.node) is not None)
             and len(block.uses.get(first, ())) == 1
         )
 
@@ -247,7 +247,8 @@ class Writer:
 
     def _takes_expression(self, user: Node, value: Value) -> bool:
         if "inplace" in user.op.roles and user.inputs[0] is value:
-            return value.node.op.result == "fresh" and user.inputs.count(value) == 1
+            fresh = value.node.op.result == "fresh" or _stretched_number(value.node) is not None
+            return fresh and user.inputs.count(value) == 1
         text = cell_text(user)
         if isinstance(text, tuple):
             return all(
@@ -423,7 +424,8 @@ class Writer:
 
     def _chain(self, state: Value, new: Value, block: _Block) -> list[Node] | None:
         """The nodes from a state to its next value, each made from the one before in place."""
-        if _read_late(state, block):
+        last = self._last_reader(state, block)
+        if last is None:
             return None
         chain: list[Node] = []
         value = new
@@ -440,7 +442,37 @@ class Writer:
                 return None
             chain.append(node)
             value = steps[0]
-        return chain or None
+        return chain if chain and chain[-1] is last else None
+
+    def _last_reader(self, state: Value, block: _Block) -> Node | None:
+        """The one line of the update that may change a state in place: the last that reads it.
+
+        Nothing if the state is read through a view, or by what may be written later.
+        """
+        readers = [
+            user
+            for alias in _aliases(state, block)
+            for user in block.uses.get(alias, ())
+            if user.origin.phase == "update"
+        ]
+        readers.sort(key=lambda node: node.origin.seq)
+        if not readers or any(r.op.result == "view" for r in readers):
+            return None
+        *early, last = readers
+        late = {node for node in readers if node not in self.before_guard}
+        if last in early or (early and last not in late):
+            return None
+        return last if all(self._done_before(r, last, block) for r in early) else None
+
+    def _done_before(self, node: Node, last: Node, block: _Block) -> bool:
+        """Whether a node, or the line it is written in, has a name and comes before another."""
+        (value,) = node.values
+        if node.origin.seq >= last.origin.seq or "loop" in node.op.roles:
+            return False
+        if self._wish(value):
+            return True
+        uses = block.uses.get(value, [])
+        return len(uses) == 1 and self._done_before(uses[0], last, block)
 
     def _assign_state(self, block: _Block) -> None:
         """State whose next value is not made in place; what is still read is copied first."""
@@ -524,17 +556,6 @@ def _aliases(state: Value, block: _Block) -> set[Value]:
                 found.update(fresh)
                 todo += fresh
     return found
-
-
-def _read_late(state: Value, block: _Block) -> bool:
-    """Whether the update reads the old value in more than one place, or through a view."""
-    readers = [
-        user
-        for alias in _aliases(state, block)
-        for user in block.uses.get(alias, ())
-        if user.origin.phase == "update"
-    ]
-    return len(readers) != 1 or readers[0].op.result == "view"
 
 
 def _leads_to(value: Value, state: Value, block: _Block) -> bool:
