@@ -61,6 +61,7 @@ _NAMES = {
     "value_and_grad": "tensors.transforms",
     "predict": "train.fit",
     "source": "inspect.source",
+    "summary": "inspect.summary",
     "tensor": "tensors.tensor",
 }
 _NAMES.update(dict.fromkeys(FUNCTIONS, "tensors.functions"))

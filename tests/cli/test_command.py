@@ -324,7 +324,7 @@ TABLES: dict[str, tuple[bytes, str, str]] = {
     "heading only": (b"x1,x2\n", "no samples", "heading"),
     "ragged": (b"1,2\n3,4\n5\n", "line 3", "expected: 2"),
     "too many": (b"1,2\n3,4,5\n", "line 2", "received: 3"),
-    "9 for 10": (b"1\n2\n", "1 columns", "model expects 2"),
+    "9 for 10": (b"1\n2\n", "1 column,", "model expects 2"),
     "thousands": (b'1,2\n"1,234",5\n', "line 2, column 1", "'1,234'"),
     "a word": (b"x1,x2\n1,abc\n", "line 2, column 'x2'", "'abc'"),
     "a comma for a point": (b'1,2\n"1,5",2\n', "line 2", "a point before the decimals"),
@@ -402,3 +402,14 @@ def test_the_runs_program_gives_the_run_again(run: Any, layers: str) -> None:
     assert done.returncode == 0, done.stderr
     kept = [line.rsplit(",", 1)[0] for line in (place / "history.csv").read_text().split()]
     assert (place / "replayed.csv").read_text().split() == kept
+
+
+def test_a_full_disk_is_a_run_time_failure(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    said = run("train", "xor", *QUICK)
+    assert said.code == 1
+    assert "No space left" in said.err
+    assert not list(Path("runs").iterdir())

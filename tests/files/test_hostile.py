@@ -205,6 +205,24 @@ GRAPHS: dict[str, Change] = {
     "an unknown dtype": lambda: graph("float32[n, 2]", "complex64[n, 2]"),
     "many brackets": lambda: graph("relu(%5) {}", "relu(%5) {x=" + "(" * 5000 + "}"),
 }  # fmt: skip
+
+
+def renamed(new: str) -> bytes:
+    """A consistent file in which a parameter has another name."""
+    parts = {n: p.replace(b"linear1.bias", new.encode()) for n, p in PARTS.items()}
+    found = dict(read_tensors(PARTS["weights.safetensors"], "weights"))
+    named = {new if k == "linear1.bias" else k: v for k, v in found.items()}
+    return pack({**parts, "weights.safetensors": write_tensors(named)})
+
+
+NAMES: dict[str, Change] = {
+    "code": lambda: renamed("x]; import os"),
+    "empty": lambda: renamed(""),
+    "a point too many": lambda: renamed("linear1..bias"),
+    "a parent folder": lambda: renamed("../../etc/passwd"),
+    "too long": lambda: renamed("a" * 500),
+    "markup": lambda: renamed("<img src=x onerror=alert>"),
+}
 WEIGHTS: dict[str, Change] = {
     "no header": lambda: with_part("weights.safetensors", b""),
     "7 bytes": lambda: with_part("weights.safetensors", b"\0" * 7),
@@ -225,7 +243,7 @@ WEIGHTS: dict[str, Change] = {
     [
         pytest.param(change, id=f"{kind}: {name}")
         for kind, cases in (
-            ("archive", ARCHIVES), ("description", DESCRIPTIONS), ("graph", GRAPHS), ("weights", WEIGHTS),
+            ("archive", ARCHIVES), ("description", DESCRIPTIONS), ("graph", GRAPHS), ("weights", WEIGHTS), ("names", NAMES),
         )
         for name, change in cases.items()
     ],
@@ -281,6 +299,11 @@ def test_two_thousand_mutations_are_refused_or_equal() -> None:
         assert gg.predict(model, x).shape == (2, 2)
     assert gg.predict(from_bytes(GOOD), x).tobytes() == wanted
     assert refused > 1500
+
+
+def test_a_renamed_parameter_is_only_another_name() -> None:
+    """The change by which the names above are made gives a file that loads where the name is one."""
+    assert "linear1.shift" in from_bytes(renamed("linear1.shift")).state_dict()
 
 
 def test_declared_sizes_are_not_believed(tmp_path: Path) -> None:

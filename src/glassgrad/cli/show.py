@@ -159,7 +159,10 @@ def _openblas() -> tuple[str, str]:
             count = getattr(library, name_.format("num_threads"), None)
             if core is not None and count is not None:
                 core.restype = ctypes.c_char_p
-                return f", kernels for {core().decode()}", f"{count()} in matrix products{said}"
+                return (
+                    f", kernels for {core().decode()}",
+                    f"{count()} in matrix products, 1 where they are small{said}",
+                )
     return "", f"as NumPy decides{said}"
 
 

@@ -48,7 +48,7 @@ def read_table(path: Path, features: Sequence[str], count: int) -> NDArray[np.fl
             raise DataError(
                 "a line has another number of columns"
                 if i or heading
-                else f"these rows have {len(cells)} columns, the model expects {width}",
+                else f"these rows have {_many(len(cells))}, the model expects {width}",
                 where=f"{where}, line {line}",
                 expected=str(width),
                 received=str(len(cells)),
@@ -143,7 +143,7 @@ def _chosen(
     missing = [n for n in features if n not in heading]
     extra = [n for n in heading if n not in features]
     raise DataError(
-        f"the table has {len(heading)} columns, the model expects {count}",
+        f"the table has {_many(len(heading))}, the model expects {count}",
         where=f"{where}, line 1",
         expected=shown(list(features), 200) if features else f"{count} columns",
         received=shown(heading, 200),
@@ -164,6 +164,10 @@ def _cell(cell: str, where: str, line: int, column: int, heading: list[str] | No
         expected="a number such as 12.5, a point before the decimals, no separators",
         received=shown(cell),
     )
+
+
+def _many(columns: int) -> str:
+    return "1 column" if columns == 1 else f"{columns} columns"
 
 
 def _column(column: int, heading: list[str] | None) -> str:

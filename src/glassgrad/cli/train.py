@@ -153,7 +153,7 @@ def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:
         ("data", f"{rows.name}: {len(rows.x):,} training rows, {held}, {each}{classes}"),
         ("network", f"{network}, {outputs}: {record.plan.size:,} parameters, {recipe.dtype}"),
         ("training", how),
-        ("engine", record.backend),
+        ("engine", f"{record.backend}: what runs is the text of program.py"),
     ]
     return [click.style(f"{head:<9}", bold=True) + name(text) for head, text in parts]
 
@@ -183,7 +183,7 @@ def report(dataset: str, place: Path, scores: dict[str, Any], seconds: float) ->
     out += columns([(f"  {f}", click.style(about, dim=True)) for f, about in files])
     quoted = where if all(c.isalnum() or c in "-_./" for c in where) else f"'{where}'"
     steps = [
-        (f"python {quoted}/program.py", "run it again with NumPy alone, bit for bit"),
+        (f"python {quoted}/program.py", "the run again, with NumPy alone"),
         (f"glassgrad show {quoted}", "layers, shapes, parameters"),
         (f"glassgrad predict {quoted} {dataset}", "a line for each row"),
     ]

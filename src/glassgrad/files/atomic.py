@@ -27,12 +27,14 @@ def write_atomically(path: Path, data: bytes) -> None:
             beside.unlink(missing_ok=True)
         synchronise_folder(path.parent)
     except (OSError, ValueError) as error:
-        raise UsageError(
+        failure = UsageError(
             "a file cannot be written",
             where=str(path),
             expected="a folder that exists and may be written to, with room for the file",
             received=getattr(error, "strerror", None) or str(error),
-        ) from error
+        )
+        failure.exit_code = 1  # the system's doing, not the caller's
+        raise failure from error
 
 
 def synchronise_folder(folder: Path) -> None:

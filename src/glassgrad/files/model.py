@@ -28,7 +28,7 @@ from glassgrad.ir import (
     parse_graph,
     print_graph,
 )
-from glassgrad.nn.module import Module
+from glassgrad.nn.module import LONGEST_NAME, Module
 from glassgrad.nn.tracing import forward_graph
 from glassgrad.ops import Spelled, Symbol, Tracer, find
 from glassgrad.tensors.tensor import Buffer, Parameter, Tensor
@@ -401,9 +401,15 @@ def _place(entry: Any) -> Place:
         raise FormatError(
             "a module is described otherwise", where="graph.json", received=shown(entry)
         )
-    if not path or len(path) > 1000 or path.count(".") > 50:
+    if not _named(path):
         raise FormatError("this is no module's path", where="graph.json", received=shown(path))
     return Place(path, title, tuple(_texts(parameters, "parameters")))
+
+
+def _named(path: str) -> bool:
+    """Whether a path is made of names that modules and parameters can have."""
+    parts = path.split(".")
+    return len(parts) <= 50 and all(p.isidentifier() and len(p) <= LONGEST_NAME + 9 for p in parts)
 
 
 def _graph(text: str) -> Graph:
@@ -412,7 +418,8 @@ def _graph(text: str) -> Graph:
     graph = parse_graph(text, find, Spelled)
     if print_graph(graph) != text:
         raise FormatError(
-            "the graph is not written as we write it", expected="one form only, character by character"
+            "the graph is not written as we write it",
+            expected="one form only, character by character",
         )
     if graph.state or graph.guard or list(graph.outputs) != ["prediction"]:
         raise FormatError(
@@ -505,6 +512,13 @@ def _state(graph: Graph, arrays: dict[str, AnyArray], order: list[str]) -> dict[
             "the list of parameters differs from the graph's",
             expected=shown(sorted(wanted)),
             received=shown(sorted(order)),
+        )
+    bad = next((name for name in order if not _named(name)), None)
+    if bad is not None:
+        raise FormatError(
+            "a parameter cannot have this name",
+            expected="Python identifiers joined by points",
+            received=shown(bad),
         )
     found: dict[str, Parameter] = {}
     for name in order:

@@ -152,12 +152,14 @@ def _placed(folder: Path, files: Mapping[str, bytes]) -> Path:
             shutil.rmtree(beside, ignore_errors=True)
         synchronise_folder(folder.parent)
     except OSError as error:
-        raise UsageError(
+        failure = UsageError(
             "the run's folder cannot be written",
             where=shown(str(folder), 200)[1:-1],
             expected="a place where folders may be made, with room for the run",
             received=error.strerror or str(error),
-        ) from error
+        )
+        failure.exit_code = 1  # the system's doing, not the caller's
+        raise failure from error
     return folder
 
 

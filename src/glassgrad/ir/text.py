@@ -398,8 +398,10 @@ def parse_graph(
 
 def _arithmetic(node: ast.expr) -> float:
     """The number that a spelling gives; raises ValueError for anything but plain arithmetic."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return float(node.value)
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, int | float) and not isinstance(node.value, bool):
+            return float(node.value)
+        raise ValueError("not a number")
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_arithmetic(node.operand)
     if isinstance(node, ast.BinOp):

@@ -466,9 +466,9 @@ class Writer:
 
     def _done_before(self, node: Node, last: Node, block: _Block) -> bool:
         """Whether a node, or the line it is written in, has a name and comes before another."""
-        (value,) = node.values
         if node.origin.seq >= last.origin.seq or "loop" in node.op.roles:
             return False
+        value = node.values[0]
         if self._wish(value):
             return True
         uses = block.uses.get(value, [])

@@ -1,0 +1,160 @@
+"""Long runs of the same checks the tests do in short, with a log that is committed.
+
+    python scripts/soak.py networks --count 5000      random networks against PyTorch
+    python scripts/soak.py programs --count 200       program.py against the run, bit for bit
+    python scripts/soak.py graphs --count 100000      mutated graph texts: refused, or equal
+
+Each run appends one line to docs/soak/NAME.log: date, commit, first seed, count, seconds,
+failures. The exit status is 1 if anything failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+import numpy as np  # noqa: E402
+
+import glassgrad as gg  # noqa: E402
+from glassgrad import optim  # noqa: E402
+from glassgrad.errors import FormatError  # noqa: E402
+from glassgrad.inspect.source import whole_program  # noqa: E402
+from glassgrad.ir import Type, parse_graph, print_graph  # noqa: E402
+from glassgrad.nn.tracing import forward_graph  # noqa: E402
+from glassgrad.ops import Spelled, find  # noqa: E402
+from tests.networks import random_network  # noqa: E402
+
+FIRST = 1_000_000  # seeds the tests do not use
+
+
+def networks(seed: int) -> list[str]:
+    """One random network: loss, gradients and statistics as PyTorch's."""
+    import torch
+
+    from tests.agreement.test_random_networks import compare
+
+    return compare(random_network(seed), torch)
+
+
+def programs(seed: int) -> list[str]:
+    """One random network, trained two epochs with a smaller last batch; its program does it too."""
+    network = random_network(seed, rows=21, dtype="float32")
+    history = gg.fit(
+        network.model, network.x, network.y, loss=network.loss, optimizer=optim.Adam(1e-3),
+        epochs=2, batch_size=8, metrics=(), verbose=False, seed=seed,
+    )  # fmt: skip
+    record = history.record
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "program.py").write_text(whole_program(record), "utf-8")
+        np.savez(place / "initial.npz", **record.initial)
+        np.savez(place / "data.npz", **record.data)
+        bare = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        done = subprocess.run(
+            [sys.executable, str(place / "program.py")],
+            env=bare,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            return [done.stderr[-500:]]
+        wrong = []
+        if (place / "replayed.csv").read_text("utf-8") != history.to_csv(seconds=False):
+            wrong.append("the history differs")
+        final = np.load(place / "replayed.npz")
+        wrong += [
+            f"{name} differs"
+            for name, value in network.model.state_dict().items()
+            if name in final and not np.array_equal(final[name], value, equal_nan=True)
+        ]
+        return wrong
+
+
+def graphs(seed: int) -> list[str]:
+    """One graph's text with a few characters changed: a FormatError, or a graph that prints so."""
+    rng = np.random.default_rng(seed)
+    network = random_network(FIRST + seed // 200)
+    x = np.asarray(network.x)
+    text = print_graph(forward_graph(network.model, {"x": Type(x.shape, x.dtype.name)}))
+    letters = list(text)
+    for _ in range(int(rng.integers(1, 6))):
+        at = int(rng.integers(len(letters)))
+        kind = rng.integers(3)
+        if kind == 0:
+            del letters[at]
+        elif kind == 1:
+            letters[at] = chr(int(rng.integers(32, 127)))
+        else:
+            letters.insert(at, letters[int(rng.integers(len(letters)))])
+    changed = "".join(letters)
+    try:
+        again = print_graph(parse_graph(changed, find, Spelled))
+        return [] if parse_graph(again, find, Spelled) else ["unreadable"]
+    except FormatError:
+        return []
+    except Exception as error:  # noqa: BLE001  # whatever else comes out is the failure
+        return [f"{type(error).__name__}: {error}"]
+
+
+CHECKS: dict[str, Callable[[int], list[str]]] = {
+    "networks": networks,
+    "programs": programs,
+    "graphs": graphs,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("check", choices=sorted(CHECKS))
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=FIRST)
+    given = parser.parse_args()
+    check, began, failed = CHECKS[given.check], time.perf_counter(), 0
+    for i in range(given.count):
+        wrong = check(given.first + i)
+        if wrong:
+            failed += 1
+            print(f"seed {given.first + i}: {'; '.join(wrong)}", flush=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    dirty = subprocess.run(
+        ["git", "status", "--porcelain", "src", "tests"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    date = dt.datetime.now(dt.UTC).date().isoformat()
+    line = (
+        f"{date} commit {commit}{'+changes' if dirty else ''} seeds {given.first}.."
+        f"{given.first + given.count - 1} count {given.count} "
+        f"seconds {time.perf_counter() - began:.0f} failures {failed}"
+    )
+    print(line)
+    log = ROOT / "docs" / "soak" / f"{given.check}.log"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
