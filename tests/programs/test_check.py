@@ -116,7 +116,7 @@ WHOLE_ONLY = {
 WHOLE_ONLY |= {
     f"{HEAD}{text}\n\n\n{step('pass').removeprefix(HEAD)}"
     for text in (
-        "import sys", "import gzip", "from pathlib import Path",
+        "import os", "import sys", "import gzip", "from pathlib import Path",
         "os.environ['OPENBLAS_NUM_THREADS'] = '1'",
     )
 }  # fmt: skip

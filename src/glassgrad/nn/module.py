@@ -28,6 +28,7 @@ from . import init
 
 MOST_NUMBERS = 10**10
 LONGEST_NAME = 64
+_OF_MODULE = frozenset({"training", "path", "_rooted"})
 
 
 class _Drawing(threading.local):
@@ -181,6 +182,11 @@ class Module:
         self.path = ""
         self._rooted = False
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Module | Parameter):
+            _check_name(name, self)
+        super().__setattr__(name, value)
+
     # -- what is inside ------------------------------------------------------------------------
 
     def children(self) -> Iterator[tuple[str, Module]]:
@@ -233,8 +239,6 @@ class Module:
         fresh = [(path, module) for path, module in self.modules() if not module._rooted]
         if not fresh:
             return
-        for path, module in fresh:
-            _check_names(path, module)
         for path, module in fresh:
             module.path = path
             module._rooted = True
@@ -379,18 +383,25 @@ class Module:
         return kinds.pop() if kinds else "float32"
 
 
-def _check_names(path: str, module: Module) -> None:
+def _check_name(name: str, module: Module) -> None:
     """Raise ConfigError for an attribute whose name cannot be part of a path."""
-    names = [n for n, v in vars(module).items() if isinstance(v, Module | Parameter)]
-    for name in (path.rsplit(".", 1)[-1], *names):
-        if name and (not name.isidentifier() or len(name) > LONGEST_NAME):
-            raise ConfigError(
-                "a module or parameter cannot have this name",
-                where=f"attribute {shown(name)} of {type(module).__name__}",
-                expected=f"a Python identifier of at most {LONGEST_NAME} characters",
-                received=shown(name),
-                hint="rename the attribute",
-            )
+    if not name.isidentifier() or keyword.iskeyword(name) or len(name) > LONGEST_NAME:
+        wanted = f"a Python identifier of at most {LONGEST_NAME} characters"
+    elif hasattr(Module, name) or name in _OF_MODULE:
+        wanted = "a name that means nothing else on a module"
+    else:
+        return
+    raise _wrong_name(name, module, wanted)
+
+
+def _wrong_name(name: str, module: Module, wanted: str) -> ConfigError:
+    return ConfigError(
+        "a module or parameter cannot have this name",
+        where=shown(type(module).__name__)[1:-1],
+        expected=wanted,
+        received=shown(name),
+        hint="rename the attribute",
+    )
 
 
 class Sequential(Module):
@@ -425,8 +436,8 @@ class Sequential(Module):
             count[kind] += 1
             items[f"{kind}{count[kind]}"] = module
         for name, module in items.items():
-            if hasattr(self, name) or not name.isidentifier() or keyword.iskeyword(name):
-                raise ConfigError("a module cannot have this name", received=shown(name))
+            if hasattr(self, name):
+                raise _wrong_name(name, self, "a name that means nothing else on a module")
             setattr(self, name, module)
         self._order = tuple(items)
 

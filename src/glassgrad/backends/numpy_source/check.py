@@ -19,8 +19,8 @@ from glassgrad.ops import OPS
 _NODES: frozenset[type[ast.AST]] = frozenset(
     {
         *(ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign),
-        *(ast.AugAssign, ast.For, ast.If, ast.Expr,),
-        *(ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.List, ast.Subscript),
+        *(ast.AugAssign, ast.For, ast.If, ast.Expr, ast.Name, ast.Load, ast.Store),
+        *(ast.Constant, ast.Tuple, ast.List, ast.Subscript),
         *(ast.Slice, ast.Starred, ast.Attribute, ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp),
         *(ast.BoolOp, ast.Compare, ast.Pass, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv),
         *(ast.Mod, ast.Pow, ast.MatMult, ast.RShift, ast.LShift, ast.BitAnd, ast.BitOr),

@@ -1,0 +1,299 @@
+"""Names from outside: each of 10,000 is refused, or gives programs that pass the allow-list."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glassgrad as gg
+from glassgrad import nn, optim
+from glassgrad.backends.numpy_source.build import helper_sources
+from glassgrad.backends.numpy_source.check import check_program
+from glassgrad.engine import step_source
+from glassgrad.errors import GlassgradError
+from glassgrad.inspect.source import about, whole_program
+from glassgrad.train.fit import Record, Trainer, prepared
+
+WORDS = [
+    *keyword.kwlist, *keyword.softkwlist, *dir(builtins), *helper_sources(),
+    *(n for n in dir(np) if not n.startswith("__")), *dir(nn.Module), *dir(object), *dir(dict),
+    *"n t i j x y np math os sys hashlib gzip Path self weights weight bias rate step seed mean".split(),
+    *"square velocity gradient loss found order rows start data history here file final main".split(),
+    *"parts titles train_step evaluate allow_pickle x_val y_val d_x d_loss keep shifted log_probs".split(),
+    *"training path running_mean name shape a b first epoch row value folder images labels n2".split(),
+    "__import__", "__import__('os').system('x')", "exec", "eval('1')", "os.system", "sliding_window_view",
+    "'''", '"""', "'", '"', "\\", "\n", "\r", "\0", "\t", "#", "{}", "{0.__class__}", "%s", "${x}",
+    "a\n    import os", "a # b", "a; import os", "a): pass", "a\"\"\"\nimport os\n\"\"\"", "''' + exec('1') + '''",
+    "import numpy as np", "import numpy as np\n", "def main():", "from pathlib import Path", "", " ", "_", "__",
+    "é", "ﬁ", "变量", "数据", "ℌ", "𝐱", "\u202e", "\u200b", "\ud800", "\U0001f600", "١", "a١", "ªº",
+    "a" * 64, "a" * 65, "a" * 5000, "_" * 60, "1" * 40, "a.b", "a.b.weight", "../x", "/etc/passwd",
+    "CON", "nul", "a b", "a-b", "A_B", "a__b", "a_b_", "_a_b", "a_b2", "a_b_2", "conv1_patches", "h1",
+]  # fmt: skip
+PIECES = [
+    *"abcxyz_019", "_", " ", "\n", "'", '"', "\\", "#", "(", ")", "{", "}", ":", ";", ".", ",", "=",
+    "é", "变", "\u202e", "\0", "import ", "os", "exec", "__", "lambda", "%", "np", "n", "t", "d_",
+]  # fmt: skip
+
+
+def hostile_names(count: int) -> list[str]:
+    """So many names, each different: the words, words put together, and noise."""
+    r = random.Random(0)
+    found = dict.fromkeys(WORDS)
+    while len(found) < count:
+        kind = r.randrange(4)
+        if kind == 0:
+            found[f"{r.choice(WORDS)}{r.choice(['', '_', '.', ' ', '2', chr(10)])}{r.choice(WORDS)}"] = None
+        elif kind == 1:
+            found["".join(r.choice(PIECES) for _ in range(r.randrange(1, 12)))] = None
+        elif kind == 2:
+            word = r.choice(WORDS)
+            found[r.choice([word.upper(), word.title(), f"_{word}", f"{word}_", f"{word}1"])] = None
+        else:
+            found["".join(chr(r.randrange(1, 0x3000)) for _ in range(r.randrange(1, 6)))] = None
+    return list(found)[:count]
+
+
+NAMES = hostile_names(10_000)
+X = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+Y = np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)
+
+
+class Net(nn.Module):
+    """Whatever is put into `order` one after another, and every parameter added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[str] = []
+        self.added: list[str] = []
+
+    def forward(self, x: Any) -> Any:
+        for name in self.order:
+            x = getattr(self, name)(x)
+        for name in self.added:
+            x = x + getattr(self, name)
+        return x
+
+
+def _in_sequential(name: str) -> None:
+    nn.Sequential(**{name: nn.ReLU()})
+
+
+def _as_attribute(name: str) -> None:
+    setattr(Net(), name, nn.Linear(3))
+
+
+def _as_parameter(name: str) -> None:
+    setattr(Net(), name, gg.Parameter(np.zeros(3, np.float32)))
+
+
+def _as_buffer(name: str) -> None:
+    setattr(Net(), name, gg.Buffer(np.zeros(3, np.float32)))
+
+
+def _as_class(name: str) -> None:
+    type(name, (nn.ReLU,), {})
+
+
+def _as_metric(name: str) -> None:
+    prepared(_plain(), X, Y, loss="mse", optimizer="sgd", metrics=_function(name))
+
+
+def _function(name: str) -> Callable[[Any, Any], Any]:
+    def metric(prediction: Any, target: Any) -> Any:
+        return abs(prediction - target).mean()
+
+    metric.__name__ = name
+    return metric
+
+
+def _plain() -> nn.Module:
+    return nn.Sequential(output=nn.Linear(3, 3))
+
+
+ROUTES: dict[str, Callable[[str], None]] = {
+    "sequential": _in_sequential,
+    "attribute": _as_attribute,
+    "parameter": _as_parameter,
+    "buffer": _as_buffer,
+    "class": _as_class,
+    "metric": _as_metric,
+}
+
+
+def accepted(route: str, name: str) -> bool:
+    """Whether a name gets in by a route; it is refused with our error, or by Python itself."""
+    try:
+        ROUTES[route](name)
+    except GlassgradError as error:
+        assert error.what
+        assert error.expected
+        assert error.received
+        return False
+    except (ValueError, TypeError, UnicodeError):
+        assert route == "class"  # Python itself makes no class of this name
+        return False
+    return True
+
+
+def build(group: list[tuple[str, str]], plain: bool) -> tuple[nn.Module, dict[str, Any]]:
+    """A network with these names, or one of the same structure with plain ones."""
+    net, metrics, kind = Net(), [], "Net"
+    inner: dict[str, nn.Module] = {}
+    for i, (route, hostile) in enumerate(group):
+        name = f"plain{i}" if plain else hostile
+        if route == "sequential":
+            inner[name] = (nn.Linear(3, bias=False), nn.Dropout(0.25), nn.Tanh())[i % 3]
+        elif route == "attribute":
+            if name not in vars(net):
+                setattr(net, name, nn.Linear(3))
+                net.order.append(name)
+        elif route in ("parameter", "buffer"):
+            if name not in vars(net):
+                zeros = np.zeros(3, np.float32)
+                made = gg.Parameter(zeros) if route == "parameter" else gg.Buffer(zeros)
+                setattr(net, name, made)
+                net.added.append(name)
+        elif route == "class":
+            kind = name
+        else:
+            metrics.append(_function(name))
+    net.__class__ = type(kind, (Net,), {})
+    if inner:
+        own = type(kind, (nn.Sequential,), {"settings": lambda self: kind})
+        net.inner_part = own(**inner)
+        net.order.append("inner_part")
+    net.output_part = nn.Linear(3)
+    net.order.append("output_part")
+    own_loss = _function("plain_loss" if plain else group[0][1])
+    settings = {"loss": own_loss, "metrics": tuple(metrics), "optimizer": optim.Adam(1e-2)}
+    return net, {**settings, "batch_size": 3, "epochs": 2, "validation_data": (X[:2], Y[:2])}
+
+
+def texts(record: Record) -> tuple[str, str]:
+    step = step_source(record.plan.step, about(record, "One training step, as NumPy."))
+    return step, whole_program(record)
+
+
+def trained(model: nn.Module, settings: dict[str, Any]) -> tuple[Record, list[np.ndarray], str]:
+    """The numbers after training from given ones, whatever the parameters are called."""
+    record = prepared(model, X, Y, **settings)
+    r = np.random.default_rng(5)
+    for parameter in model.named_state().values():
+        parameter.assign(r.normal(size=parameter.shape).astype(np.float32))
+    history = Trainer(record).run(())
+    numbers = "\n".join(history.to_csv(seconds=False).split("\n")[1:])
+    return record, [p.numpy().copy() for p in model.named_state().values()], numbers
+
+
+def groups(size: int) -> list[list[tuple[str, str]]]:
+    """All accepted pairs of a route and a name, in groups that make one network each."""
+    routes = list(ROUTES)
+    pairs = [(routes[i % len(routes)], name) for i, name in enumerate(NAMES)]
+    kept = [(route, name) for route, name in pairs if accepted(route, name)]
+    return [kept[i : i + size] for i in range(0, len(kept), size)]
+
+
+@pytest.fixture(scope="module")
+def networks() -> list[list[tuple[str, str]]]:
+    return groups(16)
+
+
+def _prepared(group: list[tuple[str, str]]) -> tuple[nn.Module, dict[str, Any], Record] | None:
+    """The group without what `fit` refuses: those names go one by one."""
+    while group:
+        model, settings = build(group, plain=False)
+        try:
+            return model, settings, prepared(model, X, Y, **settings)
+        except GlassgradError as error:
+            at = [
+                i
+                for i, (_, name) in enumerate(group)
+                if name and (repr(name)[1:-1][:40] in f"{error.received} {error.where}")
+            ]
+            assert at, (str(error), group)
+            if error.what.startswith("two columns"):
+                at = [i for i, (route, _) in enumerate(group) if route == "metric"][-1:]
+            del group[at[-1]]
+    return None
+
+
+def test_ten_thousand_names(networks: list[list[tuple[str, str]]]) -> None:
+    assert len(NAMES) == 10_000
+    in_programs = 0
+    for group in networks:
+        found = _prepared(group)
+        assert found is not None
+        step, whole = texts(found[2])
+        check_program(ast.parse(step))
+        check_program(ast.parse(whole), whole=True)
+        in_programs += len(group)
+    assert in_programs > 2_000  # not everything is refused
+    print(f"{len(NAMES):,} names, {in_programs:,} of them in {len(networks)} programs")
+
+
+def test_hostile_names_change_no_number(networks: list[list[tuple[str, str]]]) -> None:
+    for group in networks[::20]:
+        without_dropout = [p for i, p in enumerate(group) if p[0] != "sequential"]
+        if not without_dropout or _prepared(without_dropout) is None:
+            continue
+        _, hostile, table = trained(*build(without_dropout, plain=False))
+        _, plain, plain_table = trained(*build(without_dropout, plain=True))
+        assert table == plain_table
+        for a, b in zip(hostile, plain, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+def test_programs_with_hostile_names_run(
+    networks: list[list[tuple[str, str]]], tmp_path: Path
+) -> None:
+    for i, group in enumerate(networks[3::150]):
+        found = _prepared(group)
+        assert found is not None
+        model, settings, _ = found
+        record, _, _ = trained(model, settings)
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        (folder / "program.py").write_text(whole_program(record), encoding="utf-8")
+        np.savez(folder / "initial.npz", **record.initial)  # type: ignore[arg-type]
+        np.savez(folder / "data.npz", **record.data)  # type: ignore[arg-type]
+        command = [sys.executable, "-I", "-X", "utf8", str(folder / "program.py")]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()[-1500:]
+        with np.load(folder / "replayed.npz") as final:
+            state = model.named_state()
+            for name in final.files:
+                assert final[name].tobytes() == state[name].numpy().tobytes(), name
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "x", "y", "step", "seed"])
+def test_names_that_a_run_has_a_use_for(name: str) -> None:
+    net = Net()
+    setattr(net, name, gg.Parameter(np.zeros(3, np.float32)))
+    net.added.append(name)
+    with pytest.raises(GlassgradError, match="name"):
+        prepared(net, X, Y, loss="mse", optimizer="sgd")
+
+
+@pytest.mark.parametrize("name", ["weights", "rate", "mean", "square"])
+def test_a_trained_parameter_may_be_called_this(name: str) -> None:
+    net = Net()
+    setattr(net, name, gg.Parameter(np.zeros(3, np.float32)))
+    net.added.append(name)
+    history = gg.fit(net, X, Y, loss="mse", optimizer="adam", epochs=3, verbose=False)
+    assert history["loss"][-1] < history["loss"][0]
+    whole_program(history.record)
+    getattr(net, name).requires_grad = False
+    net.output_part = nn.Linear(3)
+    net.order.append("output_part")
+    with pytest.raises(GlassgradError, match="variable of this name"):
+        prepared(net, X, Y, loss="mse", optimizer="adam")
