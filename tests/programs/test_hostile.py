@@ -20,7 +20,7 @@ from glassgrad import nn, optim
 from glassgrad.backends.numpy_source.build import helper_sources
 from glassgrad.backends.numpy_source.check import check_program
 from glassgrad.engine import step_source
-from glassgrad.errors import GlassgradError
+from glassgrad.errors import GlassgradError, InternalError
 from glassgrad.inspect.source import about, whole_program
 from glassgrad.train.fit import Record, Trainer, prepared
 
@@ -134,6 +134,8 @@ def accepted(route: str, name: str) -> bool:
     """Whether a name gets in by a route; it is refused with our error, or by Python itself."""
     try:
         ROUTES[route](name)
+    except InternalError:
+        raise
     except GlassgradError as error:
         assert error.what
         assert error.expected
@@ -214,6 +216,8 @@ def _prepared(group: list[tuple[str, str]]) -> tuple[nn.Module, dict[str, Any], 
         model, settings = build(group, plain=False)
         try:
             return model, settings, prepared(model, X, Y, **settings)
+        except InternalError:
+            raise  # the allow-list is the last line: names never get so far
         except GlassgradError as error:
             at = [
                 i

@@ -140,7 +140,8 @@ def command_of(dataset: str, recipe: Recipe, backend: str) -> list[str]:
 
 def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:
     """What is trained, on what, how."""
-    size = " x ".join(map(str, rows.x.shape[1:]))
+    shape = rows.x.shape[2:] if rows.x.shape[1] == 1 else rows.x.shape[1:]  # one channel: left out
+    size = " x ".join(map(str, shape))
     held = "no test rows" if rows.x_test is None else f"{len(rows.x_test):,} test rows"
     each = f"{size} pixels" if len(rows.x.shape) > 2 else f"{size} columns"
     classes = f", {len(rows.classes)} classes" if rows.classes else ""

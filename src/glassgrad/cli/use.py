@@ -90,14 +90,23 @@ def _rows(
             hint="np.savetxt('rows.csv', x, delimiter=',')",
         )
     if not path.is_file():
-        error = unknown_name("data set, and no file of this name", text, data_sets.NAMES)
-        error.expected += "; or a CSV file of numbers"
-        raise error
+        error = unknown_name("data set", text, data_sets.NAMES)
+        raise DataError(
+            "there is no file and no data set of this name",
+            expected=f"a CSV file of numbers, or {error.expected}",
+            received=error.received,
+            hint=error.hint or _latest_rows(),
+        )
     table = read_table(path, model.labels.features, prod(shape))
     how = model.labels.preparation
     if how is not None:
         table = how(table, model.dtype())
     return table.reshape(len(table), *shape), None
+
+
+def _latest_rows() -> str:
+    found = sorted(Path().glob("*.csv"))[:3]
+    return "here are " + ", ".join(name(p) for p in found) if found else ""
 
 
 def _class(classes: Sequence[str], value: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from glassgrad.errors import ConfigError, ShapeError
 from glassgrad.ops import OPS, Symbol, named
-from glassgrad.ops.composite import batch_statistics
+from glassgrad.ops.layer import batch_statistics
 from glassgrad.tensors.tensor import Buffer
 
 from .checks import check_array, check_float, known_size

@@ -10,23 +10,25 @@ from glassgrad.errors import unknown_name
 from glassgrad.ir import Op
 
 from . import (
-    composite as composite,
+    activation as activation,
     contraction as contraction,
     control as control,
     elementwise as elementwise,
     index as index,
+    layer as layer,
+    loss as loss,
     movement as movement,
     random as random,
     reduction as reduction,
     window as window,
 )
 from .array import Array as Array
+from .naming import named as named
 from .record import Draw as Draw, Mistake as Mistake, Sample as Sample, Spelled as Spelled
 from .trace import (
     Symbol as Symbol,
     Tracer as Tracer,
     checked_number as checked_number,
-    named as named,
     number_dtype as number_dtype,
     traced_graph as traced_graph,
     user_line as user_line,
@@ -41,7 +43,9 @@ _FAMILIES = (
     index,
     random,
     control,
-    composite,
+    activation,
+    layer,
+    loss,
 )
 
 OPS: dict[str, Op] = {

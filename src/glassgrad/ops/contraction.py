@@ -13,8 +13,8 @@ from glassgrad.errors import ShapeError
 from glassgrad.ir import Attribute, Op, Shape, Type, broadcast, product
 
 from . import movement, window
+from .naming import named
 from .record import Draw, Mistake, Sample, need_float, sizes, whole
-from .trace import named
 
 
 def matmul_type(a: Type, b: Type) -> Type:

@@ -262,16 +262,6 @@ def checked_number(number: Any, dtype: str) -> Any:
     return number
 
 
-def named(array: Any, name: str) -> Any:
-    """Give a traced value the name it has in a textbook; anything else is left alone."""
-    if type(array) is Symbol:
-        origin = array.value.node.origin
-        if not origin.name:
-            origin.name = name
-            origin.inner = True
-    return array
-
-
 def user_line() -> str:
     """`file:line` of the innermost frame outside glassgrad."""
     frame = sys._getframe(1)

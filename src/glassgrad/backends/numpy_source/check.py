@@ -37,7 +37,7 @@ _IMPORTS = frozenset(
     {"import numpy as np", "import math", "import hashlib"}
     | {"from numpy.lib.stride_tricks import sliding_window_view"}
 )
-_WHOLE_IMPORTS = frozenset({"from pathlib import Path", "import gzip", "import os", "import sys"})
+_WHOLE_IMPORTS = frozenset({"from pathlib import Path", "import gzip", "import sys"})
 _NP = frozenset(
     """abs add all any arange argmax asarray bool_ broadcast_to concatenate cos empty empty_like
     exp expm1 float32 float64 full indices inf int32 int64 isfinite log log1p max maximum minimum
@@ -142,6 +142,8 @@ def check_program(
 def _top_level(tree: ast.Module, whole: bool) -> tuple[list[ast.stmt], set[str]]:
     """The statements that are the program's own, and the helpers copied word for word."""
     imports = _IMPORTS | _WHOLE_IMPORTS if whole else _IMPORTS
+    if whole and any(ast.unparse(statement) == _ONE_THREAD for statement in tree.body):
+        imports |= {"import os"}
     own: list[ast.stmt] = []
     copied: set[str] = set()
     for i, statement in enumerate(tree.body):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 RESERVED = frozenset(
     {*keyword.kwlist, *keyword.softkwlist, *dir(builtins)}
-    | {"np", "math", "hashlib", "gzip", "sys", "sliding_window_view", "t", "i", "j", "self"}
+    | {"np", "math", "hashlib", "gzip", "os", "sys", "sliding_window_view", "t", "i", "j", "self"}
 )
 
 

@@ -110,8 +110,8 @@ def _main(step: Function, evaluate: Function | None, recipe: Recipe) -> str:
         lines += _read_files(recipe.data, evaluate is not None)
     put("# the parameters, each with its place in the vector of weights")
     put("parts = (")
-    for name, shape, begin, end in recipe.parts:
-        put(f"({name!r}, {shape!r}, {begin}, {end}),", 2)
+    for name, shape, begin, stop in recipe.parts:
+        put(f"({name!r}, {shape!r}, {begin}, {stop}),", 2)
     put(")")
     put("weights = np.concatenate([start[name].ravel() for name, _, _, _ in parts])")
     for name in recipe.moments:
