@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import unknown_name
-from .ir import INPUT, Graph, Node
+from .ir import INPUT, Graph, Node, Value
 
 BACKENDS = ("auto", "numpy")
 
@@ -80,6 +80,13 @@ def is_small(step: Step, rows: int) -> bool:
     return blas_threads() is not None and small(step.graph, rows)
 
 
+def matrix_products() -> tuple[str, int | None]:
+    """The processor that NumPy's products are made for, and their threads, where these are known."""
+    from .backends.numpy_source.threads import blas_threads, kernel
+
+    return kernel(), blas_threads()
+
+
 def on_one_thread(wanted: bool) -> AbstractContextManager[None]:
     """Matrix products on one thread meanwhile, if that is wanted."""
     from .backends.numpy_source.threads import one_thread
@@ -95,7 +102,8 @@ def first_not_finite(graph: Graph, arguments: list[Any]) -> str:
     from .passes.rewrite import scheduled
 
     low = lowered(graph)
-    known: dict[Any, Any] = dict(zip(low.inputs.values(), arguments, strict=True))
+    known: dict[Value, Any] = dict(zip(low.inputs.values(), arguments, strict=True))
+    sources = [low.inputs[name] for name, _ in low.sizes.values()]
     with np.errstate(all="ignore"):
         for node in scheduled(low):
             if node.values[0] in known or "loop" in node.op.roles:
@@ -103,10 +111,7 @@ def first_not_finite(graph: Graph, arguments: list[Any]) -> str:
             origin = node.origin
             if origin.phase == "update":
                 break
-            if "reader" in node.op.roles or any(v not in known for v in node.inputs):
-                continue
-            found = _one_op(node)(*[known[v] for v in node.inputs])
-            results = found if isinstance(found, tuple) else (found,)
+            results = _on_its_own(node, known, sources)
             known.update(zip(node.values, results, strict=True))
             if any(
                 r.dtype.kind == "f" and not np.isfinite(r).all() for r in map(np.asarray, results)
@@ -116,16 +121,25 @@ def first_not_finite(graph: Graph, arguments: list[Any]) -> str:
     return ""
 
 
-def _one_op(node: Node) -> Callable[..., Any]:
-    """The op of a node on its own."""
+def _on_its_own(node: Node, known: dict[Value, Any], sources: list[Value]) -> tuple[Any, ...]:
+    """What one node gives for known operands; what is read of a loop runs the loop with it.
+
+    `sources` are the inputs that say how many rows there are.
+    """
+    loop = node.inputs[0].node if "reader" in node.op.roles else None
+    operands = [*(node if loop is None else loop).inputs]
     inputs = {
-        f"x{i + 1}": Node(
-            INPUT, (), {"name": f"x{i + 1}", "type": v.type, "role": "data"}, (v.type,)
-        ).values[0]
-        for i, v in enumerate(node.inputs)
+        f"x{i}": Node(INPUT, (), {"name": f"x{i}", "type": v.type, "role": "data"}, (v.type,))
+        for i, v in enumerate([*operands, *sources])
     }
-    alone = Node(node.op, tuple(inputs.values()), node.attributes, node.types)
-    return compile_graph(Graph(inputs, {f"out{i}": v for i, v in enumerate(alone.values)}))
+    given = tuple([n.values[0] for n in inputs.values()])[: len(operands)]
+    if loop is not None:
+        given = Node(loop.op, given, loop.attributes, loop.types).values
+    alone = Node(node.op, given, node.attributes, node.types)
+    outputs = {f"out{i}": v for i, v in enumerate(alone.values)}
+    function = compile_graph(Graph({k: n.values[0] for k, n in inputs.items()}, outputs))
+    found = function(*[known[v] for v in (*operands, *sources)])
+    return found if isinstance(found, tuple) else (found,)
 
 
 def step_source(step: Step, about: list[tuple[str, str]]) -> str:

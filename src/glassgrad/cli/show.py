@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 from contextlib import suppress
@@ -19,7 +18,7 @@ from glassgrad.cli.recipes import Recipe, data_files, network_of, recipe_for
 from glassgrad.cli.screen import columns, name, say
 from glassgrad.cli.train import record_of
 from glassgrad.cli.use import find_model
-from glassgrad.engine import chosen_backend, step_source
+from glassgrad.engine import chosen_backend, matrix_products, step_source
 from glassgrad.errors import DataError, FormatError, unknown_name
 from glassgrad.inspect.source import about, whole_program
 from glassgrad.inspect.summary import Summary, summary
@@ -147,23 +146,13 @@ def _blas() -> str:
 
 
 def _openblas() -> tuple[str, str]:
-    """The kernel that OpenBLAS chose for this processor and its threads, where they can be asked."""
+    """The kernels in use and the number of threads, as far as they can be known."""
+    kernel, threads = matrix_products()
+    made_for = f", kernels for {kernel}" if kernel else ""
+    if threads is not None:
+        return made_for, f"{threads} in matrix products, 1 where they are small"
     asked = next((v for v in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(v)), "")
-    said = f" ({asked}={os.environ[asked]})" if asked else ""
-    with suppress(OSError, ValueError, IndexError):
-        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
-        place = next((ln.split()[-1] for ln in maps.split("\n") if "openblas" in ln), None)
-        library = ctypes.CDLL(place) if place else None
-        for name_ in ("scipy_openblas_get_{}64_", "openblas_get_{}64_", "openblas_get_{}"):
-            core = getattr(library, name_.format("corename"), None)
-            count = getattr(library, name_.format("num_threads"), None)
-            if core is not None and count is not None:
-                core.restype = ctypes.c_char_p
-                return (
-                    f", kernels for {core().decode()}",
-                    f"{count()} in matrix products, 1 where they are small{said}",
-                )
-    return "", f"as NumPy decides{said}"
+    return made_for, "as NumPy decides" + (f" ({asked}={os.environ[asked]})" if asked else "")
 
 
 def _data(folder: str | os.PathLike[str] | None) -> str:
@@ -172,7 +161,7 @@ def _data(folder: str | os.PathLike[str] | None) -> str:
     found = []
     for known in ("mnist", "fashion-mnist"):
         try:
-            found.append(f"{known} in {data_sets.sets._find_folder(known, folder)}")
+            found.append(f"{known} in {data_sets.sets.find_folder(known, folder)}")
         except DataError as error:
             found.append(f"no {known} ({error.received})")
     return f"{folder}: " + ", ".join(found)

@@ -344,7 +344,7 @@ _FILES = (
 
 
 def _from_idx(name: str, folder: Folder, classes: tuple[str, ...], source: str) -> Dataset:
-    place = _find_folder(name, folder)
+    place = find_folder(name, folder)
     train_images, train_labels, test_images, test_labels = (
         _find_file(name, place, stem, kind) for stem, kind in _FILES
     )
@@ -355,7 +355,8 @@ def _from_idx(name: str, folder: Folder, classes: tuple[str, ...], source: str) 
     )
 
 
-def _find_folder(name: str, folder: Folder) -> Path:
+def find_folder(name: str, folder: Folder) -> Path:
+    """Where the files of a set are. Raises DataError if they are not there."""
     """The folder with the files: the named one, or the one in it with the set's name."""
     named = os.environ.get("GLASSGRAD_DATA") if folder is None else folder
     what_to_do = "pass folder=..., --data DIR, or set GLASSGRAD_DATA; nothing is downloaded"
@@ -367,7 +368,8 @@ def _find_folder(name: str, folder: Folder) -> Path:
         raise DataError(
             f"{name} is not there",
             expected=expected,
-            received="no folder: GLASSGRAD_DATA is not set",
+            where="neither an argument nor GLASSGRAD_DATA names a folder",
+            received="no folder",
             hint=what_to_do,
         )
     top = Path(named)

@@ -312,12 +312,12 @@ def scan_gradients(
     targets = [*next_carry, *sums, *[v for v in give if v is not None]]
     targets += [v for v in kept if v.node.origin.phase == "backward"]
     own = {*incoming, *outside, *totals}
-    cut, recomputed = _frontier(targets, set(values), own)
+    cut = _frontier(targets, set(values), own)
     constants = [v for v in cut if v in set(inputs[:first])]
     stacks = [v for v in cut if v not in set(constants)]
 
     order = [*constants, *incoming, *totals, *stacks, *outside]
-    new_body, moved = _cut_body(order, [*next_carry, *sums], targets, recomputed)
+    new_body, moved = _cut_body(order, [*next_carry, *sums], targets)
     source = dict(zip(inputs, step.inputs, strict=True))
     last = {s.attributes["which"]: g for s, g in asked if s.op is not OPS["stack"]}
     operands = [
@@ -350,16 +350,16 @@ def scan_gradients(
 
     found: list[tuple[Any, Any]] = []
     for i, parts in hoisted.items():
-        for part in parts:
-            found.append((step.inputs[i], part.after(*[stack_of(v) for v in part.stacked])))
+        found += [
+            (step.inputs[i], part.after(*[stack_of(v) for v in part.stacked])) for part in parts
+        ]
     for j, i in enumerate(carried):
         found.append((step.inputs[i], back.last(len(incoming) + j)))
-    for i, v in enumerate(give):
-        if v is not None and wants[first + carry + i]:
-            found.append((step.inputs[first + carry + i], stack_of(v)))
-    for i in range(carry):
-        if wants[first + i]:
-            found.append((step.inputs[first + i], back.last(i)))
+    sequences = step.inputs[first + carry :]
+    for operand, v, want in zip(sequences, give, wants[first + carry :], strict=True):
+        if v is not None and want:
+            found.append((operand, stack_of(v)))
+    found += [(step.inputs[first + i], back.last(i)) for i in range(carry) if wants[first + i]]
     return found
 
 
@@ -404,12 +404,9 @@ def _product_of_rows(a: Any, b: Any) -> Any:
     return movement.as_rows(a).T @ movement.as_rows(b)
 
 
-def _frontier(
-    targets: Iterable[Value], forward: set[Value], own: set[Value]
-) -> tuple[list[Value], set[Node]]:
-    """Forward values the derivative reads, and forward nodes so cheap that it redoes them."""
+def _frontier(targets: Iterable[Value], forward: set[Value], own: set[Value]) -> list[Value]:
+    """Forward values the derivative reads; what costs nothing is redone, not read."""
     cut: dict[Value, None] = {}
-    again: set[Node] = set()
     seen: set[Value] = set()
     todo = list(targets)
     while todo:
@@ -423,13 +420,12 @@ def _frontier(
             if node.op is INPUT or not cheap:
                 cut[value] = None
                 continue
-            again.add(node)
         todo.extend(node.inputs)
-    return list(cut), again
+    return list(cut)
 
 
 def _cut_body(
-    order: list[Value], carry: list[Value], targets: list[Value], again: set[Node]
+    order: list[Value], carry: list[Value], targets: list[Value]
 ) -> tuple[Graph, dict[Value, Value]]:
     """A body of its own, in which the values of `order` are inputs."""
     tracer = Tracer()

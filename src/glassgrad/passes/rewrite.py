@@ -70,13 +70,13 @@ def rewrite(
             made = found or _copy(changed, inputs, tracer)
         if len(made) == 1 and made[0].node.origin is not origin:
             inherit(made[0], node.values[0])
-        for old, fresh in zip(node.values, made, strict=True):
-            new[old] = fresh
-    for value in set(new.values()):
+        new.update(zip(node.values, made, strict=True))
+    made_values = list(dict.fromkeys(new.values()))
+    for value in made_values:
         of = value.node.origin.gradient_of
         if of is not None:
             value.node.origin.gradient_of = new.get(of, of)
-    for value in set(new.values()):
+    for value in made_values:
         _uncircle(value)
     return Graph(
         {name: new[v] for name, v in graph.inputs.items()},

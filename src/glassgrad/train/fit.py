@@ -150,8 +150,11 @@ class Trainer:
 
     def run(self, callbacks: tuple[Callback, ...]) -> History:
         """All epochs; however they end, the model has the numbers after the last step."""
+        size = batches.checked_batch_size(self.record.batch_size, len(self.record.data["x"]))
+        small = is_small(self.plan.step, size)
         try:
-            with _whole_steps() as interrupts:
+            # The step itself looks for inf and nan, where NumPy would warn how they came to be.
+            with _whole_steps() as interrupts, np.errstate(all="ignore"), on_one_thread(small):
                 return self._run(callbacks, interrupts)
         finally:
             self.write_back()
@@ -392,11 +395,7 @@ def fit(
         validation_data=validation_data, seed=seed, backend=backend,
     )
     listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
-    # The step itself looks for inf and nan, where NumPy would warn about how they came to be.
-    size = batches.checked_batch_size(record.batch_size, len(record.data["x"]))
-    small = is_small(record.plan.step, size)
-    with np.errstate(all="ignore"), on_one_thread(small):
-        return Trainer(record).run(listeners)
+    return Trainer(record).run(listeners)
 
 
 def evaluate(

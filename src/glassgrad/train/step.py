@@ -10,7 +10,7 @@ from typing import Any
 
 from glassgrad.engine import Step, compile_step
 from glassgrad.errors import ConfigError, ShapeError, TraceError, UsageError, shown
-from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, Value, print_graph
+from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, print_graph
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import ModuleTracer, trace_forward
 from glassgrad.ops import OPS, Symbol
@@ -148,7 +148,7 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     """The compiled training step; equal structures share one."""
     state = task.model.named_state()
     _check_names(task, optimizer, state)
-    tracer, prediction, loss, outputs, counts = _write_loss(task, training=True)
+    tracer, prediction, _, outputs, counts = _write_loss(task, training=True)
     forward = tracer.graph(outputs)
     trained = [
         name

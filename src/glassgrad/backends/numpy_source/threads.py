@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,27 +31,49 @@ _SUFFIXES = ("64_", "_64", "")
 
 
 @functools.cache
-def _controls() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """OpenBLAS's own functions to read and set the number of threads, if they can be found."""
-    chosen = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys()
-    if chosen or os.environ.get("GLASSGRAD_BLAS_THREADS") == "0":
-        return None
+def _library() -> ctypes.CDLL | None:
+    """The OpenBLAS that NumPy's own wheel brings, if that is what NumPy uses."""
     package = Path(np.__file__).parent
     for folder in (package.parent / "numpy.libs", package / ".dylibs"):
         for path in sorted(folder.glob("*openblas*")) if folder.is_dir() else ():
             try:
-                library = ctypes.CDLL(str(path))  # loaded already; this only finds it
+                return ctypes.CDLL(str(path))  # loaded already; this only finds it
             except OSError:
                 continue
-            for prefix in _PREFIXES:
-                for suffix in _SUFFIXES:
-                    read = getattr(library, f"{prefix}get_num_threads{suffix}", None)
-                    write = getattr(library, f"{prefix}set_num_threads{suffix}", None)
-                    if read is not None and write is not None:
-                        read.restype, read.argtypes = ctypes.c_int, ()
-                        write.restype, write.argtypes = None, (ctypes.c_int,)
-                        return read, write
     return None
+
+
+def _function(name: str) -> Any:
+    """A function of OpenBLAS, under whatever name this build gives it."""
+    for prefix in _PREFIXES:
+        for suffix in _SUFFIXES:
+            found = getattr(_library(), f"{prefix}{name}{suffix}", None)
+            if found is not None:
+                return found
+    return None
+
+
+@functools.cache
+def _controls() -> tuple[Callable[[], int], Callable[[int], None]] | None:
+    """How to read and set the number of threads; None where they are not ours to set."""
+    chosen = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys()
+    if chosen or os.environ.get("GLASSGRAD_BLAS_THREADS") == "0":
+        return None
+    read, write = _function("get_num_threads"), _function("set_num_threads")
+    if read is None or write is None:
+        return None
+    read.restype, read.argtypes = ctypes.c_int, ()
+    write.restype, write.argtypes = None, (ctypes.c_int,)
+    return read, write
+
+
+def kernel() -> str:
+    """The processor OpenBLAS chose its kernels for; empty where it cannot be asked."""
+    core = _function("get_corename")
+    if core is None:
+        return ""
+    core.restype, core.argtypes = ctypes.c_char_p, ()
+    return str(core().decode("ascii", "replace"))
 
 
 def blas_threads() -> int | None:

@@ -1,0 +1,316 @@
+"""Bad inputs, and the error each gets: where, what was expected, what was received, what to do.
+
+The numbers are the rows of the table of bad inputs that this is a part of; the others are ours.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glassgrad as gg
+from glassgrad import data, nn, optim
+from glassgrad.errors import GlassgradError, InternalError
+
+R = np.random.default_rng(0)
+X = R.normal(size=(30, 10)).astype(np.float32)
+Y = R.integers(0, 3, 30)
+VALUES = R.normal(size=(30, 2)).astype(np.float32)
+IMAGES = R.normal(size=(30, 1, 8, 8)).astype(np.float32)
+
+
+def net(outputs: int = 3) -> nn.Sequential:
+    return nn.Sequential(hidden=nn.Linear(8), relu=nn.ReLU(), output=nn.Linear(outputs))
+
+
+def fit(model: Any = None, x: Any = X, y: Any = Y, **settings: Any) -> Any:
+    given: dict[str, Any] = {"loss": "cross_entropy", "optimizer": "sgd", "verbose": False}
+    return gg.fit(net() if model is None else model, x, y, **{**given, **settings})
+
+
+def changed(array: Any, place: Any, value: Any) -> Any:
+    copy = np.array(array)
+    copy[place] = value
+    return copy
+
+
+def fitted() -> nn.Module:
+    model = net()
+    fit(model)
+    return model
+
+
+class Own(nn.Module):
+    """A network whose forward is a function of itself and x."""
+
+    def __init__(self, forward: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3)
+        self._forward = forward
+
+    def forward(self, x: Any) -> Any:
+        return self._forward(self, x)
+
+
+def idx(folder: Path, images: int, labels: int, cut: int = 0) -> Path:
+    pixels = struct.pack(">HBB3I", 0, 8, 3, images, 4, 4) + bytes(images * 16)
+    classes = struct.pack(">HBBI", 0, 8, 1, labels) + bytes(labels)
+    for name, raw in (("images", pixels), ("labels", classes)):
+        raw = raw[: len(raw) - cut]
+        (folder / name).write_bytes(gzip.compress(raw))
+    return folder
+
+
+def _linear(size: Any) -> Callable[[], Any]:
+    return lambda: nn.Linear(size)
+
+
+def _sgd(rate: Any) -> Callable[[], Any]:
+    return lambda: optim.SGD(rate)
+
+
+def _labels(value: int) -> Callable[[], Any]:
+    return lambda: fit(y=changed(Y, 7, value))
+
+
+# name, what is done, words that the message has
+CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
+    "1 nan in x": (lambda: fit(x=changed(X, (17, 2), np.nan)), ("row 17", "column 2", "nan")),
+    "1 three that are not finite": (
+        lambda: fit(x=changed(X, (slice(17, 20), 2), np.inf)), ("3 values", "row 17"),
+    ),
+    "1 nan in y": (
+        lambda: fit(net(2), y=changed(VALUES, (4, 1), np.nan), loss="mse"), ("y", "row 4", "nan"),
+    ),
+    "1 nan in validation": (
+        lambda: fit(validation_data=(changed(X, (3, 0), np.nan), Y)), ("validation", "row 3"),
+    ),
+    "1 nan in prediction": (lambda: gg.predict(net(), changed(X, (3, 0), np.nan)), ("row 3",)),
+    "3 fewer features": (lambda: gg.predict(fitted(), X[:, :9]), ("hidden", "10", "9")),
+    "3 fewer features in evaluation": (
+        lambda: gg.evaluate(fitted(), X[:, :9], Y, loss="cross_entropy"), ("hidden", "10", "9"),
+    ),
+    "3 a second fit with fewer features": (lambda: fit(fitted(), x=X[:, :9]), ("10", "9")),
+    "5 a label below 0": (_labels(-1), ("row 7", "0 to 2", "-1")),
+    "5 a label above the outputs": (_labels(3), ("row 7", "0 to 2", "3", "one unit")),
+    "5 a label in validation": (
+        lambda: fit(validation_data=(X, changed(Y, 7, 3))), ("y_val", "row 7", "0 to 2"),
+    ),
+    "5 a label in evaluation": (
+        lambda: gg.evaluate(net(), X, changed(Y, 7, 9), loss="cross_entropy"), ("row 7", "9"),
+    ),
+    "7 dense after convolution": (
+        lambda: fit(nn.Sequential(conv=nn.Conv2d(4, 3), output=nn.Linear(3)), x=IMAGES),
+        ("(n,", "30" if False else "n"),
+    ),
+    "7 product that does not fit": (
+        lambda: fit(Own(lambda self, x: self.layer(x) @ gg.Parameter(np.zeros((5, 2))))),
+        ("3",),
+    ),
+    "7 sizes that were given": (
+        lambda: fit(nn.Sequential(a=nn.Linear(10, 8), b=nn.Linear(5, 3))), ("b", "5", "8"),
+    ),
+    "7 an image for a dense network": (lambda: fit(nn.Sequential(nn.Conv2d(4, 3))), ("Conv2d",)),
+    "7 a window larger than the image": (
+        lambda: fit(nn.Sequential(nn.Conv2d(4, 9), nn.Flatten(), nn.Linear(3)), x=IMAGES),
+        ("9", "8"),
+    ),
+    "8 no units": (_linear(0), ("units", "1 to", "0")),
+    "8 negative units": (_linear(-3), ("units", "-3")),
+    "8 half a unit": (_linear(2.5), ("units", "2.5")),
+    "8 units that are a truth value": (_linear(True), ("units", "True")),
+    "8 a million million units": (_linear(10**12), ("units", "GB")),
+    "8 units as text": (_linear("64"), ("units", "'64'")),
+    "9 unknown loss": (lambda: fit(loss="cross_entorpy"), ("cross_entropy", "did you mean")),
+    "9 unknown optimiser": (lambda: fit(optimizer="adma"), ("adam", "did you mean")),
+    "9 unknown metric": (lambda: fit(metrics="acuracy"), ("accuracy", "did you mean")),
+    "9 unknown initialiser": (lambda: nn.Linear(3, init="glorto"), ("glorot", "did you mean")),
+    "9 unknown backend": (lambda: fit(backend="nunpy"), ("numpy", "did you mean")),
+    "10 rate 0": (_sgd(0), ("learning rate", "0")),
+    "10 negative rate": (_sgd(-0.1), ("learning rate", "-0.1")),
+    "10 rate nan": (_sgd(float("nan")), ("learning rate", "nan")),
+    "10 infinite rate": (_sgd(float("inf")), ("learning rate", "inf")),
+    "10 rate as text": (_sgd("fast"), ("learning rate", "'fast'")),
+    "10 rate as truth value": (_sgd(True), ("learning rate", "True")),
+    "10 rate of Adam": (lambda: optim.Adam(0), ("learning rate",)),
+    "11 loss that overflows": (
+        lambda: fit(nn.Linear(2), x=X * 1e30, y=VALUES, loss="mse"), ("step 1", "loss", "rate"),
+    ),
+    "12 no rows": (lambda: fit(x=X[:0], y=Y[:0]), ("no rows", "(0, 10)")),
+    "12 no rows to predict": (lambda: gg.predict(net(), X[:0]), ("no rows",)),
+    "12 no rows to evaluate": (
+        lambda: gg.evaluate(net(), X[:0], Y[:0], loss="cross_entropy"), ("no rows",),
+    ),
+    "12 batches of 0 rows": (lambda: fit(batch_size=0), ("batch_size", "0")),
+    "rows differ": (lambda: fit(y=Y[:29]), ("30 rows", "(29,)")),
+    "one axis": (lambda: fit(x=X[:, 0]), ("(30,)", "reshape(-1, 1)")),
+    "a number for x": (lambda: fit(x=3.0), ("rows", "()")),
+    "text for x": (lambda: fit(x=[["a"], ["b"]], y=[0, 1]), ("not made of numbers", "'a'")),
+    "objects for x": (lambda: fit(x=[[None], [3]], y=[0, 1]), ("not made of numbers", "None")),
+    "complex x": (lambda: fit(x=X * 1j), ("complex", "real")),
+    "ragged x": (lambda: fit(x=[[1.0], [1.0, 2.0]], y=[0, 1]), ("different lengths",)),
+    "dates for x": (lambda: fit(x=np.zeros((3, 1), "M8[s]"), y=[0, 1, 2]), ("datetime64",)),
+    "nothing for x": (lambda: fit(x=None), ("None",)),
+    "nothing for y": (lambda: fit(y=None), ("None",)),
+    "text labels": (lambda: fit(y=["cat"] * 30), ("not made of numbers", "cat")),
+    "real labels": (lambda: fit(y=Y.astype(float)), ("int64", "whole numbers")),
+    "a column of labels": (lambda: fit(y=Y.reshape(-1, 1)), ("(n, 1)", "reshape(-1)")),
+    "numbers too large for float32": (
+        lambda: fit(x=changed(X.astype(np.float64), (5, 1), 1e300)), ("row 5", "float32", "1e+300"),
+    ),
+    "a target that would stretch": (
+        lambda: fit(net(1), y=VALUES[:, 0], loss="mse"), ("(n, 1)", "(n,)", "reshape"),
+    ),
+    "a target of another width": (lambda: fit(net(3), y=VALUES, loss="mse"), ("(n, 3)", "(n, 2)")),
+    "one-hot rows of another width": (lambda: fit(y=np.eye(4)[Y]), ("(n, 3)", "(n, 4)")),
+    "scores without classes": (
+        lambda: fit(nn.Sequential(nn.Linear(3), nn.Flatten()), y=np.zeros((30, 2, 2), int)),
+        ("(n, 3)",),
+    ),
+    "no model": (lambda: fit("net"), ("model", "'net'")),
+    "a class for a model": (lambda: fit(nn.ReLU), ("model", "ReLU")),
+    "nothing to train": (lambda: fit(nn.Sequential(nn.ReLU())), ("nothing to train",)),
+    "negative epochs": (lambda: fit(epochs=-1), ("epochs", "-1")),
+    "half an epoch": (lambda: fit(epochs=0.5), ("epochs", "0.5")),
+    "epochs as text": (lambda: fit(epochs="10"), ("epochs", "'10'")),
+    "a batch size as text": (lambda: fit(batch_size="all"), ("batch_size", "'all'")),
+    "a seed below 0": (lambda: fit(seed=-1), ("seed", "-1")),
+    "a seed as text": (lambda: fit(seed="0"), ("seed", "'0'")),
+    "a seed of 65 bits": (lambda: fit(seed=2**64 + 1), ("seed",)),
+    "a share of 1 for validation": (lambda: fit(validation_split=1.0), ("validation_split", "1.0")),
+    "a negative share": (lambda: fit(validation_split=-0.1), ("validation_split", "-0.1")),
+    "a share of nan": (lambda: fit(validation_split=float("nan")), ("validation_split", "nan")),
+    "validation twice": (
+        lambda: fit(validation_split=0.2, validation_data=(X, Y)), ("validation", "one of them"),
+    ),
+    "validation without y": (lambda: fit(validation_data=X), ("validation_data", "(x, y)")),
+    "validation of another width": (
+        lambda: fit(validation_data=(X[:, :9], Y)), ("validation", "(10,)", "(9,)"),
+    ),
+    "validation of no rows": (lambda: fit(validation_data=(X[:0], Y[:0])), ("validation", "no rows")),
+    "one row and a split": (
+        lambda: fit(x=X[:1], y=Y[:1], validation_split=0.5), ("too few rows", "1"),
+    ),
+    "no callback": (lambda: fit(callbacks=[print]), ("callback", "print")),
+    "no loss": (lambda: fit(loss=3), ("loss", "3")),
+    "a loss of many numbers": (lambda: fit(loss=lambda p, t: p), ("scalar", "(n, 3)", "mean()")),
+    "a loss of nothing": (lambda: fit(loss=lambda p, t: None), ("scalar", "None")),
+    "a metric of many numbers": (lambda: fit(metrics=lambda p, t: p), ("one number",)),
+    "momentum of 1": (lambda: optim.SGD(0.1, momentum=1.0), ("momentum", "1.0")),
+    "betas of one number": (lambda: optim.Adam(0.1, betas=0.9), ("betas", "0.9")),  # type: ignore[arg-type]
+    "eps of 0": (lambda: optim.Adam(0.1, eps=0), ("eps", "0")),
+    "an optimiser's class": (lambda: fit(optimizer=optim.SGD), ("optim", "SGD")),
+    "everything dropped": (lambda: nn.Dropout(1.0), ("1.0", "p < 1")),
+    "a kernel of 0": (lambda: nn.Conv2d(3, 0), ("kernel_size", "0")),
+    "groups that do not divide": (lambda: nn.Conv2d(3, 4, 3, groups=2), ("groups",)),
+    "padding larger than the window": (lambda: nn.MaxPool2d(2, padding=2), ("padding",)),
+    "a token outside": (
+        lambda: gg.predict(nn.Sequential(nn.Embedding(5, 2), nn.Flatten()), [[0, 5]]), ("5", "0 to 4"),
+    ),
+    "real tokens": (
+        lambda: gg.predict(nn.Sequential(nn.Embedding(5, 2), nn.Flatten()), [[0.5]]), ("float64",),
+    ),
+    "one row left for a batch norm": (
+        lambda: fit(nn.Sequential(nn.Linear(4), nn.BatchNorm1d(), nn.Linear(3)), batch_size=29),
+        ("batchnorm1d1", "at least 2 rows", "batches of 29"),
+    ),
+    "a batch norm and one sample at a time": (
+        lambda: fit(nn.Sequential(nn.Linear(4), nn.BatchNorm1d(), nn.Linear(3)), batch_size=1),
+        ("at least 2 rows",),
+    ),
+    "something that is no module": (lambda: nn.Sequential(nn.Linear(3), "relu"), ("'relu'",)),  # type: ignore[arg-type]
+    "named and unnamed modules": (
+        lambda: nn.Sequential(nn.Linear(3), output=nn.Linear(3)), ("all named or all unnamed",),
+    ),
+    "a network that gives two tensors": (
+        lambda: fit(Own(lambda self, x: (self.layer(x), x))), ("one tensor", "tuple"),
+    ),
+    "a network that gives a number": (lambda: fit(Own(lambda self, x: 3)), ("one tensor", "int")),
+    "a network that mixes the rows": (
+        lambda: fit(Own(lambda self, x: self.layer(x).sum(axis=0))), ("each row",),
+    ),
+    "a decision on data": (
+        lambda: fit(Own(lambda self, x: self.layer(x) if x.sum() > 0 else x)),
+        ("test_bad_inputs.py", "decision"),
+    ),
+    "a number asked for": (
+        lambda: fit(Own(lambda self, x: self.layer(x) * float(x.sum()))), ("test_bad_inputs.py",),
+    ),
+    "NumPy in a network": (
+        lambda: fit(Own(lambda self, x: np.tanh(self.layer(x)))), ("test_bad_inputs.py", "NumPy"),
+    ),
+    "a tensor from outside": (
+        lambda: fit(Own(lambda self, x: self.layer(x) + gg.tensor([1.0, 2.0, 3.0]))),
+        ("outside", "Buffer"),
+    ),
+    "a layer without forward": (lambda: fit(nn.Module()), ("forward",)),
+    "two kinds of real numbers": (
+        lambda: fit(nn.Sequential(nn.Linear(4), nn.Linear(3, dtype="float64"))),
+        ("float32", "float64"),
+    ),
+    "integers for a layer": (
+        lambda: nn.Linear(3)(gg.tensor(np.zeros((2, 4), np.int64))), ("int64", "astype"),
+    ),
+    "state that does not fit": (
+        lambda: fitted().load_state_dict({"hidden.weight": np.zeros((3, 3))}), ("hidden.weight", "(3, 3)"),
+    ),
+}  # fmt: skip
+
+
+def checked(error: GlassgradError, words: tuple[str, ...]) -> None:
+    """Four parts: what it is about and what was received always; what was wanted or what to do."""
+    assert not isinstance(error, InternalError)
+    text = str(error)
+    assert error.what
+    assert error.expected, text
+    assert error.received, text
+    assert error.where or error.hint or error.exit_code == 2
+    for word in words:
+        assert word in text, f"{word!r} is missing in:\n{text}"
+    assert "Traceback" not in text
+    assert max(map(len, text.split("\n"))) < 300
+    assert text.isprintable() or "\n" in text
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bad_input_gets_its_error(name: str) -> None:
+    run, words = CASES[name]
+    with pytest.raises(GlassgradError) as caught:
+        run()
+    checked(caught.value, words)
+
+
+def test_16_labels_and_images_of_different_counts(tmp_path: Path) -> None:
+    folder = idx(tmp_path, 3, 4)
+    with pytest.raises(GlassgradError) as caught:
+        fit(nn.Linear(3), data.read_idx(folder / "images"), data.read_idx(folder / "labels"))
+    checked(caught.value, ("3 rows", "(4,)"))
+
+
+@pytest.mark.parametrize("name", ["images", "labels"])
+def test_16_a_file_that_is_cut_short(tmp_path: Path, name: str) -> None:
+    folder = idx(tmp_path, 3, 3, cut=1)
+    with pytest.raises(GlassgradError) as caught:
+        data.read_idx(folder / name)
+    checked(caught.value, (name,))
+
+
+def test_a_bad_input_changes_nothing() -> None:
+    model = fitted()
+    before = model.state_dict()
+    for run in (
+        lambda: fit(model, y=changed(Y, 0, 7)),
+        lambda: fit(model, x=changed(X, (0, 0), np.nan)),
+        lambda: fit(model, x=X[:, :9]),
+        lambda: fit(model, epochs=-1),
+        lambda: model.load_state_dict({"hidden.weight": np.zeros((10, 8))}),
+    ):
+        with pytest.raises(GlassgradError):
+            run()
+    assert all((before[k] == v).all() for k, v in model.state_dict().items())
