@@ -62,12 +62,16 @@ class _Conv(Module):
         self.padding = numbers(0 if padding == "valid" else padding, self.rank, "padding", 0)
         if out % self.groups:
             raise ConfigError(
-                "groups must divide the channels", received=f"{out} channels, {groups} groups"
+                "groups must divide the channels",
+                expected=f"a divisor of {out}",
+                received=f"{out} channels, {groups} groups",
             )
         inputs = units(given[0], "input channels") if len(given) == 2 else None
         if inputs is not None and inputs % self.groups:
             raise ConfigError(
-                "groups must divide the channels", received=f"{inputs} channels, {groups} groups"
+                "groups must divide the channels",
+                expected=f"a divisor of {inputs}",
+                received=f"{inputs} channels, {groups} groups",
             )
         each = None if inputs is None else inputs // self.groups
         self.weight = Weight(out, each, *self.kernel, how=init, dtype=checked_dtype(dtype))
@@ -89,6 +93,7 @@ class _Conv(Module):
             raise ShapeError(
                 "groups must divide the channels",
                 where=self.path,
+                expected=f"images with a multiple of {self.groups} channels",
                 received=f"{channels} channels, {self.groups} groups",
             )
         self.weight.settle(self.weight.sizes[0] or 0, channels // self.groups, *self.kernel)
@@ -166,6 +171,7 @@ class _Pool2d(Module):
         if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
             raise ConfigError(
                 "padding is at most half the window",
+                expected=f"at most {tuple([k // 2 for k in self.kernel])}",
                 received=f"padding {self.padding}, window {self.kernel}",
             )
 

@@ -255,7 +255,12 @@ class Module:
 
     def forward(self, *args: Any) -> Any:
         """What the module computes; written by every subclass."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
+        raise UsageError(
+            "a module without forward cannot be called",
+            where=type(self).__name__,
+            expected="a method forward(self, x) in the class",
+            received="none",
+        )
 
     def prepare(self, *args: Any) -> None:
         """Hook: read open sizes from the first input."""
@@ -378,7 +383,10 @@ class Module:
         kinds = {p.dtype for p in self.parameters()}
         if len(kinds) > 1:
             raise DTypeError(
-                "the parameters have different dtypes", received=" and ".join(sorted(kinds))
+                "the parameters have different dtypes",
+                expected="one dtype in the whole network",
+                received=" and ".join(sorted(kinds)),
+                hint="give every layer the same dtype",
             )
         return kinds.pop() if kinds else "float32"
 
@@ -419,6 +427,7 @@ class Sequential(Module):
         if modules and named:
             raise UsageError(
                 "modules are either all named or all unnamed",
+                expected="Sequential(a, b) or Sequential(first=a, second=b)",
                 received=f"{len(modules)} unnamed and {len(named)} named",
             )
         if len(modules) == 1 and isinstance(modules[0], list | tuple):

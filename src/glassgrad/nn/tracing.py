@@ -69,6 +69,14 @@ class ModuleTracer(Tracer):
         return ((s.value.node.attributes["name"], s.value) for s in self.declared)
 
 
+def _place(error: BaseException) -> str:
+    """`file:line` of the innermost frame of an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+
+
 def _one_name(name: str) -> TraceError:
     return TraceError(
         "two inputs of one program have the same name",
@@ -101,7 +109,18 @@ def trace_forward(
     # Pixels stay bytes in memory and become real numbers in the step.
     given = [named(s.astype(dtype), "pixels") if s.dtype == "uint8" else s for s in symbols]
     with in_mode(model, training), tracing(tracer):
-        found = model(*given)
+        try:
+            found = model(*given)
+        except TypeError as error:
+            if "__array_ufunc__" not in str(error):
+                raise
+            raise TraceError(
+                "a NumPy function in a network",
+                where=_place(error),
+                expected="operations of tensors, which are written down",
+                received=str(error),
+                hint="use gg.tanh for np.tanh, and so on",
+            ) from error
     if not isinstance(found, Symbol):
         raise TraceError(
             "the network gives something else than one tensor",

@@ -67,6 +67,7 @@ class Symbol(Array):
         return TraceError(
             f"{what} asked of a value that is not known while the program is being written",
             where=user_line(),
+            expected="work with tensors only",
             received=repr(self),
             hint="keep working with tensors; numbers are there after the step has run",
         )

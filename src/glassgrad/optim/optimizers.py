@@ -182,7 +182,9 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ConfigError("betas are two numbers", received=shown(betas))
+            raise ConfigError(
+                "betas are two numbers", expected="such as (0.9, 0.999)", received=shown(betas)
+            )
         self.betas = (_share("beta1", betas[0]), _share("beta2", betas[1]))
         self.eps = _positive("eps", eps)
         self.weight_decay = _positive("weight_decay", weight_decay, inclusive=True)

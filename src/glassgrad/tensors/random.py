@@ -54,7 +54,9 @@ def checked_seed(seed: Any) -> int:
 
         return secrets.randbits(32)
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise ConfigError("a seed must be a whole number", received=shown(seed))
+        raise ConfigError(
+            "a seed must be a whole number", expected="0 to 2**64 - 1, or None", received=shown(seed)
+        )
     number = int(seed.__index__())
     if not 0 <= number < 2**64:
         raise ConfigError("a seed is out of range", expected="0 to 2**64 - 1", received=str(seed))

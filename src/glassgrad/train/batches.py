@@ -27,7 +27,11 @@ def as_array(data: Any, what: str) -> AnyArray:
     try:
         array = np.asarray(data)
     except ValueError:
-        raise DataError(f"{what}: rows of different lengths", received=shown(data)) from None
+        raise DataError(
+            f"{what}: rows of different lengths",
+            expected="as many numbers in every row",
+            received=shown(data),
+        ) from None
     if array.dtype.kind not in "biuf":
         raise DataError(
             f"{what} is not made of numbers",

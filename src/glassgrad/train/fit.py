@@ -298,11 +298,17 @@ def prepared(
     data = {"x": x_all, "y": y_all}
     if validation_data is not None and validation_split:
         raise ConfigError(
-            "validation data and a validation split are both given", expected="one of them"
+            "validation data and a validation split are both given",
+            expected="one of them",
+            received=f"validation_data and validation_split={shown(validation_split)}",
         )
     if validation_data is not None:
         if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-            raise ConfigError("validation_data is a pair (x, y)", received=shown(validation_data))
+            raise ConfigError(
+                "validation_data is a pair (x, y)",
+                expected="two arrays with a row for each sample",
+                received=shown(validation_data),
+            )
         data["x_val"] = batches.inputs(model, validation_data[0], dtype, "validation x")
         data["y_val"] = batches.targets(
             validation_data[1], name, dtype, len(data["x_val"]), "validation y"

@@ -43,6 +43,7 @@ def _mean_over(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any, str],
         if not isinstance(found, Symbol) or found.shape != ():
             raise TraceError(
                 "a metric gives one number, the mean over the batch",
+                expected="a scalar, such as a mean",
                 where=getattr(function, "__name__", "metric"), received=shown(found),
             )
         return found * prediction.shape[0], 1
@@ -86,7 +87,11 @@ def find(metrics: Sequence[Any]) -> tuple[Metric, ...]:
         elif callable(metric):
             found.append(Metric(getattr(metric, "__name__", "metric"), _mean_over(metric)))
         else:
-            raise ConfigError("this is not a metric", received=shown(metric))
+            raise ConfigError(
+                "this is not a metric",
+                expected="a name, or a function (prediction, target) -> mean over the batch",
+                received=shown(metric),
+            )
     names = [m.name for m in found]
     for name in names:
         if not _is_title(name):
@@ -98,5 +103,9 @@ def find(metrics: Sequence[Any]) -> tuple[Metric, ...]:
                 hint="give the function another __name__",
             )
     if len(set(names)) != len(names) or "loss" in names:
-        raise ConfigError("two columns of the history have one name", received=", ".join(names))
+        raise ConfigError(
+            "two columns of the history have one name",
+            expected="names that differ, and not loss",
+            received=", ".join(names),
+        )
     return tuple(found)
