@@ -62,8 +62,7 @@ def idx(folder: Path, images: int, labels: int, cut: int = 0) -> Path:
     pixels = struct.pack(">HBB3I", 0, 8, 3, images, 4, 4) + bytes(images * 16)
     classes = struct.pack(">HBBI", 0, 8, 1, labels) + bytes(labels)
     for name, raw in (("images", pixels), ("labels", classes)):
-        raw = raw[: len(raw) - cut]
-        (folder / name).write_bytes(gzip.compress(raw))
+        (folder / name).write_bytes(gzip.compress(raw[: len(raw) - cut]))
     return folder
 
 

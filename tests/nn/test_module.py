@@ -144,7 +144,7 @@ def test_train_and_eval_reach_every_module_and_zero_grad_every_parameter() -> No
 
 
 def test_a_module_without_forward_and_a_weight_used_before_a_call() -> None:
-    with pytest.raises(NotImplementedError, match="no forward"):
+    with pytest.raises(UsageError, match="without forward"):
         nn.Module()(gg.tensor([1.0]))
     layer = nn.Linear(2, 3)
     assert (layer.weight * 2).shape == (2, 3)  # drawn when it is first asked for

@@ -135,7 +135,9 @@ def drawn(seed: int, *, dtype: str = "float32") -> Case:
     elif kind == "signal":
         x = r.normal(size=(rows, 2, 12))
         layers.append(
-            nn.Conv1d(4, 3, stride=int(r.integers(1, 3)), padding=int(r.integers(0, 2)), dtype=dtype)
+            nn.Conv1d(
+                4, 3, stride=int(r.integers(1, 3)), padding=int(r.integers(0, 2)), dtype=dtype
+            )
         )
         layers += [nn.BatchNorm1d(dtype=dtype)] * int(r.integers(0, 2))
         layers += [_activation(r), nn.Flatten()]
@@ -193,7 +195,13 @@ def _activation(r: np.random.Generator) -> nn.Module:
 
 
 def _image_layers(r: np.random.Generator, dtype: str) -> list[nn.Module]:
-    settings = [{}, {"padding": 1}, {"stride": 2}, {"dilation": 2}, {"padding": "same"}]
+    settings: list[dict[str, Any]] = [
+        {},
+        {"padding": 1},
+        {"stride": 2},
+        {"dilation": 2},
+        {"padding": "same"},
+    ]
     chosen: dict[str, Any] = settings[int(r.integers(0, len(settings)))]
     layers: list[nn.Module] = [nn.Conv2d(4, 3, dtype=dtype, **chosen)]
     layers += [nn.BatchNorm2d(dtype=dtype)] * int(r.integers(0, 2))

@@ -88,9 +88,7 @@ def _joined(function: ast.FunctionDef, model: Module) -> Iterator[str]:
 def _unused(function: ast.FunctionDef) -> Iterator[str]:
     arguments = {a.arg for a in function.args.args}
     loaded = {
-        n.id
-        for n in ast.walk(function)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+        n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
     }
     for name in sorted(_assigned(function) - loaded - arguments - {"_"}):
         yield f"{function.name}: {name} is assigned and never used"
@@ -101,9 +99,9 @@ def _root(node: ast.expr) -> str:
     while True:
         if isinstance(node, ast.Name):
             return node.id
-        if isinstance(node, ast.Subscript):
-            node = node.value
-        elif isinstance(node, ast.Attribute) and node.attr in _VIEWS:
+        if isinstance(node, ast.Subscript) or (
+            isinstance(node, ast.Attribute) and node.attr in _VIEWS
+        ):
             node = node.value
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             node = node.func
@@ -114,9 +112,8 @@ def _root(node: ast.expr) -> str:
 def _writes_to_data(function: ast.FunctionDef) -> Iterator[str]:
     data = {"x", "y"}
     for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if _root(node.value) in data:
-                data.add(node.targets[0].id)
+        if isinstance(node, ast.Assign) and _root(node.value) in data:
+            data |= {t.id for t in node.targets if isinstance(t, ast.Name)}
     for node in ast.walk(function):
         targets: list[ast.expr] = []
         if isinstance(node, ast.AugAssign):

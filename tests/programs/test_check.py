@@ -130,9 +130,7 @@ def refused(text: str, whole: bool) -> bool:
     try:
         check_program(tree, whole=whole)
     except InternalError as error:
-        assert error.what
-        assert error.where
-        return True
+        return "not on the list" in error.what and "line" in error.where
     return False
 
 
@@ -204,7 +202,7 @@ def test_a_changed_program_is_refused(name: str) -> None:
     body = text.index("def train_step")
     for old, new in (
         ("np.", "np.os."),
-        (".T", ".__class__"),
+        ("output_weight.T", "output_weight.__class__"),
         ("len(x)", "eval('1')"),
         ("    return loss", "    import os\n    return loss"),
         ("np.isfinite", "np.load"),

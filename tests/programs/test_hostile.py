@@ -52,7 +52,9 @@ def hostile_names(count: int) -> list[str]:
     while len(found) < count:
         kind = r.randrange(4)
         if kind == 0:
-            found[f"{r.choice(WORDS)}{r.choice(['', '_', '.', ' ', '2', chr(10)])}{r.choice(WORDS)}"] = None
+            found[
+                f"{r.choice(WORDS)}{r.choice(['', '_', '.', ' ', '2', chr(10)])}{r.choice(WORDS)}"
+            ] = None
         elif kind == 1:
             found["".join(r.choice(PIECES) for _ in range(r.randrange(1, 12)))] = None
         elif kind == 2:
@@ -120,6 +122,7 @@ def _plain() -> nn.Module:
     return nn.Sequential(output=nn.Linear(3, 3))
 
 
+REFUSALS: list[GlassgradError] = []
 ROUTES: dict[str, Callable[[str], None]] = {
     "sequential": _in_sequential,
     "attribute": _as_attribute,
@@ -137,13 +140,12 @@ def accepted(route: str, name: str) -> bool:
     except InternalError:
         raise
     except GlassgradError as error:
-        assert error.what
-        assert error.expected
-        assert error.received
+        REFUSALS.append(error)
         return False
     except (ValueError, TypeError, UnicodeError):
-        assert route == "class"  # Python itself makes no class of this name
-        return False
+        if route == "class":  # Python itself makes no class of this name
+            return False
+        raise
     return True
 
 
@@ -224,13 +226,15 @@ def _prepared(group: list[tuple[str, str]]) -> tuple[nn.Module, dict[str, Any], 
                 for i, (_, name) in enumerate(group)
                 if name and (repr(name)[1:-1][:40] in f"{error.received} {error.where}")
             ]
-            assert at, (str(error), group)
+            if not at:
+                raise
             if error.what.startswith("two columns"):
                 at = [i for i, (route, _) in enumerate(group) if route == "metric"][-1:]
             del group[at[-1]]
     return None
 
 
+@pytest.mark.slow
 def test_ten_thousand_names(networks: list[list[tuple[str, str]]]) -> None:
     assert len(NAMES) == 10_000
     in_programs = 0
@@ -242,7 +246,8 @@ def test_ten_thousand_names(networks: list[list[tuple[str, str]]]) -> None:
         check_program(ast.parse(whole), whole=True)
         in_programs += len(group)
     assert in_programs > 2_000  # not everything is refused
-    print(f"{len(NAMES):,} names, {in_programs:,} of them in {len(networks)} programs")
+    assert len(REFUSALS) > 2_000
+    assert all(e.what and e.expected and e.received for e in REFUSALS)
 
 
 def test_hostile_names_change_no_number(networks: list[list[tuple[str, str]]]) -> None:
@@ -288,7 +293,7 @@ def test_names_that_a_run_has_a_use_for(name: str) -> None:
         prepared(net, X, Y, loss="mse", optimizer="sgd")
 
 
-@pytest.mark.parametrize("name", ["weights", "rate", "mean", "square"])
+@pytest.mark.parametrize("name", ["weights", "rate", "grad_mean", "grad_square"])
 def test_a_trained_parameter_may_be_called_this(name: str) -> None:
     net = Net()
     setattr(net, name, gg.Parameter(np.zeros(3, np.float32)))

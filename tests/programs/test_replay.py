@@ -134,7 +134,7 @@ def test_frozen_parameters_and_own_functions(tmp_path: Path) -> None:
     r = np.random.default_rng(0)
     x, y = r.normal(size=(33, 4)), r.normal(size=(33, 2))
     model = nn.Sequential(hidden=nn.Linear(4, 8), act=nn.GELU(), output=nn.Linear(8, 2))
-    model.hidden.weight.requires_grad = False
+    model.named_state()["hidden.weight"].requires_grad = False
     settings = {
         "loss": huber,
         "optimizer": optim.AdamW(1e-2),

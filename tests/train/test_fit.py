@@ -24,9 +24,7 @@ VALUES = R.normal(size=(50, 2)).astype(np.float32)
 
 
 def net(outputs: int = 3, dtype: str = "float32") -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(8, dtype=dtype), nn.Tanh(), nn.Linear(outputs, dtype=dtype)
-    )
+    return nn.Sequential(nn.Linear(8, dtype=dtype), nn.Tanh(), nn.Linear(outputs, dtype=dtype))
 
 
 def fit(model: nn.Module, **settings: Any) -> gg.train.History:
@@ -294,7 +292,7 @@ def test_no_seed_draws_one_and_keeps_it() -> None:
 def test_only_what_is_not_drawn_yet_is_drawn() -> None:
     model = net()
     given = np.full((4, 8), 0.25, np.float32)
-    first = next(iter(model))
+    first: Any = next(iter(model))
     first.weight.assign(given)
     history = fit(model, epochs=1, optimizer=optim.SGD(1e-30))
     initial = history.record.initial
@@ -352,7 +350,7 @@ def test_bytes_stay_bytes_until_the_step() -> None:
 
 def test_frozen_parameters_stay() -> None:
     model = net()
-    layers = list(model)
+    layers: list[Any] = list(model)
     layers[0].weight.requires_grad = False
     before = _drawn(model).state_dict()
     history = fit(model, optimizer="adam", batch_size=16)
@@ -410,7 +408,8 @@ def test_a_layer_put_in_later_is_trained() -> None:
     fit(model, y=VALUES, loss="mse")
     hidden = model.state_dict()["hidden.weight"]
     model.output = nn.Linear(8, 3)
-    model.hidden.weight.requires_grad = model.hidden.bias.requires_grad = False
+    for parameter in model.hidden.parameters():
+        parameter.requires_grad = False
     history = fit(model)
     assert history["loss"][-1] < history["loss"][0]
     assert (model.state_dict()["hidden.weight"] == hidden).all()
@@ -422,20 +421,22 @@ def test_a_layer_put_in_later_is_trained() -> None:
 
 def test_an_equal_structure_shares_its_step() -> None:
     first = prepared(net(), X, Y, loss="cross_entropy", optimizer=optim.Adam(1e-2), batch_size=16)
-    for settings in (
+    equal: tuple[dict[str, Any], ...] = (
         {"optimizer": optim.Adam(1e-2)},
         {"optimizer": optim.Adam(0.5)},  # the rate is an argument
         {"optimizer": optim.Adam(1e-2), "batch_size": 7},  # one text for every size
         {"optimizer": optim.Adam(1e-2), "seed": 5, "epochs": 9},
-    ):
-        again = prepared(net(), X, Y, loss="cross_entropy", **settings)  # type: ignore[arg-type]
+    )
+    for settings in equal:
+        again = prepared(net(), X, Y, loss="cross_entropy", **settings)
         assert again.plan.step.function is first.plan.step.function
-    for settings in (
+    different: tuple[dict[str, Any], ...] = (
         {"optimizer": optim.Adam(1e-2, eps=1e-6)},
         {"optimizer": optim.AdamW(1e-2)},
         {"optimizer": optim.Adam(1e-2), "metrics": ()},
-    ):
-        other = prepared(net(), X, Y, loss="cross_entropy", **settings)  # type: ignore[arg-type]
+    )
+    for settings in different:
+        other = prepared(net(), X, Y, loss="cross_entropy", **settings)
         assert other.plan.step.function is not first.plan.step.function
 
 

@@ -51,8 +51,17 @@ def source(
     <BLANKLINE>
     """
     record = prepared(
-        model, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
-        shuffle=shuffle, metrics=metrics, validation_data=validation_data, seed=seed,
+        model,
+        x,
+        y,
+        loss=loss,
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        metrics=metrics,
+        validation_data=validation_data,
+        seed=seed,
     )
     if whole:
         return whole_program(record)

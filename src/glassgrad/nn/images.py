@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from glassgrad.errors import ConfigError, ShapeError, shown
-from glassgrad.ops import OPS, movement, window
+from glassgrad.ops import OPS, movement, named, window
 
 from .checks import check_array, check_float, known_size, numbers, short
 from .init import How
@@ -16,8 +16,8 @@ class _Conv(Module):
     rank: ClassVar[int]
 
     formula = (
-        "z = W patches + b, where patches are the windows of x as columns",
-        "db = sum dz   dW = dz patches'   dx = W' dz, each patch added back where it was",
+        "z = W @ patches + b, where patches are the windows of x as columns",
+        "db = sum of dz   dW = dz @ patches.T   dx = W.T @ dz, each patch added back",
     )
 
     def __init__(
@@ -190,7 +190,7 @@ class _Pool2d(Module):
         if not any(self.padding):
             return x
         border = ((0, 0, 0), (0, 0, 0), *[(p, p, 0) for p in self.padding])
-        return movement.pad(x, widths=border, value=value)
+        return named(movement.pad(x, widths=border, value=value), "padded")
 
     def settings(self) -> str:
         text = short(self.kernel)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from glassgrad.errors import ConfigError, DataError, ShapeError, shown, unknown_name
 from glassgrad.ir import FLOATS
-from glassgrad.ops import OPS, Array
+from glassgrad.ops import OPS, Array, named
 from glassgrad.tensors.tensor import Tensor, tensor
 
 Loss: TypeAlias = Callable[[Any, Any], Any]
@@ -97,7 +97,8 @@ def cross_entropy(prediction: Any, target: Any) -> Any:
             t = t.transpose(order).reshape(-1, t.shape[1])
         else:
             t = t.reshape(-1)
-        z = z.transpose(order).reshape(-1, z.shape[1])
+        z = named(z.transpose(order).reshape(-1, z.shape[1]), "scores")
+        t = named(t, "targets")
     if t.ndim == z.ndim:
         return OPS["cross_entropy_shares"](z, t)
     if isinstance(t, Tensor):

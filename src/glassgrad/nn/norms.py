@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from glassgrad.errors import ConfigError, ShapeError
 from glassgrad.ops import OPS, Symbol, named
-from glassgrad.ops.layer import batch_statistics
+from glassgrad.ops.layer import batch_statistics, channels
 from glassgrad.tensors.tensor import Buffer
 
 from .checks import check_array, check_float, known_size
@@ -52,13 +52,11 @@ class _BatchNorm(Module):
             held.draw()
 
     def forward(self, x: Any) -> Any:
-        shape = (-1, *[1] * (x.ndim - 2))
         if not self.training:
-            scale = named(self.weight / OPS["sqrt"](self.running_var + self.eps), "scale")
-            shift = named(self.bias - self.running_mean * scale, "shift")
-            if x.ndim == 2:
-                return x * scale + shift
-            return x * scale.reshape(shape) + shift.reshape(shape)
+            mean, variance = channels(self.running_mean, x), channels(self.running_var, x)
+            std = named(OPS["sqrt"](variance + self.eps), "std")
+            normalised = named((x - mean) / std, "normalised")
+            return normalised * channels(self.weight, x) + channels(self.bias, x)
         if x.shape[0] == 1 and x.size == x.shape[1]:
             raise ShapeError(
                 "batch norm in training needs more than one row",

@@ -25,7 +25,10 @@ class RNN(Module):
     RNN(8, 16)
     """
 
-    formula = ("h[t] = tanh(x[t] W + h[t-1] U + b)", "dz[t] = dh[t] (1 - h[t]^2)")
+    formula = (
+        "h[t + 1] = tanh(x[t] @ W + h[t] @ U + b), h[0] = 0, U is the recurrent weight",
+        "dz[t] = dh[t + 1] * (1 - h[t + 1]^2)   dh[t] = dz[t] @ U.T   dU = sum of h[t].T @ dz[t]",
+    )
 
     def __init__(
         self,

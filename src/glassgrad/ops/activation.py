@@ -55,7 +55,7 @@ relu = _activation(
     numpy="np.maximum(x, 0)",
     kinks="x = 0",
     samples=_AWAY,
-    plain=("a = max(0, z)", "dz = da where z > 0"),
+    plain=("a = max(0, z)", "dz = da * (z > 0)"),
 )
 
 
@@ -77,7 +77,7 @@ leaky_relu = _activation(
     attributes=(number("slope", 0.01),),
     kinks="x = 0",
     samples=tuple(Sample(s.operands, {"slope": 0.1}, s.about) for s in _AWAY),
-    plain=("a = z where z > 0, else slope z", "dz = da where z > 0, else slope da"),
+    plain=("a = z where z > 0, else slope * z", "dz = da where z > 0, else slope * da"),
 )
 
 
@@ -94,7 +94,7 @@ elu = _activation(
     attributes=(number("alpha", 1.0),),
     kinks="x = 0",
     samples=tuple(Sample(s.operands, {"alpha": 0.7}, s.about) for s in _AWAY),
-    plain=("a = z where z > 0, else alpha (e^z - 1)", "dz = da where z > 0, else da alpha e^z"),
+    plain=("a = z where z > 0, else alpha * (e^z - 1)", "dz = da where z > 0, else da * alpha * e^z"),
 )
 
 
@@ -110,7 +110,7 @@ sigmoid = _activation(
     _sigmoid,
     vjp=(lambda g, y, x: g * (y * (1 - y)),),
     numpy="sigmoid(x)",
-    plain=("a = 1 / (1 + exp(-z))", "dz = da a (1 - a)"),
+    plain=("a = 1 / (1 + exp(-z))", "dz = da * a * (1 - a)"),
 )
 
 
@@ -124,7 +124,7 @@ silu = _activation(
     r"\frac{x}{1 + e^{-x}}",
     lambda x: x * _gate(x),
     vjp=(lambda g, y, x: g * (_gate(x) + y * (1 - _gate(x))),),
-    plain=("a = z sigmoid(z)", "dz = da (gate + a (1 - gate)), gate = sigmoid(z)"),
+    plain=("a = z * sigmoid(z)", "dz = da * (gate + a * (1 - gate)), gate = sigmoid(z)"),
 )
 
 
@@ -144,7 +144,7 @@ gelu = _activation(
     r"\tfrac{x}{2} \left(1 + \operatorname{erf} \tfrac{x}{\sqrt 2}\right)",
     lambda x: x * _normal_share(x),
     vjp=(lambda g, y, x: g * (_normal_share(x) + x * (exp(-0.5 * (x * x)) / ROOT_TWO_PI)),),
-    plain=("a = z P(normal < z)", "dz = da (P + z density(z))"),
+    plain=("a = z * P(normal < z)", "dz = da * (P + z * density(z))"),
 )
 
 
@@ -154,7 +154,7 @@ softplus = _activation(
     r"\ln(1 + e^x)",
     lambda x: maximum(x, 0.0) + log1p(exp(-absolute(x))),
     vjp=(lambda g, y, x: g * sigmoid(x),),
-    plain=("a = log(1 + exp(z))", "dz = da sigmoid(z)"),
+    plain=("a = log(1 + exp(z))", "dz = da * sigmoid(z)"),
 )
 
 
@@ -186,7 +186,7 @@ log_softmax = _activation(
     attributes=(axis(default=-1),),
     samples=_ROWS,
     roles=_COMPOSITE,
-    plain=("l = z - max z - log sum exp(z - max z)", "dz = dl - softmax(z) sum dl"),
+    plain=("l = z - max z - log sum exp(z - max z)", "dz = dl - softmax(z) * sum of dl"),
 )
 
 
@@ -204,5 +204,5 @@ softmax = _activation(
     attributes=(axis(default=-1),),
     samples=_ROWS,
     roles=_COMPOSITE,
-    plain=("p = exp(z) / sum exp(z)", "dz = p (dp - sum dp p)"),
+    plain=("p = exp(z) / sum exp(z)", "dz = p * (dp - sum of dp * p)"),
 )

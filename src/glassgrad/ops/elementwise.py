@@ -206,7 +206,7 @@ tanh = _unary(
     r"\tanh x",
     lambda g, y, x: g * (1 - y**2),
     "np.tanh(x)",
-    plain=("a = tanh z", "dz = da (1 - a^2)"),
+    plain=("a = tanh(z)", "dz = da * (1 - a^2)"),
 )
 sqrt = _unary(
     "sqrt",

@@ -50,7 +50,7 @@ linear = Op(
     expand=lambda x, w, b: x @ w + b,
     roles=_COMPOSITE,
     family="layer",
-    plain=("z = x W + b", "dW = x' dz   db = sum dz   dx = dz W'"),
+    plain=("z = x @ W + b", "dW = x.T @ dz   db = sum of dz   dx = dz @ W.T"),
     samples=(
         Sample((Draw((3, 4)), Draw((4, 5)), Draw((5,))), about="matrices"),
         Sample((Draw((2, 3, 4)), Draw((4, 5)), Draw((5,))), about="sequence"),
@@ -88,7 +88,7 @@ def _normalised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any]:
     centred = named(x - x.mean(axis=axes, keepdims=True), "centred")
     variance = named((centred * centred).mean(axis=axes, keepdims=True), "variance")
     std = named(sqrt(variance + eps), "std")
-    return named(centred / std, "normal"), std
+    return named(centred / std, "normalised"), std
 
 
 def _layer_norm(x: Any, w: Any, b: Any, eps: float) -> Any:
@@ -98,15 +98,15 @@ def _layer_norm(x: Any, w: Any, b: Any, eps: float) -> Any:
 
 def _normal_gradient(d: Any, normal: Any, std: Any, axes: tuple[int, ...]) -> Any:
     """Back through (x - mean) / std: what is left after mean and scale took their part."""
-    shift = named(d.mean(axis=axes, keepdims=True), "d_shift")
-    stretch = named((d * normal).mean(axis=axes, keepdims=True), "d_stretch")
-    return (d - shift - normal * stretch) / std
+    mean = named(d.mean(axis=axes, keepdims=True), "mean_d")
+    along = named((d * normal).mean(axis=axes, keepdims=True), "mean_along")
+    return (d - mean - normal * along) / std
 
 
 def _layer_norm_dx(g: Any, y: Any, x: Any, w: Any, b: Any, eps: float) -> Any:
     axes = _last_axes(x, w)
     normal, std = _normalised(x, axes, eps)
-    return _normal_gradient(named(g * w, "d_normal"), normal, std, axes)
+    return _normal_gradient(named(g * w, "d_normalised"), normal, std, axes)
 
 
 def _over_rows(array: Any, w: Any) -> Any:
@@ -129,8 +129,8 @@ layer_norm = Op(
     roles=_COMPOSITE,
     family="layer",
     plain=(
-        "y = (x - mean) / std w + b",
-        "dx = (d - mean d - normal mean(d normal)) / std, d = dy w",
+        "y = w * normalised + b, normalised = (x - mean) / std",
+        "dx = (d - mean(d) - normalised * mean(d * normalised)) / std, d = dy * w",
     ),
     samples=tuple(
         Sample((Draw(x, order=o), Draw(w), Draw(w)), {"eps": 1e-5}, about)
@@ -151,7 +151,7 @@ def _channel_axes(x: Any) -> tuple[int, ...]:
     return (0, *range(2, x.ndim))
 
 
-def _channels(w: Any, x: Any) -> Any:
+def channels(w: Any, x: Any) -> Any:
     """One number for each channel, shaped so that it stretches over images."""
     return w.reshape((-1, *[1] * (x.ndim - 2))) if x.ndim > 2 else w
 
@@ -177,12 +177,12 @@ def batch_statistics(x: Any) -> tuple[Any, Any]:
 def _batch_normal(x: Any, eps: float) -> tuple[Any, Any]:
     mean, variance = batch_statistics(x)
     std = named(sqrt(variance + eps), "std")
-    return named(named(x - mean, "centred") / std, "normal"), std
+    return named(named(x - mean, "centred") / std, "normalised"), std
 
 
 def _batch_norm_dx(g: Any, y: Any, x: Any, w: Any, b: Any, eps: float) -> Any:
     normal, std = _batch_normal(x, eps)
-    d = named(g * _channels(w, x), "d_normal")
+    d = named(g * channels(w, x), "d_normalised")
     return _normal_gradient(d, normal, std, _channel_axes(x))
 
 
@@ -198,12 +198,12 @@ batch_norm = Op(
         lambda g, y, x, w, b, eps: (g * _batch_normal(x, eps)[0]).sum(axis=_channel_axes(x)),
         lambda g, y, x, w, b, eps: g.sum(axis=_channel_axes(x)),
     ),
-    expand=lambda x, w, b, eps: _batch_normal(x, eps)[0] * _channels(w, x) + _channels(b, x),
+    expand=lambda x, w, b, eps: _batch_normal(x, eps)[0] * channels(w, x) + channels(b, x),
     roles=_COMPOSITE,
     family="layer",
     plain=(
-        "y = (x - mean) / std w + b",
-        "dx = (d - mean d - normal mean(d normal)) / std, d = dy w",
+        "y = w * normalised + b, normalised = (x - mean) / std",
+        "dx = (d - mean(d) - normalised * mean(d * normalised)) / std, d = dy * w",
     ),
     samples=tuple(
         Sample((Draw(x, order=o), Draw(x[1:2]), Draw(x[1:2])), {"eps": 1e-5}, about)
@@ -238,7 +238,7 @@ channel_bias = Op(
         # Row by row first: sums over a long last axis are pairwise, hence accurate, and quick.
         lambda g, y, x, b: g.flatten(2).sum(axis=2).sum(axis=0),
     ),
-    expand=lambda x, b: x + _channels(b, x),
+    expand=lambda x, b: x + channels(b, x),
     roles=_COMPOSITE,
     family="layer",
     samples=(
@@ -287,7 +287,7 @@ dropout = Op(
     expand=_dropout,
     roles=frozenset({"composite", "random"}),
     family="layer",
-    plain=("y = x keep, keep = 0 or 1 / (1 - p)", "dx = dy keep"),
+    plain=("y = x * keep, keep = 0 or 1 / (1 - p)", "dx = dy * keep"),
     samples=tuple(
         Sample(
             (Draw(shape, order=order), Draw((), 0, 100, kind="int"), Draw((), 0, 9, kind="int")),

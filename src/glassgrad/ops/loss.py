@@ -61,7 +61,7 @@ mse = Op(
     family="loss",
     samples=_PAIRS,
     errors=_UNEQUAL,
-    plain=("L = mean (p - t)^2", "dp = 2 (p - t) / size"),
+    plain=("L = mean of (p - t)^2", "dp = 2 * (p - t) / size"),
 )
 
 
@@ -118,7 +118,7 @@ bce = Op(
             (Type((4, 1), "float32"), Type((4,), "float32")), {"eps": 1e-15}, "different shapes"
         ),
     ),
-    plain=("L = -mean(t log p + (1 - t) log(1 - p))", "dp = (p - t) / (p (1 - p)) / size"),
+    plain=("L = -mean of t * log p + (1 - t) * log(1 - p)", "dp = (p - t) / (p * (1 - p)) / size"),
 )
 
 
@@ -138,7 +138,7 @@ bce_logits = Op(
     family="loss",
     samples=_PAIRS,
     errors=_UNEQUAL,
-    plain=("L = mean(log(1 + exp(z)) - z t)", "dz = (sigmoid(z) - t) / size"),
+    plain=("L = mean of log(1 + exp(z)) - z * t", "dz = (sigmoid(z) - t) / size"),
 )
 
 
@@ -180,7 +180,7 @@ cross_entropy = Op(
         Mistake((Type((4, 3), "float32"), Type((3,), "int64")), {}, "one class for each row"),
         Mistake((Type((4, 3), "float32"), Type((4,), "float32")), {}, "whole numbers"),
     ),
-    plain=("L = -mean log softmax(z)[y]", "dz = (softmax(z) - onehot(y)) / n"),
+    plain=("L = -mean of log softmax(z)[y]; z less its largest first, so that exp cannot overflow", "dz = (softmax(z) - onehot(y)) / n"),
 )
 
 
@@ -215,5 +215,5 @@ cross_entropy_shares = Op(
         for s, o, about in (((4, 3), "C", "rows"), ((1, 1), "C", "size-1"), ((4, 3), "F", "F"))
     ),
     errors=_UNEQUAL,
-    plain=("L = -mean sum t log softmax(z)", "dz = (softmax(z) sum t - t) / n"),
+    plain=("L = -mean of sum t * log softmax(z)", "dz = (softmax(z) * sum of t - t) / n"),
 )

@@ -140,7 +140,7 @@ class SGD(Optimizer):
 
     @property
     def formula(self) -> str:  # type: ignore[override]  # depends on the momentum
-        return "v <- momentum v + g, w <- w - rate v" if self.momentum else "w <- w - rate dL/dw"
+        return "v <- momentum * v + g, w <- w - rate * v" if self.momentum else "w <- w - rate * dL/dw"
 
     def settings(self) -> dict[str, Any]:
         given = {"momentum": self.momentum, "weight_decay": self.weight_decay}
@@ -170,8 +170,8 @@ class Adam(Optimizer):
     """
 
     title = "Adam"
-    formula = "w <- w - rate mean / (sqrt(square) + eps)"
-    state_names = ("mean", "square")
+    formula = "w <- w - rate * mean / (sqrt(square) + eps), each divided by its weight so far"
+    state_names = ("grad_mean", "grad_square")
 
     def __init__(
         self,
@@ -209,10 +209,10 @@ class Adam(Optimizer):
         first, second = self.betas
         mean = first * state[0] + one_minus(first) * g
         square = second * state[1] + one_minus(second) * (g * g)
-        mean_scale = host(named(1 - first**step, "mean_scale"), w)
-        square_scale = host(named(1 - second**step, "square_scale"), w)
-        size = OPS["sqrt"](square / square_scale) + self.eps
-        return w - host(rate, w) * (mean / mean_scale) / size, (mean, square)
+        mean_weight = host(named(1 - first**step, "mean_weight"), w)
+        square_weight = host(named(1 - second**step, "square_weight"), w)
+        size = OPS["sqrt"](square / square_weight) + self.eps
+        return w - host(rate, w) * (mean / mean_weight) / size, (mean, square)
 
 
 class AdamW(Adam):
@@ -224,7 +224,7 @@ class AdamW(Adam):
     """
 
     title = "AdamW"
-    formula = "w <- w (1 - rate decay) - rate mean / (sqrt(square) + eps)"
+    formula = "w <- w * (1 - rate * decay), then as Adam"
     usual_decay = 0.01
 
     def __init__(

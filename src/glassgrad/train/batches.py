@@ -84,7 +84,8 @@ def _takes_tokens(model: Module) -> bool:
 def _tokens(model: Module, array: AnyArray, what: str) -> AnyArray:
     if array.dtype.kind not in "iu":
         raise DTypeError(
-            f"{what}: an embedding takes whole numbers", expected="int64",
+            f"{what}: an embedding takes whole numbers",
+            expected="int64",
             received=str(array.dtype),
         )
     limit = min(m.tokens for _, m in model.modules() if isinstance(m, Embedding))
@@ -92,8 +93,10 @@ def _tokens(model: Module, array: AnyArray, what: str) -> AnyArray:
         bad = (array < 0) | (array >= limit)
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise DataError(
-            f"{what}: a token is not in the table", where=f"position {where}",
-            expected=f"0 to {limit - 1}", received=str(array[where]),
+            f"{what}: a token is not in the table",
+            where=f"position {where}",
+            expected=f"0 to {limit - 1}",
+            received=str(array[where]),
         )
     return np.ascontiguousarray(array, np.int64)
 
@@ -112,8 +115,11 @@ def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArr
         return np.ascontiguousarray(array, np.int64)
     if loss == "cross_entropy" and array.ndim == 1:
         raise DTypeError(
-            "classes are whole numbers", where=what, expected="int64 class indices",
-            received=f"{array.dtype}, such as {array[0]!r}", hint='y.astype("int64")',
+            "classes are whole numbers",
+            where=what,
+            expected="int64 class indices",
+            received=f"{array.dtype}, such as {array[0]!r}",
+            hint='y.astype("int64")',
         )
     return _real(array, dtype, what)
 
@@ -157,7 +163,8 @@ def checked_batch_size(value: Any, rows: int) -> int:
         return rows
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
         raise ConfigError(
-            "batch_size is out of range", expected="a whole number from 1, or None for all rows",
+            "batch_size is out of range",
+            expected="a whole number from 1, or None for all rows",
             received=shown(value),
         )
     return min(int(value), rows)

@@ -29,7 +29,11 @@ from .step import ROWS, Plan, Task, evaluation_plan, training_plan
 
 AnyArray = NDArray[Any]
 _CLASSIFYING = {
-    "cross_entropy", "bce", "binary_cross_entropy", "bce_logits", "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "bce",
+    "binary_cross_entropy",
+    "bce_logits",
+    "binary_cross_entropy_with_logits",
 }
 
 
@@ -52,14 +56,14 @@ class Record:
     @property
     def fixed(self) -> tuple[str, ...]:
         """What the run reads and never changes, in training or in evaluation."""
-        also = () if self.evaluation is None else (*self.evaluation.frozen, *self.evaluation.buffers)
+        also = (
+            () if self.evaluation is None else (*self.evaluation.frozen, *self.evaluation.buffers)
+        )
         names = [*self.plan.frozen, *[n for n in also if n not in self.plan.buffers]]
         return tuple(dict.fromkeys(names))
 
 
-def make_task(
-    model: Module, x: AnyArray, y: AnyArray, loss: Any, metrics: Any
-) -> Task:
+def make_task(model: Module, x: AnyArray, y: AnyArray, loss: Any, metrics: Any) -> Task:
     """The types of the data with the number of rows left open, the loss and the metrics found."""
     name, function = found_loss(loss)
     if metrics is None:
@@ -131,8 +135,12 @@ class Trainer:
     def arguments(self, plan: Plan) -> list[Any]:
         """The step's arguments, data and step number left out."""
         fixed: dict[str, Any] = {
-            "weights": self.weights, **self.buffers, **self.frozen, **self.moments,
-            "rate": self.record.optimizer.lr, "seed": self.record.seed,
+            "weights": self.weights,
+            **self.buffers,
+            **self.frozen,
+            **self.moments,
+            "rate": self.record.optimizer.lr,
+            "seed": self.record.seed,
         }
         return [fixed.get(name) for name in plan.graph.inputs]
 
@@ -141,9 +149,7 @@ class Trainer:
         if not self.dirty:
             return
         for part in self.plan.parts:
-            self.held[part.name].assign(
-                self.weights[part.start : part.stop].reshape(part.shape)
-            )
+            self.held[part.name].assign(self.weights[part.start : part.stop].reshape(part.shape))
         for name, array in self.buffers.items():
             self.held[name].assign(array)
         self.dirty = False
@@ -213,10 +219,15 @@ class Trainer:
                         break
             row = {"loss": total / seen}
             row.update(
-                {name: s / (seen * c) for (name, _), s, c in zip(plan.metrics, sums, counts, strict=True)}
+                {
+                    name: s / (seen * c)
+                    for (name, _), s, c in zip(plan.metrics, sums, counts, strict=True)
+                }
             )
             if record.evaluation is not None:
-                tested = self.evaluate(record.evaluation, record.data["x_val"], record.data["y_val"])
+                tested = self.evaluate(
+                    record.evaluation, record.data["x_val"], record.data["y_val"]
+                )
                 row.update({f"val_{name}": value for name, value in tested.items()})
             self.history.add(row, time.perf_counter() - began)
             run.epoch = epoch
@@ -315,7 +326,8 @@ def prepared(
         )
         if data["x_val"].shape[1:] != x_all.shape[1:]:
             raise DataError(
-                "validation rows differ from training rows", expected=str(x_all.shape[1:]),
+                "validation rows differ from training rows",
+                expected=str(x_all.shape[1:]),
                 received=str(data["x_val"].shape[1:]),
             )
     elif validation_split:
@@ -345,7 +357,9 @@ def _checked_epochs(epochs: Any) -> int:
 def _split(data: dict[str, AnyArray], share: float) -> dict[str, AnyArray]:
     """The last share of the rows is kept for validation, as in Keras."""
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise ConfigError("validation_split is a share", expected="0 to below 1", received=shown(share))
+        raise ConfigError(
+            "validation_split is a share", expected="0 to below 1", received=shown(share)
+        )
     rows = len(data["x"])
     kept = rows - max(1, round(rows * share))
     if kept < 1:
@@ -353,8 +367,10 @@ def _split(data: dict[str, AnyArray], share: float) -> dict[str, AnyArray]:
             "too few rows for a validation split", expected="at least 2", received=str(rows)
         )
     return {
-        "x": data["x"][:kept], "y": data["y"][:kept],
-        "x_val": data["x"][kept:], "y_val": data["y"][kept:],
+        "x": data["x"][:kept],
+        "y": data["y"][:kept],
+        "x_val": data["x"][kept:],
+        "y_val": data["y"][kept:],
     }
 
 
@@ -390,23 +406,32 @@ def fit(
     >>> from glassgrad import data, nn, optim
     >>> x, y = data.spiral(seed=0)
     >>> model = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 3))
-    >>> history = gg.fit(model, x, y, loss="cross_entropy", optimizer=optim.Adam(1e-2),
-    ...                  epochs=100, verbose=False)
+    >>> history = gg.fit(
+    ...     model, x, y, loss="cross_entropy", optimizer=optim.Adam(1e-2), epochs=100, verbose=False
+    ... )
     >>> history["accuracy"][-1] > 0.8
     True
     """
     record = prepared(
-        model, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
-        shuffle=shuffle, metrics=metrics, validation_split=validation_split,
-        validation_data=validation_data, seed=seed, backend=backend,
+        model,
+        x,
+        y,
+        loss=loss,
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        metrics=metrics,
+        validation_split=validation_split,
+        validation_data=validation_data,
+        seed=seed,
+        backend=backend,
     )
     listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
     return Trainer(record).run(listeners)
 
 
-def evaluate(
-    model: Module, x: Any, y: Any, *, loss: Any, metrics: Any = None
-) -> dict[str, float]:
+def evaluate(model: Module, x: Any, y: Any, *, loss: Any, metrics: Any = None) -> dict[str, float]:
     """Loss and metrics over all rows, in evaluation: no dropout, running statistics.
 
     Raises DataError and ShapeError where the data do not fit.

@@ -26,8 +26,10 @@ def _accuracy(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
         right = p.argmax(1) == t
     elif t.shape != p.shape:
         raise ShapeError(
-            "accuracy compares classes", where="metric accuracy",
-            expected=f"targets {p.shape[:1]} or {p.shape}", received=str(t.shape),
+            "accuracy compares classes",
+            where="metric accuracy",
+            expected=f"targets {p.shape[:1]} or {p.shape}",
+            received=str(t.shape),
         )
     elif p.ndim > 1 and p.shape[1] != 1:
         right = p.argmax(1) == t.argmax(1)
@@ -44,7 +46,8 @@ def _mean_over(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any, str],
             raise TraceError(
                 "a metric gives one number, the mean over the batch",
                 expected="a scalar, such as a mean",
-                where=getattr(function, "__name__", "metric"), received=shown(found),
+                where=getattr(function, "__name__", "metric"),
+                received=shown(found),
             )
         return found * prediction.shape[0], 1
 

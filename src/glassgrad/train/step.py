@@ -79,7 +79,9 @@ _PLANS: OrderedDict[Any, Plan] = OrderedDict()
 _PLAN_LIMIT = 64
 
 
-def _write_loss(task: Task, training: bool) -> tuple[ModuleTracer, Symbol, Symbol, dict[str, Any], list[int]]:
+def _write_loss(
+    task: Task, training: bool
+) -> tuple[ModuleTracer, Symbol, Symbol, dict[str, Any], list[int]]:
     """Forward, loss and metrics on a fresh tracer."""
     tracer = ModuleTracer()
     (x,), prediction = trace_forward(tracer, task.model, {"x": task.x}, training)
@@ -102,7 +104,8 @@ def _write_loss(task: Task, training: bool) -> tuple[ModuleTracer, Symbol, Symbo
     outputs: dict[str, Any] = {"loss": loss}
     counts = []
     for metric in task.metrics:
-        with tracer.inside(Scope(metric.name, metric.name)):
+        says = "how many rows are right" if metric.name == "accuracy" else ""
+        with tracer.inside(Scope(metric.name, metric.name, says)):
             total, count = metric.write(prediction, y, task.loss_name)
         origin = total.value.node.origin
         if not origin.name:
@@ -221,8 +224,9 @@ def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
     if known is not None:
         return known
     graph = _flat(forward, parts)
-    first = ("x", "y", "weights")
-    names = [n for n in first if n in graph.inputs] + [n for n in graph.inputs if n not in first]
+    # As the training step takes them: data, weights, then what layers keep, in their own order.
+    order = ["x", "y", "weights", *task.model.named_state()]
+    names = [n for n in order if n in graph.inputs] + [n for n in graph.inputs if n not in order]
     graph.inputs = {name: graph.inputs[name] for name in names}
     plan = Plan(
         graph=graph,
@@ -304,7 +308,7 @@ def _flat(graph: Graph, parts: Sequence[Part]) -> Graph:
     present = [p for p in parts if p.name in graph.inputs]
     if not present:
         return graph
-    scope = Scope("parameters", "named parts of one vector")
+    scope = Scope("parameters", "views into one vector: what updates it updates them all")
     return flatten(graph, parts, "weights", scope)
 
 
@@ -313,9 +317,7 @@ def _updated(
 ) -> tuple[Graph, tuple[str, ...]]:
     tracer = continuing(graph)
     w = tracer.symbol(graph.inputs["weights"])
-    moments = {
-        name: tracer.input(name, w.value.type, "moment") for name in optimizer.state_names
-    }
+    moments = {name: tracer.input(name, w.value.type, "moment") for name in optimizer.state_names}
     hosts = {n: v for n, v in graph.inputs.items() if v.node.attributes["role"] == "host"}
     rate = tracer.input("rate", Type((), "float64"), "host")
     step = (

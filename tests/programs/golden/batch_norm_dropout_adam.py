@@ -39,38 +39,39 @@ def uniform(shape, dtype, seed, name, step):
     return (random_bits(shape, seed, name, step) >> 8).astype(np.float32) * 2.0**-24
 
 
-def train_step(x, y, weights, norm_running_mean, norm_running_var, mean, square, rate, step, seed):
+def train_step(x, y, weights, norm_running_mean, norm_running_var, grad_mean, grad_square, rate, step, seed):
     n = len(x)
     # -- forward ---------------------------------------------------------------
-    # parameters: named parts of one vector
+    # parameters: views into one vector: what updates it updates them all
     hidden_weight = weights[:64].reshape(2, 32)
     hidden_bias = weights[64:96]
     norm_weight = weights[96:128]
     norm_bias = weights[128:160]
     output_weight = weights[160:256].reshape(32, 3)
     output_bias = weights[256:]
-    # hidden: Linear(2, 32)            z = x W + b
+    # hidden: Linear(2, 32)            z = x @ W + b
     hidden = x @ hidden_weight + hidden_bias
-    # norm: BatchNorm1d(32)            y = (x - mean) / std w + b
+    # norm: BatchNorm1d(32)            y = w * normalised + b, normalised = (x - mean) / std
     batch_mean = hidden.mean(axis=0, keepdims=True)
     centred = hidden - batch_mean
     variance = (centred * centred).mean(axis=0, keepdims=True)
-    std = np.sqrt(variance + 1e-05)
-    normal = centred / std
-    norm = normal * norm_weight + norm_bias
+    std = np.sqrt(variance + 1e-5)
+    normalised = centred / std
+    norm = normalised * norm_weight + norm_bias
     # relu: ReLU                       a = max(0, z)
     relu = np.maximum(norm, 0)
-    # dropout: Dropout(0.2)            y = x keep, keep = 0 or 1 / (1 - p)
+    # dropout: Dropout(0.2)            y = x * keep, keep = 0 or 1 / (1 - p)
     keep = (uniform((n, 32), np.float32, seed, 'dropout', step) >= 0.2).astype(np.float32)
     keep /= 0.8
     dropout = relu * keep
-    # output: Linear(32, 3)            z = x W + b
+    # output: Linear(32, 3)            z = x @ W + b
     output = dropout @ output_weight + output_bias
-    # loss: cross-entropy              L = -mean log softmax(z)[y]
+    # loss: cross-entropy
+    #     L = -mean of log softmax(z)[y]; z less its largest first, so that exp cannot overflow
     shifted = output - output.max(axis=1, keepdims=True)
     log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_probs[np.arange(n), y].mean()
-    # accuracy
+    # accuracy                         how many rows are right
     correct = (output.argmax(axis=1) == y).astype(np.int64).sum()
 
     # -- backward: d_v is dL/dv, same shape as v -------------------------------
@@ -78,69 +79,72 @@ def train_step(x, y, weights, norm_running_mean, norm_running_var, mean, square,
     d_output = np.exp(log_probs)
     d_output[np.arange(n), y] -= 1
     d_output /= n
-    # output                           dW = x' dz   db = sum dz   dx = dz W'
+    # output                           dW = x.T @ dz   db = sum of dz   dx = dz @ W.T
     d_output_weight = dropout.T @ d_output
     d_output_bias = d_output.sum(axis=0)
     d_dropout = d_output @ output_weight.T
-    # dropout                          dx = dy keep
+    # dropout                          dx = dy * keep
     d_relu = d_dropout * keep
-    # relu                             dz = da where z > 0
+    # relu                             dz = da * (z > 0)
     d_norm = d_relu * (norm > 0)
-    # norm                             dx = (d - mean d - normal mean(d normal)) / std, d = dy w
-    d_norm_weight = (d_norm * normal).sum(axis=0)
+    # norm                             dx = (d - mean(d) - normalised * mean(d * normalised)) / std, d = dy * w
+    d_norm_weight = (d_norm * normalised).sum(axis=0)
     d_norm_bias = d_norm.sum(axis=0)
-    d_normal = d_norm * norm_weight
-    d_shift = d_normal.mean(axis=0, keepdims=True)
-    d_stretch = (d_normal * normal).mean(axis=0, keepdims=True)
-    d_hidden = (d_normal - d_shift - normal * d_stretch) / std
-    # hidden                           dW = x' dz   db = sum dz   dx = dz W'
+    d_normalised = d_norm * norm_weight
+    mean_d = d_normalised.mean(axis=0, keepdims=True)
+    mean_along = (d_normalised * normalised).mean(axis=0, keepdims=True)
+    d_hidden = (d_normalised - mean_d - normalised * mean_along) / std
+    # hidden                           dW = x.T @ dz   db = sum of dz   dx = dz @ W.T
     d_hidden_weight = x.T @ d_hidden
     d_hidden_bias = d_hidden.sum(axis=0)
 
-    # -- update: Adam   w <- w - rate mean / (sqrt(square) + eps) --------------
+    # -- update: Adam   w <- w - rate * mean / (sqrt(square) + eps), each divided by its weight so far
     gradient = np.concatenate([d_hidden_weight.ravel(), d_hidden_bias, d_norm_weight, d_norm_bias,
         d_output_weight.ravel(), d_output_bias])
     if not (np.isfinite(loss) and np.isfinite(gradient).all()):
         return None
+    # norm: running statistics, for evaluation
     norm_running_mean *= 1 - 0.1
     norm_running_mean += batch_mean.ravel() * 0.1
     norm_running_var *= 1 - 0.1
     norm_running_var += variance.ravel() * (n / (n - 1)) * 0.1
-    mean *= 0.9
-    mean += (1 - 0.9) * gradient
-    square *= 0.999
-    square += (1 - 0.999) * (gradient * gradient)
-    mean_scale = 1 - 0.9 ** step
-    square_scale = 1 - 0.999 ** step
-    weights -= rate * (mean / mean_scale) / (np.sqrt(square / square_scale) + 1e-08)
+    # weights: Adam
+    grad_mean *= 0.9
+    grad_mean += (1 - 0.9) * gradient
+    grad_square *= 0.999
+    grad_square += (1 - 0.999) * (gradient * gradient)
+    mean_weight = 1 - 0.9 ** step
+    square_weight = 1 - 0.999 ** step
+    weights -= rate * (grad_mean / mean_weight) / (np.sqrt(grad_square / square_weight) + 1e-8)
     return loss, correct
 
 
-def evaluate(x, y, weights, norm_running_var, norm_running_mean):
+def evaluate(x, y, weights, norm_running_mean, norm_running_var):
     n = len(x)
     # -- forward ---------------------------------------------------------------
-    # parameters: named parts of one vector
+    # parameters: views into one vector: what updates it updates them all
     hidden_weight = weights[:64].reshape(2, 32)
     hidden_bias = weights[64:96]
     norm_weight = weights[96:128]
     norm_bias = weights[128:160]
     output_weight = weights[160:256].reshape(32, 3)
     output_bias = weights[256:]
-    # hidden: Linear(2, 32)            z = x W + b
+    # hidden: Linear(2, 32)            z = x @ W + b
     hidden = x @ hidden_weight + hidden_bias
-    # norm: BatchNorm1d(32)            y = (x - mean) / std w + b
-    scale = norm_weight / np.sqrt(norm_running_var + 1e-05)
+    # norm: BatchNorm1d(32)            y = w * normalised + b, normalised = (x - mean) / std
+    scale = norm_weight / np.sqrt(norm_running_var + 1e-5)
     shift = norm_bias - norm_running_mean * scale
     norm = hidden * scale + shift
     # relu: ReLU                       a = max(0, z)
     relu = np.maximum(norm, 0)
-    # output: Linear(32, 3)            z = x W + b
+    # output: Linear(32, 3)            z = x @ W + b
     output = relu @ output_weight + output_bias
-    # loss: cross-entropy              L = -mean log softmax(z)[y]
+    # loss: cross-entropy
+    #     L = -mean of log softmax(z)[y]; z less its largest first, so that exp cannot overflow
     shifted = output - output.max(axis=1, keepdims=True)
     log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_probs[np.arange(n), y].mean()
-    # accuracy
+    # accuracy                         how many rows are right
     correct = (output.argmax(axis=1) == y).astype(np.int64).sum()
     return loss, correct
 
@@ -161,8 +165,8 @@ def main():
         ('output.bias', (3,), 256, 259),
     )
     weights = np.concatenate([start[name].ravel() for name, _, _, _ in parts])
-    mean = np.zeros_like(weights)
-    square = np.zeros_like(weights)
+    grad_mean = np.zeros_like(weights)
+    grad_square = np.zeros_like(weights)
     norm_running_mean = start['norm.running_mean']
     norm_running_var = start['norm.running_var']
     history = []
@@ -174,8 +178,8 @@ def main():
         for first in range(0, len(x), 64):
             rows = order[first:first + 64]
             step += 1
-            found = train_step(
-                x[rows], y[rows], weights, norm_running_mean, norm_running_var, mean, square, 0.01, step, 0)
+            found = train_step(x[rows], y[rows], weights, norm_running_mean, norm_running_var, grad_mean,
+                grad_square, 0.01, step, 0)
             if found is None:
                 raise SystemExit(f'inf or nan in epoch {epoch}: nothing was updated')
             batch_loss, batch_accuracy = found
@@ -186,7 +190,7 @@ def main():
         for first in range(0, len(x_val), 1024):
             rows = slice(first, first + 1024)
             batch_loss, batch_accuracy = evaluate(
-                x_val[rows], y_val[rows], weights, norm_running_var, norm_running_mean)
+                x_val[rows], y_val[rows], weights, norm_running_mean, norm_running_var)
             val_loss_sum += float(batch_loss) * len(x_val[rows])
             val_accuracy_sum += float(batch_accuracy)
         row += [val_loss_sum / len(x_val), val_accuracy_sum / len(x_val)]

@@ -23,25 +23,26 @@ def random_words(count, seed, name, step):
     return np.random.Philox(key=seed, counter=counter).random_raw(count)
 
 
-def train_step(x, y, weights, mean, square, rate, step):
+def train_step(x, y, weights, grad_mean, grad_square, rate, step):
     n = len(x)
     # -- forward ---------------------------------------------------------------
-    # parameters: named parts of one vector
+    # parameters: views into one vector: what updates it updates them all
     hidden_weight = weights[:128].reshape(2, 64)
     hidden_bias = weights[128:192]
     output_weight = weights[192:384].reshape(64, 3)
     output_bias = weights[384:]
-    # hidden: Linear(2, 64)            z = x W + b
+    # hidden: Linear(2, 64)            z = x @ W + b
     hidden = x @ hidden_weight + hidden_bias
     # relu: ReLU                       a = max(0, z)
     relu = np.maximum(hidden, 0)
-    # output: Linear(64, 3)            z = x W + b
+    # output: Linear(64, 3)            z = x @ W + b
     output = relu @ output_weight + output_bias
-    # loss: cross-entropy              L = -mean log softmax(z)[y]
+    # loss: cross-entropy
+    #     L = -mean of log softmax(z)[y]; z less its largest first, so that exp cannot overflow
     shifted = output - output.max(axis=1, keepdims=True)
     log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_probs[np.arange(n), y].mean()
-    # accuracy
+    # accuracy                         how many rows are right
     correct = (output.argmax(axis=1) == y).astype(np.int64).sum()
 
     # -- backward: d_v is dL/dv, same shape as v -------------------------------
@@ -49,27 +50,27 @@ def train_step(x, y, weights, mean, square, rate, step):
     d_output = np.exp(log_probs)
     d_output[np.arange(n), y] -= 1
     d_output /= n
-    # output                           dW = x' dz   db = sum dz   dx = dz W'
+    # output                           dW = x.T @ dz   db = sum of dz   dx = dz @ W.T
     d_output_weight = relu.T @ d_output
     d_output_bias = d_output.sum(axis=0)
     d_relu = d_output @ output_weight.T
-    # relu                             dz = da where z > 0
+    # relu                             dz = da * (z > 0)
     d_hidden = d_relu * (hidden > 0)
-    # hidden                           dW = x' dz   db = sum dz   dx = dz W'
+    # hidden                           dW = x.T @ dz   db = sum of dz   dx = dz @ W.T
     d_hidden_weight = x.T @ d_hidden
     d_hidden_bias = d_hidden.sum(axis=0)
 
-    # -- update: Adam   w <- w - rate mean / (sqrt(square) + eps) --------------
+    # -- update: Adam   w <- w - rate * mean / (sqrt(square) + eps), each divided by its weight so far
     gradient = np.concatenate([d_hidden_weight.ravel(), d_hidden_bias, d_output_weight.ravel(), d_output_bias])
     if not (np.isfinite(loss) and np.isfinite(gradient).all()):
         return None
-    mean *= 0.9
-    mean += (1 - 0.9) * gradient
-    square *= 0.999
-    square += (1 - 0.999) * (gradient * gradient)
-    mean_scale = 1 - 0.9 ** step
-    square_scale = 1 - 0.999 ** step
-    weights -= rate * (mean / mean_scale) / (np.sqrt(square / square_scale) + 1e-08)
+    grad_mean *= 0.9
+    grad_mean += (1 - 0.9) * gradient
+    grad_square *= 0.999
+    grad_square += (1 - 0.999) * (gradient * gradient)
+    mean_weight = 1 - 0.9 ** step
+    square_weight = 1 - 0.999 ** step
+    weights -= rate * (grad_mean / mean_weight) / (np.sqrt(grad_square / square_weight) + 1e-8)
     return loss, correct
 
 
@@ -86,8 +87,8 @@ def main():
         ('output.bias', (3,), 384, 387),
     )
     weights = np.concatenate([start[name].ravel() for name, _, _, _ in parts])
-    mean = np.zeros_like(weights)
-    square = np.zeros_like(weights)
+    grad_mean = np.zeros_like(weights)
+    grad_square = np.zeros_like(weights)
     history = []
     titles = ['loss', 'accuracy']
     step = 0
@@ -97,7 +98,7 @@ def main():
         for first in range(0, len(x), 32):
             rows = order[first:first + 32]
             step += 1
-            found = train_step(x[rows], y[rows], weights, mean, square, 0.01, step)
+            found = train_step(x[rows], y[rows], weights, grad_mean, grad_square, 0.01, step)
             if found is None:
                 raise SystemExit(f'inf or nan in epoch {epoch}: nothing was updated')
             batch_loss, batch_accuracy = found

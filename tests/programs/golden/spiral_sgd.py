@@ -18,22 +18,23 @@ import numpy as np
 def train_step(x, y, weights, rate):
     n = len(x)
     # -- forward ---------------------------------------------------------------
-    # parameters: named parts of one vector
+    # parameters: views into one vector: what updates it updates them all
     hidden_weight = weights[:128].reshape(2, 64)
     hidden_bias = weights[128:192]
     output_weight = weights[192:384].reshape(64, 3)
     output_bias = weights[384:]
-    # hidden: Linear(2, 64)            z = x W + b
+    # hidden: Linear(2, 64)            z = x @ W + b
     hidden = x @ hidden_weight + hidden_bias
     # relu: ReLU                       a = max(0, z)
     relu = np.maximum(hidden, 0)
-    # output: Linear(64, 3)            z = x W + b
+    # output: Linear(64, 3)            z = x @ W + b
     output = relu @ output_weight + output_bias
-    # loss: cross-entropy              L = -mean log softmax(z)[y]
+    # loss: cross-entropy
+    #     L = -mean of log softmax(z)[y]; z less its largest first, so that exp cannot overflow
     shifted = output - output.max(axis=1, keepdims=True)
     log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_probs[np.arange(n), y].mean()
-    # accuracy
+    # accuracy                         how many rows are right
     correct = (output.argmax(axis=1) == y).astype(np.int64).sum()
 
     # -- backward: d_v is dL/dv, same shape as v -------------------------------
@@ -41,17 +42,17 @@ def train_step(x, y, weights, rate):
     d_output = np.exp(log_probs)
     d_output[np.arange(n), y] -= 1
     d_output /= n
-    # output                           dW = x' dz   db = sum dz   dx = dz W'
+    # output                           dW = x.T @ dz   db = sum of dz   dx = dz @ W.T
     d_output_weight = relu.T @ d_output
     d_output_bias = d_output.sum(axis=0)
     d_relu = d_output @ output_weight.T
-    # relu                             dz = da where z > 0
+    # relu                             dz = da * (z > 0)
     d_hidden = d_relu * (hidden > 0)
-    # hidden                           dW = x' dz   db = sum dz   dx = dz W'
+    # hidden                           dW = x.T @ dz   db = sum of dz   dx = dz @ W.T
     d_hidden_weight = x.T @ d_hidden
     d_hidden_bias = d_hidden.sum(axis=0)
 
-    # -- update: SGD   w <- w - rate dL/dw -------------------------------------
+    # -- update: SGD   w <- w - rate * dL/dw -----------------------------------
     gradient = np.concatenate([d_hidden_weight.ravel(), d_hidden_bias, d_output_weight.ravel(), d_output_bias])
     if not (np.isfinite(loss) and np.isfinite(gradient).all()):
         return None

@@ -157,9 +157,7 @@ def _top_level(tree: ast.Module, whole: bool) -> tuple[list[ast.stmt], set[str]]
                 copied.add(statement.name)
             else:
                 raise _refused(f"another {statement.name}", statement)
-        elif (i == 0 and _is_text(statement)) or (
-            whole and ast.unparse(statement) == _ONE_THREAD
-        ):
+        elif (i == 0 and _is_text(statement)) or (whole and ast.unparse(statement) == _ONE_THREAD):
             continue
         elif not (whole and i == len(tree.body) - 1 and ast.unparse(statement) == _MAIN):
             raise _refused(f"{type(statement).__name__} outside functions", statement)

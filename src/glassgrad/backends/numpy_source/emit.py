@@ -89,6 +89,7 @@ class Writer:
         self.lines: list[str] = []
         self.place: tuple[str, str] = ("", "")
         self.guarded = False
+        self.common = _names_of_several_layers(graph)
         guards = [graph.outputs[name] for name in graph.guard]
         self.before_guard = set(reachable(guards))
 
@@ -110,7 +111,9 @@ class Writer:
             self._write_node(node, block)
         self._guard(block)
         self._assign_state(block)
-        returns = [ast.unparse(self.pieces[graph.outputs[name]].expression) for name in self.returns]
+        returns = [
+            ast.unparse(self.pieces[graph.outputs[name]].expression) for name in self.returns
+        ]
         if returns:
             self.lines.append(f"    return {', '.join(returns)}")
         sizes = [
@@ -156,7 +159,9 @@ class Writer:
             return
         expression = fill_expression(node, text, [p.expression for p in operands])
         piece = Piece(
-            expression, len(ast.unparse(expression)), 1 + max((p.depth for p in operands), default=0)
+            expression,
+            len(ast.unparse(expression)),
+            1 + max((p.depth for p in operands), default=0),
         )
         if self._inline(value, piece, block):
             self.pieces[value] = piece
@@ -332,9 +337,10 @@ class Writer:
             return self.names.take(wish)
         if not scope or plain(wish).startswith(plain(scope)):
             return self.names.take(wish)
-        if wish.startswith("d_"):
-            return self.names.take(wish, f"d_{scope}_{wish[2:]}")
-        return self.names.take(wish, f"{scope}_{wish}")
+        d = "d_" if wish.startswith("d_") else ""
+        own = f"{d}{scope}_{wish[len(d):]}"
+        # What several layers have, such as patches, says everywhere whose it is.
+        return self.names.take(own) if wish[len(d) :] in self.common else self.names.take(wish, own)
 
     def _bind(self, value: Value, name: str) -> str:
         self.identifier[value] = name
@@ -360,6 +366,8 @@ class Writer:
             self._update_banner()
             if not self.guarded and node not in self.before_guard:
                 self._guard(block)
+            if self.banners and self.guarded and origin.scope != self.place[1]:
+                self._update_heading(origin.scope)
             return
         if not self.banners:
             return
@@ -382,6 +390,15 @@ class Writer:
         text = f"update: {update.title}   {update.forward}".rstrip().rstrip(":")
         self.lines += ["", banner("    ", text)]
         self.place = ("update", "")
+
+    def _update_heading(self, scope: str) -> None:
+        """Whose state the next lines of the update change."""
+        update = self.graph.scopes.get("update", Scope("update")).title
+        if scope == "update" and self.place[1]:
+            self.lines.append(f"    # weights: {comment(update)}")
+        elif scope != "update":
+            self.lines.append(f"    # {comment(scope)}: running statistics, for evaluation")
+        self.place = ("update", scope)
 
     def _scope_heading(self, scope: Scope, phase: str) -> list[str]:
         formula = scope.forward if phase == "forward" else scope.backward
@@ -435,9 +452,7 @@ class Writer:
                 return None
             if value is not new and len(block.uses.get(value, ())) != 1:
                 return None
-            steps = [
-                v for v in self._candidates(node) if v is state or _leads_to(v, state, block)
-            ]
+            steps = [v for v in self._candidates(node) if v is state or _leads_to(v, state, block)]
             if "inplace" in node.op.roles or len(steps) != 1:
                 return None
             chain.append(node)
@@ -499,10 +514,20 @@ def banner(indent: str, text: str) -> str:
     return f"{indent}# -- {comment(text)} ".ljust(WIDTH - 20, "-").rstrip()
 
 
+def _names_of_several_layers(graph: Graph) -> frozenset[str]:
+    """Names of intermediate values that occur in more than one layer."""
+    where: dict[str, set[str]] = {}
+    for node in graph.nodes():
+        if node.origin.inner and node.origin.scope:
+            where.setdefault(node.origin.name, set()).add(node.origin.scope)
+    return frozenset(name for name, scopes in where.items() if len(scopes) > 1)
+
+
 def _mentions(line: str, size: str) -> bool:
     code = line.split("#", 1)[0]
     return any(
-        word == size for word in "".join(c if c.isalnum() or c == "_" else " " for c in code).split()
+        word == size
+        for word in "".join(c if c.isalnum() or c == "_" else " " for c in code).split()
     )
 
 
@@ -571,5 +596,3 @@ def _leads_to(value: Value, state: Value, block: _Block) -> bool:
             return False
         value = inner[0]
     return True
-
-

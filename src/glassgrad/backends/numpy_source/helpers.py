@@ -34,7 +34,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 
 def taps(image, kernel, stride, dilation=(1, 1, 1)):
-    """One index into x for each place in a window, row by row: what all windows have there."""
+    """For each place in a window, row by row: the index of what all windows of x have there."""
     lines = [
         [slice(i * d, size - (k - 1 - i) * d, s) for i in range(k)]
         for size, k, s, d in zip(image, kernel, stride, dilation)
@@ -90,7 +90,7 @@ def unpool(d, x, y, kernel, stride):
     for place in taps(x.shape[2:], kernel, stride):
         first = (x[place] == y) & free
         d_x[place] += d * first
-        free ^= first
+        free &= ~first  # this window has given its gradient away
     return d_x
 
 
@@ -100,7 +100,7 @@ def pool_take(v, x, y, kernel, stride):
     for place in taps(x.shape[2:], kernel, stride):
         first = (x[place] == y) & free
         out += v[place] * first
-        free ^= first
+        free &= ~first
     return out
 
 

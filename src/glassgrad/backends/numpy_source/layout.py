@@ -40,7 +40,8 @@ def wrapped(indent: str, text: str) -> list[str]:
     """A statement as lines that fit, broken at commas and operators inside brackets."""
     lines: list[str] = []
     for line in text.split("\n"):
-        lines += _broken(indent, line)
+        short = line if "'" in line else re.sub(r"\b(\d(?:\.\d+)?e-)0(\d)\b", r"\1\2", line)
+        lines += _broken(indent, short)
     return lines
 
 

@@ -125,7 +125,10 @@ def _main(step: Function, evaluate: Function | None, recipe: Recipe) -> str:
         put("step = 0")
     put(f"for epoch in range(1, {recipe.epochs + 1}):")
     if recipe.shuffle and batch is not None:
-        put(f"order = random_words(len(x), {recipe.seed}, 'shuffle', epoch).argsort(kind='stable')", 2)
+        put(
+            f"order = random_words(len(x), {recipe.seed}, 'shuffle', epoch).argsort(kind='stable')",
+            2,
+        )
     put(" = ".join([*sums, "0.0"]), 2)
     depth = 2
     if batch is not None:
@@ -200,8 +203,8 @@ def _read_files(files: IdxFiles, validation: bool) -> list[str]:
     pairs = [("", "")] + ([("_val", "_val")] if validation else [])
     for tail, _ in pairs:
         shape = ", ".join(map(str, files.shape))
-        lines.append(f"    x{tail} = np.divide(images{tail}, 255, dtype=np.float32).reshape(-1, {shape})")
+        lines.append(
+            f"    x{tail} = np.divide(images{tail}, 255, dtype=np.float32).reshape(-1, {shape})"
+        )
         lines.append(f"    y{tail} = labels{tail}.astype(np.int64)")
     return lines
-
-
