@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import settings
 
-import glassgrad  # noqa: F401  the installed copy, before doctest collection could find src
+import glassgrad  # the installed copy, before doctest collection could find src
 
 settings.register_profile("house", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -55,3 +55,9 @@ def data_dir(*needed: str) -> Path:
     if missing:
         absent(f"needs data: {folder} has no {', '.join(missing)}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def eager_work_starts_afresh() -> None:
+    """The seed of eager work is the process's: each test finds it as a new process would."""
+    glassgrad.seed(0)

@@ -194,7 +194,7 @@ class Module:
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
-            elif type(value) in (list, tuple) and any(isinstance(v, Module) for v in value):
+            elif type(value) is list or type(value) is tuple:
                 for i, item in enumerate(value):
                     if isinstance(item, Module):
                         yield f"{name}{i + 1}", item
@@ -234,11 +234,12 @@ class Module:
         self._settle_names()
         return (b for _, b in self._held(Buffer))
 
-    def _settle_names(self) -> None:
+    def _settle_names(self) -> list[tuple[str, Module]]:
         """Give every module and parameter below its path; whoever comes first is the root."""
-        fresh = [(path, module) for path, module in self.modules() if not module._rooted]
+        every = list(self.modules())
+        fresh = [(path, module) for path, module in every if not module._rooted]
         if not fresh:
-            return
+            return every
         for path, module in fresh:
             module.path = path
             module._rooted = True
@@ -247,6 +248,7 @@ class Module:
         for kind in (Parameter, Buffer):
             for path, parameter in self._held(kind):
                 parameter.name = parameter.name or path
+        return every
 
     def _settled(self) -> None:
         """Hook: the module has its place and may look at its children."""
@@ -332,10 +334,9 @@ class Module:
 
     def named_state(self) -> dict[str, Parameter]:
         """Parameters and buffers by name, in the order of construction."""
-        self._settle_names()
         found: dict[str, Parameter] = {}
         seen: set[int] = set()
-        for path, module in self.modules():
+        for path, module in self._settle_names():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter) and id(value) not in seen:
                     seen.add(id(value))

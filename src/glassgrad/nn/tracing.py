@@ -90,13 +90,14 @@ def _one_name(name: str) -> TraceError:
 @contextmanager
 def in_mode(model: Module, training: bool) -> Iterator[None]:
     """The model in training or evaluation meanwhile, each module as it was afterwards."""
-    before = [(module, module.training) for _, module in model.modules()]
-    model.train(training)
+    changed = [module for _, module in model.modules() if module.training != training]
+    for module in changed:
+        module.training = training
     try:
         yield
     finally:
-        for module, mode in before:
-            module.training = mode
+        for module in changed:
+            module.training = not training
 
 
 def trace_forward(

@@ -45,7 +45,8 @@ def as_array(data: Any, what: str) -> AnyArray:
 def inputs(model: Module, x: Any, dtype: str, what: str = "x") -> AnyArray:
     """What goes into a network: real numbers of its dtype, pixels as bytes, or tokens."""
     array = as_array(x, what)
-    if array.ndim < 2 and not _takes_tokens(model):
+    tokens = _takes_tokens(model)
+    if array.ndim < 2 and not tokens:
         raise DataError(
             f"{what} needs rows",
             expected="(n, features) or (n, channels, height, width)",
@@ -53,7 +54,7 @@ def inputs(model: Module, x: Any, dtype: str, what: str = "x") -> AnyArray:
             hint="one feature: x.reshape(-1, 1); one row: x.reshape(1, -1)",
         )
     _check_rows(array, what)
-    if _takes_tokens(model):
+    if tokens:
         return _tokens(model, array, what)
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)

@@ -132,9 +132,9 @@ def evaluate(x, y, weights, norm_running_mean, norm_running_var):
     # hidden: Linear(2, 32)            z = x @ W + b
     hidden = x @ hidden_weight + hidden_bias
     # norm: BatchNorm1d(32)            y = w * normalised + b, normalised = (x - mean) / std
-    scale = norm_weight / np.sqrt(norm_running_var + 1e-5)
-    shift = norm_bias - norm_running_mean * scale
-    norm = hidden * scale + shift
+    std = np.sqrt(norm_running_var + 1e-5)
+    normalised = (hidden - norm_running_mean) / std
+    norm = normalised * norm_weight + norm_bias
     # relu: ReLU                       a = max(0, z)
     relu = np.maximum(norm, 0)
     # output: Linear(32, 3)            z = x @ W + b
