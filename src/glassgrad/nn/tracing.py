@@ -106,9 +106,8 @@ def trace_forward(
     """The module applied to new inputs; the inputs and what comes out."""
     tracer.names = {id(p): name for name, p in model.named_state().items()}
     symbols = tuple([tracer.input(name, t) for name, t in inputs.items()])
-    dtype = model.dtype()
     # Pixels stay bytes in memory and become real numbers in the step.
-    given = [named(s.astype(dtype), "pixels") if s.dtype == "uint8" else s for s in symbols]
+    given = [named(s.astype(model.dtype()), "pixels") if s.dtype == "uint8" else s for s in symbols]
     with in_mode(model, training), tracing(tracer):
         try:
             found = model(*given)

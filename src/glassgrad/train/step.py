@@ -149,16 +149,12 @@ def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) 
 
 def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     """The compiled training step; equal structures share one."""
-    state = task.model.named_state()
-    _check_names(task, optimizer, state)
     tracer, prediction, _, outputs, counts = _write_loss(task, training=True)
     forward = tracer.graph(outputs)
-    trained = [
-        name
-        for name, p in task.model.named_state().items()  # the first call may have settled it
-        if p.requires_grad and name in forward.inputs
-    ]
-    _check_reached(task, forward, trained)
+    state = task.model.named_state()
+    _check_names(task, optimizer, state)
+    trained = [n for n, p in state.items() if p.requires_grad and n in forward.inputs]
+    _check_reached(task, forward, trained, state)
     key = (
         "train",
         print_graph(forward),
@@ -260,13 +256,11 @@ def _of_role(graph: Graph, role: str) -> tuple[str, ...]:
     return tuple([n for n, v in graph.inputs.items() if v.node.attributes["role"] == role])
 
 
-def _check_reached(task: Task, forward: Graph, trained: Sequence[str]) -> None:
+def _check_reached(
+    task: Task, forward: Graph, trained: Sequence[str], state: dict[str, Parameter]
+) -> None:
     """Every parameter that is to be trained takes part in the forward pass."""
-    unused = [
-        name
-        for name, p in task.model.named_state().items()
-        if p.requires_grad and name not in forward.inputs
-    ]
+    unused = [name for name, p in state.items() if p.requires_grad and name not in forward.inputs]
     if unused:
         raise UsageError(
             "some parameters do not reach the loss",
