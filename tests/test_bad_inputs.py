@@ -313,3 +313,27 @@ def test_a_bad_input_changes_nothing() -> None:
         with pytest.raises(GlassgradError):
             run()
     assert all((before[k] == v).all() for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n3,4,5\n", ("line 3", "2", "3")),  # 13: a line with a field too many
+        ("a,b\n1,2\n3\n", ("line 3", "2", "1")),
+        ('a,b\n1,"1,234"\n', ("line 2", "b", "1,234")),  # 14: what is not a number
+        ("a,b\n1,abc\n", ("line 2", "b", "abc")),
+        ("a,b\n1,\x1b[31m\n", ("line 2", "b", "x1b")),
+        ("a,b\n1,nan\n", ("line 2", "b")),
+        ("a\n1\n", ("b",)),  # 15: a column that is missing
+        ("a,b\n", ("no samples",)),
+        ("", ("no samples", "empty")),
+    ],
+)
+def test_13_to_15_a_table(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    from glassgrad.cli.table import read_table
+
+    path = tmp_path / "rows.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(GlassgradError) as caught:
+        read_table(path, ("a", "b"), 2)
+    checked(caught.value, ("rows.csv", *words))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 import site
 import subprocess
@@ -193,3 +195,34 @@ def test_the_guard_refuses_other_packages(tmp_path: Path) -> None:
         check=False,
     )
     assert "a replay imports" in done.stderr
+
+
+@pytest.mark.parametrize("hostile", ["data", "it's", 'a "quoted" one', "a\nb", "{x}", "é变"])
+def test_a_set_that_is_not_copied_is_read_from_its_files(tmp_path: Path, hostile: str) -> None:
+    r = np.random.default_rng(0)
+    pixels = r.integers(0, 256, (40, 4, 4)).astype(np.uint8)
+    labels = r.integers(0, 3, 40).astype(np.uint8)
+    folder, files = tmp_path / hostile, []
+    folder.mkdir()
+    for name, array in (("images.gz", pixels), ("labels.gz", labels)):
+        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
+        packed = gzip.compress(head + array.tobytes())
+        (folder / name).write_bytes(packed)
+        files.append((name, hashlib.sha256(packed).hexdigest()))
+    x = np.divide(pixels, 255, dtype=np.float32).reshape(-1, 1, 4, 4)
+    model = nn.Sequential(flat=nn.Flatten(), output=nn.Linear(3))
+    settings = {"loss": "cross_entropy", "optimizer": optim.Adam(1e-2), "batch_size": 16}
+    case = Case(model, x, labels.astype(np.int64), settings)
+    history = case.fit()
+    where = {"folder": str(folder), "files": tuple(files), "shape": (1, 4, 4)}
+    program = tmp_path / "program.py"
+    program.write_text(whole_program(history.record, where), encoding="utf-8")
+    np.savez(tmp_path / "initial.npz", **history.record.initial)
+    command = [sys.executable, "-I", "-X", "utf8", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert (tmp_path / "replayed.csv").read_text() == history.to_csv(seconds=False)
+    (folder / "labels.gz").write_bytes(gzip.compress(b"other"))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "is not the file this run was made with" in done.stderr

@@ -46,7 +46,7 @@ def source(
     >>> model = nn.Sequential(output=nn.Linear(1, 1))
     >>> text = gg.source(model, [[1.0]], [[2.0]], loss="mse", optimizer=optim.SGD(0.1))
     >>> print(text[text.index("    # output") : text.index("    # loss")])
-        # output: Linear(1, 1)             z = x W + b
+        # output: Linear(1, 1)             z = x @ W + b
         output = x @ output_weight + output_bias
     <BLANKLINE>
     """

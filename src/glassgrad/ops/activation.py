@@ -94,7 +94,10 @@ elu = _activation(
     attributes=(number("alpha", 1.0),),
     kinks="x = 0",
     samples=tuple(Sample(s.operands, {"alpha": 0.7}, s.about) for s in _AWAY),
-    plain=("a = z where z > 0, else alpha * (e^z - 1)", "dz = da where z > 0, else da * alpha * e^z"),
+    plain=(
+        "a = z where z > 0, else alpha * (e^z - 1)",
+        "dz = da where z > 0, else da * alpha * e^z",
+    ),
 )
 
 

@@ -180,7 +180,10 @@ cross_entropy = Op(
         Mistake((Type((4, 3), "float32"), Type((3,), "int64")), {}, "one class for each row"),
         Mistake((Type((4, 3), "float32"), Type((4,), "float32")), {}, "whole numbers"),
     ),
-    plain=("L = -mean of log softmax(z)[y]; z less its largest first, so that exp cannot overflow", "dz = (softmax(z) - onehot(y)) / n"),
+    plain=(
+        "L = -mean of log softmax(z)[y]; z less its largest first, so that exp cannot overflow",
+        "dz = (softmax(z) - onehot(y)) / n",
+    ),
 )
 
 

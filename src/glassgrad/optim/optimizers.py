@@ -140,7 +140,9 @@ class SGD(Optimizer):
 
     @property
     def formula(self) -> str:  # type: ignore[override]  # depends on the momentum
-        return "v <- momentum * v + g, w <- w - rate * v" if self.momentum else "w <- w - rate * dL/dw"
+        return (
+            "v <- momentum * v + g, w <- w - rate * v" if self.momentum else "w <- w - rate * dL/dw"
+        )
 
     def settings(self) -> dict[str, Any]:
         given = {"momentum": self.momentum, "weight_decay": self.weight_decay}

@@ -55,7 +55,9 @@ def checked_seed(seed: Any) -> int:
         return secrets.randbits(32)
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
         raise ConfigError(
-            "a seed must be a whole number", expected="0 to 2**64 - 1, or None", received=shown(seed)
+            "a seed must be a whole number",
+            expected="0 to 2**64 - 1, or None",
+            received=shown(seed),
         )
     number = int(seed.__index__())
     if not 0 <= number < 2**64:

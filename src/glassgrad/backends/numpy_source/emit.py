@@ -338,7 +338,7 @@ class Writer:
         if not scope or plain(wish).startswith(plain(scope)):
             return self.names.take(wish)
         d = "d_" if wish.startswith("d_") else ""
-        own = f"{d}{scope}_{wish[len(d):]}"
+        own = f"{d}{scope}_{wish[len(d) :]}"
         # What several layers have, such as patches, says everywhere whose it is.
         return self.names.take(own) if wish[len(d) :] in self.common else self.names.take(wish, own)
 
