@@ -211,10 +211,11 @@ class Adam(Optimizer):
         first, second = self.betas
         mean = first * state[0] + one_minus(first) * g
         square = second * state[1] + one_minus(second) * (g * g)
-        mean_weight = host(named(1 - first**step, "mean_weight"), w)
+        # The corrections are numbers of the host: one division of all weights less.
+        scaled_rate = host(named(rate / (1 - first**step), "scaled_rate"), w)
         square_weight = host(named(1 - second**step, "square_weight"), w)
         size = OPS["sqrt"](square / square_weight) + self.eps
-        return w - host(rate, w) * (mean / mean_weight) / size, (mean, square)
+        return w - scaled_rate * mean / size, (mean, square)
 
 
 class AdamW(Adam):

@@ -294,8 +294,23 @@ def _differentiated(forward: Graph, trained: Sequence[str]) -> tuple[Graph, tupl
     for name, gradient in zip(trained, gradients, strict=True):
         assert gradient is not None
         graph.outputs[f"gradient of {name}"] = gradient
-    parts = layout(graph, trained)
+    parts = layout(graph, _in_vector(graph, trained))
     return _flat(graph, parts), parts
+
+
+def _in_vector(graph: Graph, names: Sequence[str]) -> list[str]:
+    """The order in the vector of weights: layer by layer, in a layer the smaller first.
+
+    A large gradient that begins the vector is copied to an array that glibc puts just behind it,
+    at the same place of its pages but for 16 bytes: loads then wait for stores they have nothing
+    to do with (4 KiB aliasing), and 784 x 128 numbers take 140 microseconds instead of 11. A
+    bias in front of the weight is all it takes.
+    """
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+    return sorted(
+        names,
+        key=lambda n: (layers.index(n.rpartition(".")[0]), int(graph.inputs[n].type.size)),
+    )
 
 
 def _flat(graph: Graph, parts: Sequence[Part]) -> Graph:

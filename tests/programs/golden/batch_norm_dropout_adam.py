@@ -43,12 +43,12 @@ def train_step(x, y, weights, norm_running_mean, norm_running_var, grad_mean, gr
     n = len(x)
     # -- forward ---------------------------------------------------------------
     # parameters: views into one vector: what updates it updates them all
-    hidden_weight = weights[:64].reshape(2, 32)
-    hidden_bias = weights[64:96]
+    hidden_bias = weights[:32]
+    hidden_weight = weights[32:96].reshape(2, 32)
     norm_weight = weights[96:128]
     norm_bias = weights[128:160]
-    output_weight = weights[160:256].reshape(32, 3)
-    output_bias = weights[256:]
+    output_bias = weights[160:163]
+    output_weight = weights[163:].reshape(32, 3)
     # hidden: Linear(2, 32)            z = x @ W + b
     hidden = x @ hidden_weight + hidden_bias
     # norm: BatchNorm1d(32)            y = w * normalised + b, normalised = (x - mean) / std
@@ -99,8 +99,8 @@ def train_step(x, y, weights, norm_running_mean, norm_running_var, grad_mean, gr
     d_hidden_bias = d_hidden.sum(axis=0)
 
     # -- update: Adam   w <- w - rate * mean / (sqrt(square) + eps), each divided by its weight so far
-    gradient = np.concatenate([d_hidden_weight.ravel(), d_hidden_bias, d_norm_weight, d_norm_bias,
-        d_output_weight.ravel(), d_output_bias])
+    gradient = np.concatenate([d_hidden_bias, d_hidden_weight.ravel(), d_norm_weight, d_norm_bias,
+        d_output_bias, d_output_weight.ravel()])
     if not (np.isfinite(loss) and np.isfinite(gradient).all()):
         return None
     # norm: running statistics, for evaluation
@@ -113,9 +113,9 @@ def train_step(x, y, weights, norm_running_mean, norm_running_var, grad_mean, gr
     grad_mean += (1 - 0.9) * gradient
     grad_square *= 0.999
     grad_square += (1 - 0.999) * (gradient * gradient)
-    mean_weight = 1 - 0.9 ** step
+    scaled_rate = rate / (1 - 0.9 ** step)
     square_weight = 1 - 0.999 ** step
-    weights -= rate * (grad_mean / mean_weight) / (np.sqrt(grad_square / square_weight) + 1e-8)
+    weights -= scaled_rate * grad_mean / (np.sqrt(grad_square / square_weight) + 1e-8)
     return loss, correct
 
 
@@ -123,12 +123,12 @@ def evaluate(x, y, weights, norm_running_mean, norm_running_var):
     n = len(x)
     # -- forward ---------------------------------------------------------------
     # parameters: views into one vector: what updates it updates them all
-    hidden_weight = weights[:64].reshape(2, 32)
-    hidden_bias = weights[64:96]
+    hidden_bias = weights[:32]
+    hidden_weight = weights[32:96].reshape(2, 32)
     norm_weight = weights[96:128]
     norm_bias = weights[128:160]
-    output_weight = weights[160:256].reshape(32, 3)
-    output_bias = weights[256:]
+    output_bias = weights[160:163]
+    output_weight = weights[163:].reshape(32, 3)
     # hidden: Linear(2, 32)            z = x @ W + b
     hidden = x @ hidden_weight + hidden_bias
     # norm: BatchNorm1d(32)            y = w * normalised + b, normalised = (x - mean) / std
@@ -157,12 +157,12 @@ def main():
     x_val, y_val = data['x_val'], data['y_val']
     # the parameters, each with its place in the vector of weights
     parts = (
-        ('hidden.weight', (2, 32), 0, 64),
-        ('hidden.bias', (32,), 64, 96),
+        ('hidden.bias', (32,), 0, 32),
+        ('hidden.weight', (2, 32), 32, 96),
         ('norm.weight', (32,), 96, 128),
         ('norm.bias', (32,), 128, 160),
-        ('output.weight', (32, 3), 160, 256),
-        ('output.bias', (3,), 256, 259),
+        ('output.bias', (3,), 160, 163),
+        ('output.weight', (32, 3), 163, 259),
     )
     weights = np.concatenate([start[name].ravel() for name, _, _, _ in parts])
     grad_mean = np.zeros_like(weights)

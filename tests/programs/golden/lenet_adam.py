@@ -66,16 +66,16 @@ def train_step(x, y, weights, grad_mean, grad_square, rate, step):
     n = len(x)
     # -- forward ---------------------------------------------------------------
     # parameters: views into one vector: what updates it updates them all
-    conv1_weight = weights[:150].reshape(6, 1, 5, 5)
-    conv1_bias = weights[150:156]
-    conv2_weight = weights[156:2556].reshape(16, 6, 5, 5)
-    conv2_bias = weights[2556:2572]
-    dense1_weight = weights[2572:33292].reshape(256, 120)
-    dense1_bias = weights[33292:33412]
-    dense2_weight = weights[33412:43492].reshape(120, 84)
-    dense2_bias = weights[43492:43576]
-    output_weight = weights[43576:44416].reshape(84, 10)
-    output_bias = weights[44416:]
+    conv1_bias = weights[:6]
+    conv1_weight = weights[6:156].reshape(6, 1, 5, 5)
+    conv2_bias = weights[156:172]
+    conv2_weight = weights[172:2572].reshape(16, 6, 5, 5)
+    dense1_bias = weights[2572:2692]
+    dense1_weight = weights[2692:33412].reshape(256, 120)
+    dense2_bias = weights[33412:33496]
+    dense2_weight = weights[33496:43576].reshape(120, 84)
+    output_bias = weights[43576:43586]
+    output_weight = weights[43586:].reshape(84, 10)
     # conv1: Conv2d(1, 6, 5)           z = W @ patches + b, where patches are the windows of x as columns
     conv1_patches = columns(x, (5, 5), (1, 1), (1, 1))
     conv1 = (conv1_weight.reshape(6, 25) @ conv1_patches).reshape(n, 6, 24, 24) + conv1_bias.reshape(6, 1, 1)
@@ -155,16 +155,16 @@ def train_step(x, y, weights, grad_mean, grad_square, rate, step):
     d_conv1_weight = conv1_by_image.sum(axis=0).reshape(6, 1, 5, 5)
 
     # -- update: Adam   w <- w - rate * mean / (sqrt(square) + eps), each divided by its weight so far
-    gradient = np.concatenate([d_conv1_weight.ravel(), d_conv1_bias, d_conv2_weight.ravel(), d_conv2_bias,
-        d_dense1_weight.ravel(), d_dense1_bias, d_dense2_weight.ravel(), d_dense2_bias,
-        d_output_weight.ravel(), d_output_bias])
+    gradient = np.concatenate([d_conv1_bias, d_conv1_weight.ravel(), d_conv2_bias, d_conv2_weight.ravel(),
+        d_dense1_bias, d_dense1_weight.ravel(), d_dense2_bias, d_dense2_weight.ravel(), d_output_bias,
+        d_output_weight.ravel()])
     if not (np.isfinite(loss) and np.isfinite(gradient).all()):
         return None
     grad_mean *= 0.9
     grad_mean += (1 - 0.9) * gradient
     grad_square *= 0.999
     grad_square += (1 - 0.999) * (gradient * gradient)
-    mean_weight = 1 - 0.9 ** step
+    scaled_rate = rate / (1 - 0.9 ** step)
     square_weight = 1 - 0.999 ** step
-    weights -= rate * (grad_mean / mean_weight) / (np.sqrt(grad_square / square_weight) + 1e-8)
+    weights -= scaled_rate * grad_mean / (np.sqrt(grad_square / square_weight) + 1e-8)
     return loss, correct

@@ -12,11 +12,11 @@ def train_step(x, y, weights, rate):
     n = len(x)
     # -- forward ---------------------------------------------------------------
     # parameters: views into one vector: what updates it updates them all
-    rnn_weight = weights[:128].reshape(8, 16)
-    rnn_recurrent = weights[128:384].reshape(16, 16)
-    rnn_bias = weights[384:400]
-    output_weight = weights[400:448].reshape(16, 3)
-    output_bias = weights[448:]
+    rnn_bias = weights[:16]
+    rnn_weight = weights[16:144].reshape(8, 16)
+    rnn_recurrent = weights[144:400].reshape(16, 16)
+    output_bias = weights[400:403]
+    output_weight = weights[403:].reshape(16, 3)
     # rnn: RNN(8, 16)
     #     h[t + 1] = tanh(x[t] @ W + h[t] @ U + b), h[0] = 0, U is the recurrent weight
     driven = x @ rnn_weight + rnn_bias
@@ -57,7 +57,7 @@ def train_step(x, y, weights, rate):
 
     # -- update: SGD   w <- w - rate * dL/dw -----------------------------------
     gradient = np.concatenate([
-        d_rnn_weight.ravel(), d_rnn_recurrent.ravel(), d_rnn_bias, d_output_weight.ravel(), d_output_bias])
+        d_rnn_bias, d_rnn_weight.ravel(), d_rnn_recurrent.ravel(), d_output_bias, d_output_weight.ravel()])
     if not (np.isfinite(loss) and np.isfinite(gradient).all()):
         return None
     weights -= rate * gradient

@@ -27,10 +27,10 @@ def train_step(x, y, weights, grad_mean, grad_square, rate, step):
     n = len(x)
     # -- forward ---------------------------------------------------------------
     # parameters: views into one vector: what updates it updates them all
-    hidden_weight = weights[:128].reshape(2, 64)
-    hidden_bias = weights[128:192]
-    output_weight = weights[192:384].reshape(64, 3)
-    output_bias = weights[384:]
+    hidden_bias = weights[:64]
+    hidden_weight = weights[64:192].reshape(2, 64)
+    output_bias = weights[192:195]
+    output_weight = weights[195:].reshape(64, 3)
     # hidden: Linear(2, 64)            z = x @ W + b
     hidden = x @ hidden_weight + hidden_bias
     # relu: ReLU                       a = max(0, z)
@@ -61,16 +61,16 @@ def train_step(x, y, weights, grad_mean, grad_square, rate, step):
     d_hidden_bias = d_hidden.sum(axis=0)
 
     # -- update: Adam   w <- w - rate * mean / (sqrt(square) + eps), each divided by its weight so far
-    gradient = np.concatenate([d_hidden_weight.ravel(), d_hidden_bias, d_output_weight.ravel(), d_output_bias])
+    gradient = np.concatenate([d_hidden_bias, d_hidden_weight.ravel(), d_output_bias, d_output_weight.ravel()])
     if not (np.isfinite(loss) and np.isfinite(gradient).all()):
         return None
     grad_mean *= 0.9
     grad_mean += (1 - 0.9) * gradient
     grad_square *= 0.999
     grad_square += (1 - 0.999) * (gradient * gradient)
-    mean_weight = 1 - 0.9 ** step
+    scaled_rate = rate / (1 - 0.9 ** step)
     square_weight = 1 - 0.999 ** step
-    weights -= rate * (grad_mean / mean_weight) / (np.sqrt(grad_square / square_weight) + 1e-8)
+    weights -= scaled_rate * grad_mean / (np.sqrt(grad_square / square_weight) + 1e-8)
     return loss, correct
 
 
@@ -81,10 +81,10 @@ def main():
     x, y = data['x'], data['y']
     # the parameters, each with its place in the vector of weights
     parts = (
-        ('hidden.weight', (2, 64), 0, 128),
-        ('hidden.bias', (64,), 128, 192),
-        ('output.weight', (64, 3), 192, 384),
-        ('output.bias', (3,), 384, 387),
+        ('hidden.bias', (64,), 0, 64),
+        ('hidden.weight', (2, 64), 64, 192),
+        ('output.bias', (3,), 192, 195),
+        ('output.weight', (64, 3), 195, 387),
     )
     weights = np.concatenate([start[name].ravel() for name, _, _, _ in parts])
     grad_mean = np.zeros_like(weights)
