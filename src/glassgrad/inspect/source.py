@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from glassgrad.engine import is_small, program_source, step_source
+from glassgrad.errors import UsageError
 from glassgrad.nn.module import Module
 from glassgrad.train.batches import CHUNK
 from glassgrad.train.fit import Record, prepared
@@ -102,6 +103,14 @@ def whole_program(record: Record, data: dict[str, Any] | None = None) -> str:
     `data` holds `folder`, `files` ((name, sha256) of images and labels, training then
     validation) and the `shape` of one row.
     """
+    if record.partial:
+        raise UsageError(
+            "a run that was stopped in the middle of an epoch has no program",
+            where="run.stop at a step",
+            expected="whole epochs",
+            received=f"a stop in epoch {(record.trained or 0) + 1}",
+            hint='stop at the end of an epoch: a callback whose `every` is "epoch"',
+        )
     plan = record.plan
     title = f"A training run of {record.epochs} epochs, as NumPy; it needs nothing else."
     lines = about(record, title)
@@ -113,7 +122,7 @@ def whole_program(record: Record, data: dict[str, Any] | None = None) -> str:
         "moments": plan.moments,
         "held": held,
         "metrics": plan.metrics,
-        "epochs": record.epochs,
+        "epochs": record.epochs if record.trained is None else record.trained,
         "batch_size": _batch(record),
         "shuffle": record.shuffle,
         "seed": record.seed,

@@ -148,7 +148,7 @@ class Weight(Parameter):
                 )
             self.settle(*new.shape)
             self._type = Type(new.shape, self._type.dtype)
-            self._data = np.ascontiguousarray(new, dtype=self._type.dtype)
+            self._data = np.array(new, dtype=self._type.dtype, order="C")
             self.version += 1
             return self
         return super().assign(data)
@@ -361,6 +361,9 @@ class Module:
                 wrong.append(f"{name}: {'missing' if name in own else 'not in the model'}")
                 continue
             given = np.asarray(state[name])
+            if given.dtype.kind not in "biuf":
+                wrong.append(f"{name}: {given.dtype} is not made of real numbers")
+                continue
             parameter = own[name]
             sizes = getattr(parameter, "sizes", None)
             shape: tuple[Any, ...] = parameter.shape if sizes is None else sizes
@@ -375,8 +378,9 @@ class Module:
                 expected=", ".join(own),
                 received="; ".join(wrong),
             )
+        new = {name: np.array(state[name], dtype=p.dtype) for name, p in own.items()}
         for name, parameter in own.items():
-            parameter.assign(np.asarray(state[name], dtype=parameter.dtype))
+            parameter.assign(new[name])
         return self
 
     def dtype(self) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from glassgrad.errors import TraceError
-from glassgrad.ir import Graph, Type
+from glassgrad.ir import Graph, Op, Type
 from glassgrad.ops import Array, Symbol, Tracer, named, user_line
-from glassgrad.tensors.tensor import Buffer, Parameter, tracing
+from glassgrad.tensors.tensor import Buffer, Parameter, is_recording, tracing
 
 from .module import Module
+
+_MODES = threading.RLock()
 
 
 class ModuleTracer(Tracer):
@@ -45,11 +48,22 @@ class ModuleTracer(Tracer):
             self.held[name] = operand
         return known
 
-    def graph(self, outputs: dict[str, Any]) -> Graph:
-        """What was written, with the buffers' next values as state."""
+    def emit(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        if not is_recording():
+            raise TraceError(
+                "a part without derivatives cannot be written into a program yet",
+                where=user_line(),
+                expected="forward without gg.no_grad()",
+                received="no_grad inside forward",
+                hint="set requires_grad = False on what is not to be trained",
+            )
+        return super().emit(op, inputs, attributes)
+
+    def graph(self, outputs: dict[str, Any], training: bool = True) -> Graph:
+        """What was written; in training, with the buffers' next values as state."""
         found = {name: s.value for name, s in outputs.items()}
         state = {}
-        for buffer, new in self.updates:
+        for buffer, new in self.updates if training else ():
             name = self.held_name(buffer)
             found[f"{name}.next"] = new.value
             state[name] = f"{name}.next"
@@ -90,14 +104,15 @@ def _one_name(name: str) -> TraceError:
 @contextmanager
 def in_mode(model: Module, training: bool) -> Iterator[None]:
     """The model in training or evaluation meanwhile, each module as it was afterwards."""
-    changed = [module for _, module in model.modules() if module.training != training]
-    for module in changed:
-        module.training = training
-    try:
-        yield
-    finally:
+    with _MODES:  # the mode is the modules' own: one trace at a time
+        changed = [module for _, module in model.modules() if module.training != training]
         for module in changed:
-            module.training = not training
+            module.training = training
+        try:
+            yield
+        finally:
+            for module in changed:
+                module.training = not training
 
 
 def trace_forward(
@@ -135,4 +150,4 @@ def forward_graph(model: Module, inputs: dict[str, Type], training: bool = False
     """The module's forward as a graph with the output `prediction`."""
     tracer = ModuleTracer()
     _, found = trace_forward(tracer, model, inputs, training)
-    return tracer.graph({"prediction": found})
+    return tracer.graph({"prediction": found}, training)

@@ -343,7 +343,7 @@ cast: Op = Op(
     formula=r"x",
     type_rule=_cast_type,
     vjp=(lambda g, y, x, dtype: cast(g, dtype=x.dtype) if x.dtype in FLOATS else None,),
-    numpy="x.astype(dtype)",
+    numpy=lambda types, a: "x.astype(dtype)" if types[0].shape else "np.asarray(x, dtype)",
     roles=frozenset({"elementwise"}),
     family="elementwise",
     samples=tuple(

@@ -62,7 +62,8 @@ take = Op(
     formula=r"y_i = x_{k_i}",
     type_rule=_take_type,
     vjp=(lambda g, y, x, index: add_at(zeros(x.shape, x.dtype, g), index, g), None),
-    numpy="x[index]",
+    # One position gives a view, and a result must be the op's own.
+    numpy=lambda types, _: "x[index]" if types[1].shape else "x[index].copy()",
     family="index",
     samples=(
         *(Sample(_rows(shape, index), about=about) for shape, index, about in _TAKES),

@@ -45,6 +45,13 @@ def _normal_shape(value: Any, inputs: tuple[Any, ...]) -> Shape:
     return tuple([total // rest if i in holes else s for i, s in enumerate(given)])
 
 
+def _reshape_text(types: tuple[Type, ...], attributes: dict[str, Any]) -> str:
+    (x,) = types
+    if not x.shape:  # a single number may be a plain Python one, which has no methods
+        return f"np.full(shape, x, {x.dtype})"
+    return "x.ravel()" if len(attributes["shape"]) == 1 else "x.reshape(*shape)"
+
+
 reshape = Op(
     "reshape",
     ("x",),
@@ -53,7 +60,7 @@ reshape = Op(
     formula=r"x",
     type_rule=_reshape_type,
     vjp=(lambda g, y, x, shape: g.reshape(x.shape),),
-    numpy=lambda types, a: "x.ravel()" if len(a["shape"]) == 1 else "x.reshape(*shape)",
+    numpy=_reshape_text,
     result="view",
     roles=_MOVEMENT,
     family="movement",

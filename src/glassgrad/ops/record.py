@@ -231,7 +231,7 @@ def number(name: str, default: Any = ...) -> Attribute:
     def normal(value: Any, _: tuple[Any, ...]) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float | Dim | Ratio):
             raise ConfigError("a number is needed", received=shown(value))
-        return value
+        return value if isinstance(value, Spelled | Dim | Ratio | int) else float(value)
 
     return Attribute(name, normal, "float", default)
 

@@ -86,6 +86,16 @@ class Symbol(Array):
     def numpy(self) -> Any:
         raise self._unknown("a NumPy array")
 
+    def detach(self) -> Any:
+        """Refused: a program has no value without derivatives yet."""
+        raise TraceError(
+            "detach has no meaning while the program is being written",
+            where=user_line(),
+            expected="values whose derivatives are all wanted",
+            received=repr(self),
+            hint="set requires_grad = False on what is not to be trained",
+        )
+
     def __iter__(self) -> Iterator[Any]:
         for i in range(len(self)):
             yield self[i]
@@ -168,8 +178,9 @@ class Tracer:
             if values[i] is None and isinstance(operand, Array):
                 values[i] = self.foreign(operand).value
         dtype = number_dtype([v.type.dtype for v in values if v is not None])
-        for i, operand in enumerate(inputs):
+        for i, given in enumerate(inputs):
             if values[i] is None:
+                operand = plain_number(given)
                 if not isinstance(operand, int | float | Dim | Ratio):
                     raise TraceError(
                         f"{op.name}: this operand cannot become part of a program",
@@ -226,6 +237,15 @@ class Tracer:
             yield
         finally:
             self.phase, self.scope = before
+
+
+def plain_number(given: Any) -> Any:
+    """A NumPy scalar as the Python number it is; anything else as it came.
+
+    A NumPy float64 would keep its own dtype beside float32, in a program as anywhere.
+    """
+    scalar = type(given).__module__ == "numpy" and getattr(given, "shape", None) == ()
+    return given.item() if scalar else given
 
 
 def number_dtype(dtypes: list[str]) -> str:

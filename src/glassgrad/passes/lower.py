@@ -7,7 +7,7 @@ from collections.abc import Callable
 from glassgrad.ir import Graph, Node, Op, Value
 from glassgrad.ops import Tracer, is_primitive
 
-from .rewrite import inherit, rewrite
+from .rewrite import rewrite
 
 
 def lower(graph: Graph, has_cell: Callable[[Op], bool]) -> Graph:
@@ -34,46 +34,21 @@ def expand_node(node: Node, inputs: tuple[Value, ...], tracer: Tracer) -> tuple[
 
 
 def _expanded(graph: Graph, expands: Callable[[Op], bool]) -> Graph:
-    if not any(expands(n.op) or "loop" in n.op.roles for n in graph.nodes()):
-        return graph
+    def inside(body: Graph) -> Graph:
+        return _expanded(body, expands)
 
     def visit(node: Node, inputs: tuple[Value, ...], tracer: Tracer) -> tuple[Value, ...] | None:
-        if not expands(node.op):
-            return None
-        return _deep(expand_node(node, inputs, tracer), inputs, tracer, expands)
+        return expand_node(node, inputs, tracer) if expands(node.op) else None
 
-    return rewrite(graph, visit, lambda body: _expanded(body, expands))
+    while _has(graph, expands):  # what a composite is made of may be composites, and loops
+        graph = rewrite(graph, visit, inside)
+    return graph
 
 
-def _deep(
-    values: tuple[Value, ...],
-    inputs: tuple[Value, ...],
-    tracer: Tracer,
-    expands: Callable[[Op], bool],
-) -> tuple[Value, ...]:
-    """What an expansion wrote, with the composites in it expanded in turn."""
-    order: list[Node] = []
-    seen: set[Node] = {v.node for v in inputs}
-
-    def collect(node: Node) -> None:
-        if node not in seen:
-            seen.add(node)
-            for v in node.inputs:
-                collect(v.node)
-            order.append(node)
-
-    for value in values:
-        collect(value.node)
-    if not any(expands(node.op) for node in order):
-        return values
-    new: dict[Value, Value] = {}
-    for node in order:
-        operands = tuple([new.get(v, v) for v in node.inputs])
-        if expands(node.op):
-            made = _deep(expand_node(node, operands, tracer), operands, tracer, expands)
-        else:
-            made = tracer.node(node.op, operands, node.attributes)
-        if len(made) == 1:
-            inherit(made[0], node.values[0])
-        new.update(zip(node.values, made, strict=True))
-    return tuple([new.get(v, v) for v in values])
+def _has(graph: Graph, expands: Callable[[Op], bool]) -> bool:
+    """Whether anything is left to expand, in bodies of loops too."""
+    return any(
+        expands(n.op)
+        or any(_has(a, expands) for a in n.attributes.values() if isinstance(a, Graph))
+        for n in graph.nodes()
+    )

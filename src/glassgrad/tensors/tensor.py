@@ -32,6 +32,7 @@ class _Mode(threading.local):
     tracer: Tracer | None = None
 
 
+_PLAIN = (int, float, bool)
 _MODE = _Mode()
 _COUNT = itertools.count()
 
@@ -109,7 +110,8 @@ class Tensor(Array):
     emit_rank = 10
 
     def __init__(self, data: Any, type: Type, requires_grad: bool = False) -> None:  # noqa: A002
-        self._data = data
+        # A program gives a number that depends on no array as a plain one, without a dtype.
+        self._data = np.asarray(data, type.dtype) if data.__class__ in _PLAIN else data
         self._type = type
         self._step: _Done | None = None
         self.requires_grad = requires_grad
@@ -367,11 +369,17 @@ def no_grad() -> Iterator[None]:
 @contextmanager
 def tracing(tracer: Tracer) -> Iterator[None]:
     """What is done to tensors meanwhile is written down instead: parameters become inputs."""
-    before, _MODE.tracer = _MODE.tracer, tracer
+    before = _MODE.tracer, _MODE.recording
+    _MODE.tracer, _MODE.recording = tracer, True
     try:
         yield
     finally:
-        _MODE.tracer = before
+        _MODE.tracer, _MODE.recording = before
+
+
+def is_recording() -> bool:
+    """Whether what is done now will have derivatives."""
+    return _MODE.recording
 
 
 def _with_numbers(

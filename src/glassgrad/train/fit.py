@@ -52,6 +52,8 @@ class Record:
     backend: str
     data: dict[str, AnyArray]
     initial: dict[str, AnyArray] = field(default_factory=dict)
+    trained: int | None = None  # whole epochs that were done
+    partial: bool = False  # whether it was stopped in the middle of one
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -230,6 +232,8 @@ class Trainer:
                 )
                 row.update({f"val_{name}": value for name, value in tested.items()})
             self.history.add(row, time.perf_counter() - began)
+            record.partial = seen < rows
+            record.trained = epoch - record.partial
             run.epoch = epoch
             for callback in by_epoch:
                 callback.on_interval(run)

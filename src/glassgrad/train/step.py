@@ -242,7 +242,7 @@ def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
 
 def _evaluated(task: Task) -> Any:
     tracer, prediction, loss, outputs, counts = _write_loss(task, training=False)
-    return tracer, prediction, loss, outputs, counts, tracer.graph(outputs)
+    return tracer, prediction, loss, outputs, counts, tracer.graph(outputs, training=False)
 
 
 def _remembered(key: Any, plan: Plan) -> Plan:
@@ -254,6 +254,31 @@ def _remembered(key: Any, plan: Plan) -> Plan:
 
 def _of_role(graph: Graph, role: str) -> tuple[str, ...]:
     return tuple([n for n, v in graph.inputs.items() if v.node.attributes["role"] == role])
+
+
+def _check_held(task: Task, forward: Graph) -> None:
+    """Every parameter and buffer of the step is the model's own, and only buffers are assigned."""
+    state = task.model.named_state()
+    for role in ("parameter", "buffer"):
+        for name in _of_role(forward, role):
+            if name not in state:
+                raise UsageError(
+                    "a parameter is used that the model does not hold",
+                    where=name,
+                    expected="parameters and modules kept as attributes, or in a list or tuple of "
+                    "modules",
+                    received="one that named_state() does not know",
+                    hint="keep it as self.name, and what a loss needs in the model",
+                )
+    for name in forward.state:
+        if state[name].requires_grad:
+            raise UsageError(
+                "a parameter that is trained is assigned to in forward",
+                where=name,
+                expected="buffers, which training does not change",
+                received="an assignment beside the optimiser's",
+                hint="make it an nn.Buffer, or set requires_grad = False",
+            )
 
 
 def _check_reached(

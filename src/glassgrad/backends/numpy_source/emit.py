@@ -441,8 +441,10 @@ class Writer:
 
     def _chain(self, state: Value, new: Value, block: _Block) -> list[Node] | None:
         """The nodes from a state to its next value, each made from the one before in place."""
+        # Whoever gets what the state holds now, or what it will hold, must not see it change.
+        given = list(self.graph.outputs.values())
         last = self._last_reader(state, block)
-        if last is None:
+        if last is None or given.count(new) > 1 or _aliases(state, block) & set(given):
             return None
         chain: list[Node] = []
         value = new
@@ -450,7 +452,9 @@ class Writer:
             node = value.node
             if node.origin.phase != "update" or value.type != state.type:
                 return None
-            if value is not new and len(block.uses.get(value, ())) != 1:
+            if value is not new and (len(block.uses.get(value, ())) != 1 or value in given):
+                return None
+            if node in block.owner:
                 return None
             steps = [v for v in self._candidates(node) if v is state or _leads_to(v, state, block)]
             if "inplace" in node.op.roles or len(steps) != 1:

@@ -197,7 +197,9 @@ def _own(writer: Writer, operand: Value, added_to: bool) -> str:
         return f"np.full({shape}, {text}, {kind})"
     # What nobody writes to may have two names; inputs are the caller's, and views lead to them.
     shared = node.op is INPUT or node.op.result == "view" or "reader" in node.op.roles
-    return f"{text}.copy()" if added_to or shared else text
+    if not (added_to or shared):
+        return text
+    return f"{text}.copy()" if operand.type.shape else f"np.full((), {text}, {kind})"
 
 
 def _of_step(writer: Writer, operand: Value, step: str) -> ast.expr:

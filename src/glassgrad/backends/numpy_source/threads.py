@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from glassgrad.ir import Graph, bind
 from glassgrad.passes.rewrite import scheduled
 
 SMALL = 30e6  # floating-point operations of one product, about a quarter of a millisecond
+_LOCK = threading.Lock()
+_INSIDE: list[int] = []  # the number of threads before, then one entry for each that is inside
 _PREFIXES = ("scipy_openblas_", "openblas_")
 _SUFFIXES = ("64_", "_64", "")
 
@@ -90,12 +93,18 @@ def one_thread(wanted: bool) -> Iterator[None]:
         yield
         return
     read, write = controls
-    before = read()
-    write(1)
+    with _LOCK:  # several threads may train at once: the first sets it, the last puts it back
+        if not _INSIDE:
+            _INSIDE.append(read())
+            write(1)
+        _INSIDE.append(1)
     try:
         yield
     finally:
-        write(before)
+        with _LOCK:
+            _INSIDE.pop()
+            if len(_INSIDE) == 1:
+                write(_INSIDE.pop())
 
 
 def small(graph: Graph, rows: int) -> bool:
