@@ -16,7 +16,7 @@ import numpy as np
 
 from glassgrad.engine import compile_graph, graph_source
 from glassgrad.errors import DTypeError, TraceError, UsageError, shown
-from glassgrad.ir import FLOATS, Graph, Type, Value, reachable
+from glassgrad.ir import FLOATS, Graph, Type, Value, attribute_key, reachable
 from glassgrad.ops import OPS, Array, Symbol, Tracer, user_line
 from glassgrad.ops.trace import name_by_lines
 from glassgrad.passes.differentiate import pull_back_values
@@ -384,7 +384,9 @@ class _Arguments:
                     received=f"{type(item).__name__} {shown(item)}",
                     hint="make it an array, or pass its parts one by one",
                 ) from None
-            key.append((label, type(item), item))
+            # 0.0 and -0.0, 1 and True are different programs
+            plain = isinstance(item, bool | int | float | tuple)
+            key.append((label, type(item), attribute_key(item) if plain else item))
         self.key = tuple(key)
         self._signature = signature
 

@@ -154,6 +154,7 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     state = task.model.named_state()
     _check_names(task, optimizer, state)
     trained = [n for n, p in state.items() if p.requires_grad and n in forward.inputs]
+    _check_held(forward, state)
     _check_reached(task, forward, trained, state)
     key = (
         "train",
@@ -256,9 +257,8 @@ def _of_role(graph: Graph, role: str) -> tuple[str, ...]:
     return tuple([n for n, v in graph.inputs.items() if v.node.attributes["role"] == role])
 
 
-def _check_held(task: Task, forward: Graph) -> None:
+def _check_held(forward: Graph, state: dict[str, Parameter]) -> None:
     """Every parameter and buffer of the step is the model's own, and only buffers are assigned."""
-    state = task.model.named_state()
     for role in ("parameter", "buffer"):
         for name in _of_role(forward, role):
             if name not in state:
