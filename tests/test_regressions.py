@@ -224,3 +224,30 @@ def test_zero_and_minus_zero_are_two_programs() -> None:
     with np.errstate(divide="ignore"):
         assert f(gg.tensor([1.0]), 0.0).item() == np.inf
         assert f(gg.tensor([1.0]), -0.0).item() == -np.inf
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint32"])
+def test_a_sum_of_small_whole_numbers_has_room(dtype: str) -> None:
+    found = gg.tensor(np.full(300, 200, dtype)).sum()
+    assert (found.dtype, found.numpy().dtype.name, found.item()) == ("int64", "int64", 60_000)
+
+
+class TwoTables(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.word, self.kind = nn.Embedding(100, 4), nn.Embedding(5, 4)
+        self.output = nn.Linear(4, 1)
+
+    def forward(self, x: Any) -> Any:
+        return self.output(self.word(x[:, 0]) + self.kind(x[:, 1]))
+
+
+def test_two_tables_of_different_sizes_each_take_their_own_tokens() -> None:
+    model, good = TwoTables(), np.array([[42, 1], [99, 4], [0, 0]] * 2)
+    gg.fit(model, good, Y, loss="mse", optimizer=optim.SGD(0.1), verbose=False)
+    assert gg.predict(model, good).shape == (6, 1)
+    for call in (lambda x: gg.predict(model, x), lambda x: gg.evaluate(model, x, Y, loss="mse")):
+        with pytest.raises(gg.errors.DataError, match="outside the table"):
+            call(good[:, ::-1])
+    with pytest.raises(gg.errors.DataError, match="outside the table"):
+        gg.fit(model, good[:, ::-1], Y, loss="mse", optimizer=optim.SGD(0.1), verbose=False)

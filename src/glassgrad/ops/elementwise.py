@@ -298,10 +298,6 @@ def _select_type(condition: Type, x: Type, y: Type) -> Type:
     return Type(broadcast(condition.shape, x.shape, y.shape), one_dtype(x, y))
 
 
-def _zero_like(g: Any) -> Any:
-    return 0.0
-
-
 select: Op = Op(
     "select",
     ("condition", "x", "y"),
@@ -312,8 +308,8 @@ select: Op = Op(
     # A choice, not a product: what was not chosen may be inf or nan and still gets 0.
     vjp=(
         None,
-        lambda g, y, c, a, b: select(c, g, _zero_like(g)),
-        lambda g, y, c, a, b: select(c, _zero_like(g), g),
+        lambda g, y, c, a, b: select(c, g, 0.0),
+        lambda g, y, c, a, b: select(c, 0.0, g),
     ),
     numpy="np.where(condition, x, y)",
     roles=frozenset({"elementwise"}),

@@ -152,10 +152,6 @@ def _broadcast_type(x: Type, *, shape: Shape) -> Type:
     return Type(shape, x.dtype)
 
 
-def _broadcast_text(types: tuple[Type, ...], attributes: dict[str, Any]) -> str:
-    return "np.broadcast_to(x, shape)"
-
-
 broadcast_to = Op(
     "broadcast_to",
     ("x",),
@@ -164,7 +160,7 @@ broadcast_to = Op(
     formula=r"x",
     type_rule=_broadcast_type,
     vjp=(lambda g, y, x, shape: g,),  # the walker sums over the stretched axes
-    numpy=_broadcast_text,
+    numpy="np.broadcast_to(x, shape)",
     result="view",
     roles=_MOVEMENT,
     family="movement",

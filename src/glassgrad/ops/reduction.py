@@ -28,9 +28,17 @@ def reduced_shape(shape: Shape, axis: tuple[int, ...] | None, keepdims: bool) ->
     return tuple([s for i, s in enumerate(shape) if i not in gone])
 
 
-def _sum_type(x: Type, *, axis: tuple[int, ...] | None, keepdims: bool) -> Type:
+_UNSIGNED = ("uint8", "uint32")  # their sums need more room
+
+
+def _kept_type(x: Type, *, axis: tuple[int, ...] | None, keepdims: bool) -> Type:
     unary_number(x)
     return Type(reduced_shape(x.shape, axis, keepdims), x.dtype)
+
+
+def _sum_type(x: Type, *, axis: tuple[int, ...] | None, keepdims: bool) -> Type:
+    found = _kept_type(x, axis=axis, keepdims=keepdims)
+    return Type(found.shape, "int64") if x.dtype in _UNSIGNED else found
 
 
 def _mean_type(x: Type, *, axis: tuple[int, ...] | None, keepdims: bool) -> Type:
@@ -51,10 +59,12 @@ def _reduction_text(call: str) -> Any:
     def text(types: Any, attributes: dict[str, Any]) -> str:
         settings = []
         if attributes["axis"] is not None:
-            one = attributes["axis"][0] if len(attributes["axis"]) == 1 else None
-            settings.append(f"axis={one if one is not None else 'axis'}")
+            axes = attributes["axis"]
+            settings.append("axis=axis" if len(axes) > 1 or not axes else f"axis={axes[0]}")
         if attributes["keepdims"]:
             settings.append("keepdims=True")
+        if call == "sum" and types[0].dtype in _UNSIGNED:
+            settings.append("dtype=int64")
         return f"x.{call}({', '.join(settings)})"
 
     return text
@@ -121,7 +131,7 @@ mean = Op(
 def _max_type(x: Type, *, axis: tuple[int, ...] | None, keepdims: bool) -> Type:
     if count_over(x.shape, axis) == 0:
         raise ShapeError("no numbers to take the largest of", received=repr(x))
-    return _sum_type(x, axis=axis, keepdims=keepdims)
+    return _kept_type(x, axis=axis, keepdims=keepdims)
 
 
 def _max_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:

@@ -42,11 +42,6 @@ def normal(count: int, seed: int, stream: str, step: int = 0) -> Doubles:
     return pairs[:count]
 
 
-def permutation(count: int, seed: int, stream: str, step: int = 0) -> NDArray[np.int64]:
-    """An order of 0 to count - 1: the numbers that sort as many random words."""
-    return words(count, seed, stream, step).argsort(kind="stable")
-
-
 def checked_seed(seed: Any) -> int:
     """A seed from 0 to 2**64 - 1; None draws one."""
     if seed is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,9 @@ def _tokens(model: Module, array: AnyArray, what: str) -> AnyArray:
             expected="int64",
             received=str(array.dtype),
         )
-    limit = min(m.tokens for _, m in model.modules() if isinstance(m, Embedding))
+    # Which column goes to which table is the network's business; a smaller table that is missed
+    # by a token is found when it is looked up (`positions_inside`).
+    limit = max(m.tokens for _, m in model.modules() if isinstance(m, Embedding))
     if array.size and (array.min() < 0 or array.max() >= limit):
         bad = (array < 0) | (array >= limit)
         where = tuple(int(i) for i in np.argwhere(bad)[0])
@@ -100,6 +103,26 @@ def _tokens(model: Module, array: AnyArray, what: str) -> AnyArray:
             received=str(array[where]),
         )
     return np.ascontiguousarray(array, np.int64)
+
+
+@contextmanager
+def positions_inside() -> Iterator[None]:
+    """A position outside its table, met by a program, as an error in four parts."""
+    try:
+        yield
+    except IndexError as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if trace is None or not trace.tb_frame.f_code.co_filename.startswith("<glassgrad"):
+            raise
+        raise DataError(
+            "a position is outside the table it is looked up in",
+            where="a row of this batch",
+            expected="tokens and labels from 0 to the size of their own table less 1",
+            received=str(error),
+            hint="compare each column of x with the table (nn.Embedding) it goes to",
+        ) from None
 
 
 def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArray:

@@ -162,7 +162,12 @@ class Trainer:
         small = is_small(self.plan.step, size)
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
-            with _whole_steps() as interrupts, np.errstate(all="ignore"), on_one_thread(small):
+            with (
+                _whole_steps() as interrupts,
+                np.errstate(all="ignore"),
+                on_one_thread(small),
+                batches.positions_inside(),
+            ):
                 return self._run(callbacks, interrupts)
         finally:
             self.write_back()
@@ -456,7 +461,8 @@ def evaluate(model: Module, x: Any, y: Any, *, loss: Any, metrics: Any = None) -
         batches.check_labels(y_all, plan.classes)
     held = model.named_state()
     arguments = [held[n].numpy() if n in held else None for n in plan.graph.inputs]
-    with on_one_thread(is_small(plan.step, min(batches.CHUNK, len(x_all)))):
+    small = is_small(plan.step, min(batches.CHUNK, len(x_all)))
+    with on_one_thread(small), batches.positions_inside():
         return _evaluated(plan, arguments, x_all, y_all)
 
 
@@ -478,7 +484,8 @@ def predict(model: Module, x: Any) -> AnyArray:
     held = model.named_state()
     rest = [held[n].numpy() for n in graph.inputs if n != "x"]
     at = list(graph.inputs).index("x")
-    with on_one_thread(is_small(step, min(batches.CHUNK, len(array)))):
+    small = is_small(step, min(batches.CHUNK, len(array)))
+    with on_one_thread(small), batches.positions_inside():
         found = [
             step.function(*rest[:at], array[rows], *rest[at:])
             for rows in batches.chunks(len(array))

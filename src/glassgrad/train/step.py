@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from glassgrad.engine import Step, compile_step
@@ -61,13 +60,11 @@ class Plan:
     moments: tuple[str, ...]
     buffers: tuple[str, ...]
     frozen: tuple[str, ...]
-    hosts: tuple[str, ...]
     metrics: tuple[tuple[str, int], ...]  # name and count per row
     dtype: str
     outputs: Type
     divisors: tuple[Any, ...] = ()  # sizes that the step divides by, and the layers that do
     classes: int = 0  # how many classes the target's whole numbers may name; 0 for no limit
-    scopes: dict[str, Scope] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -176,7 +173,6 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
         moments=moments,
         buffers=_of_role(graph, "buffer"),
         frozen=tuple([n for n in _of_role(graph, "parameter") if n != "weights"]),
-        hosts=_of_role(graph, "host"),
         metrics=tuple(zip([m.name for m in task.metrics], counts, strict=True)),
         dtype=graph.inputs["weights"].type.dtype,
         outputs=prediction.value.type,
@@ -215,7 +211,8 @@ def _classes(forward: Graph) -> int:
 
 def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
     """Loss and metrics in evaluation, on the same vector of weights."""
-    _, prediction, _, outputs, counts, forward = _evaluated(task)
+    tracer, prediction, _, outputs, counts = _write_loss(task, training=False)
+    forward = tracer.graph(outputs, training=False)
     key = ("evaluate", print_graph(forward), tuple(parts))
     known = _PLANS.get(key)
     if known is not None:
@@ -232,18 +229,12 @@ def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
         moments=(),
         buffers=_of_role(graph, "buffer"),
         frozen=tuple([n for n in _of_role(graph, "parameter") if n != "weights"]),
-        hosts=_of_role(graph, "host"),
         metrics=tuple(zip([m.name for m in task.metrics], counts, strict=True)),
         dtype=prediction.dtype,
         outputs=prediction.value.type,
         classes=_classes(forward),
     )
     return _remembered(key, plan)
-
-
-def _evaluated(task: Task) -> Any:
-    tracer, prediction, loss, outputs, counts = _write_loss(task, training=False)
-    return tracer, prediction, loss, outputs, counts, tracer.graph(outputs, training=False)
 
 
 def _remembered(key: Any, plan: Plan) -> Plan:
@@ -389,8 +380,3 @@ def _updated(
         Graph(order, outputs, changes, tracer.scopes, guard=("loss", "gradient")),
         tuple(moments),
     )
-
-
-def parameter_count(parts: Sequence[Part]) -> int:
-    """How many numbers these parts hold."""
-    return sum(math.prod(p.shape) for p in parts)

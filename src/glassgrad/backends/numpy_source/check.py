@@ -52,7 +52,6 @@ _NP |= frozenset(
     for name in re.findall(r"\bnp\.(\w+)", op.numpy)
     if name not in _NEVER
 )
-_WHOLE_NP = frozenset({"load", "savez", "divide"})
 _MATH = frozenset("sqrt pi prod erf exp log".split())
 _METHODS = frozenset(
     """T all any argmax argsort astype at copy dtype max mean ndim ravel reduce reshape shape size
