@@ -1,4 +1,5 @@
-# Written by scripts/generate_functions.py from the op records; do not edit.
+# Written by scripts/generate_functions.py from the op records; do not edit. It is long because
+# every record has its function here.
 # ruff: noqa: A001
 """Every public op as a function of tensors.
 

@@ -16,7 +16,7 @@ from glassgrad.ir import INPUT, Dim, Graph, Node, Scope, Value, reachable
 from glassgrad.passes.rewrite import scheduled
 
 from .cells import cell_text, dtype_name, fill_expression, fill_lines, literal, occurrences
-from .layout import WIDTH, comment, heading, wrapped
+from .layout import banner, comment, heading, mentions, wrapped
 from .loops import only_starts, write_loop
 from .names import Names, plain
 
@@ -121,7 +121,7 @@ class Writer:
             if axis == 0
             else f"    {size} = {identifiers[source]}.shape[{axis}]"
             for size, (source, axis) in graph.sizes.items()
-            if any(_mentions(line, size) for line in self.lines)
+            if any(mentions(line, size) for line in self.lines)
         ]
         return Function(
             self.name,
@@ -513,11 +513,6 @@ class Writer:
         write_loop(self, node, outer)
 
 
-def banner(indent: str, text: str) -> str:
-    """`# -- forward ------`."""
-    return f"{indent}# -- {comment(text)} ".ljust(WIDTH - 20, "-").rstrip()
-
-
 def _names_of_several_layers(graph: Graph) -> frozenset[str]:
     """Names of intermediate values that occur in more than one layer."""
     where: dict[str, set[str]] = {}
@@ -525,14 +520,6 @@ def _names_of_several_layers(graph: Graph) -> frozenset[str]:
         if node.origin.inner and node.origin.scope:
             where.setdefault(node.origin.name, set()).add(node.origin.scope)
     return frozenset(name for name, scopes in where.items() if len(scopes) > 1)
-
-
-def _mentions(line: str, size: str) -> bool:
-    code = line.split("#", 1)[0]
-    return any(
-        word == size
-        for word in "".join(c if c.isalnum() or c == "_" else " " for c in code).split()
-    )
 
 
 def _uses(graph: Graph) -> dict[Value, list[Node]]:

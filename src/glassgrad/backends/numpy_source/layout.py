@@ -104,3 +104,17 @@ def _continued(pad: str, tail: str) -> list[str]:
         return [pad + tail]
     step = 1 if tail[cut] == "," else 0
     return [pad + tail[: cut + step], *_continued(pad, tail[cut + step :].lstrip())]
+
+
+def banner(indent: str, text: str) -> str:
+    """`# -- forward ------`."""
+    return f"{indent}# -- {comment(text)} ".ljust(WIDTH - 20, "-").rstrip()
+
+
+def mentions(line: str, size: str) -> bool:
+    """Whether code on this line reads the name."""
+    code = line.split("#", 1)[0]
+    return any(
+        word == size
+        for word in "".join(c if c.isalnum() or c == "_" else " " for c in code).split()
+    )
