@@ -21,7 +21,8 @@ import numpy as np
 
 from glassgrad import nn, optim
 from glassgrad.train import step as step_module
-from glassgrad.train.fit import Trainer, prepared
+from glassgrad.train.fit import prepared
+from glassgrad.train.trainer import Trainer
 
 FIRST, AGAIN = 40.0, 2.0  # the bounds, in milliseconds: the first for LeNet with Adam
 

@@ -26,7 +26,8 @@ import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 from glassgrad import data, nn, optim  # noqa: E402
-from glassgrad.train.fit import Trainer, prepared  # noqa: E402
+from glassgrad.train.fit import prepared  # noqa: E402
+from glassgrad.train.trainer import Trainer  # noqa: E402
 
 Step = Callable[[], object]
 RNG = np.random.default_rng(0)

@@ -12,8 +12,9 @@ from glassgrad import nn, optim
 from glassgrad.data import spiral
 from glassgrad.engine import step_source
 from glassgrad.inspect.source import about, whole_program
-from glassgrad.train.fit import Record, fit, prepared
+from glassgrad.train.fit import fit, prepared
 from glassgrad.train.history import History
+from glassgrad.train.trainer import Record
 
 
 @dataclass

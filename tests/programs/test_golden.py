@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glassgrad.train.fit import Trainer
+from glassgrad.train.trainer import Trainer
 from tests.programs.cases import GOLDEN, drawn
 from tests.programs.rules import broken, own_functions
 

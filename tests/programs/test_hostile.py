@@ -22,7 +22,8 @@ from glassgrad.backends.numpy_source.check import check_program
 from glassgrad.engine import step_source
 from glassgrad.errors import GlassgradError, InternalError
 from glassgrad.inspect.source import about, whole_program
-from glassgrad.train.fit import Record, Trainer, prepared
+from glassgrad.train.fit import prepared
+from glassgrad.train.trainer import Record, Trainer
 
 WORDS = [
     *keyword.kwlist, *keyword.softkwlist, *dir(builtins), *helper_sources(),

@@ -15,7 +15,8 @@ import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.errors import GlassgradError, NonFiniteError
 from glassgrad.train import Callback, ProgressLines, Run
-from glassgrad.train.fit import Trainer, prepared
+from glassgrad.train.fit import prepared
+from glassgrad.train.trainer import Trainer
 
 R = np.random.default_rng(0)
 X = R.normal(size=(20, 3)).astype(np.float32)

@@ -14,7 +14,8 @@ import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.errors import GlassgradError
 from glassgrad.train import batches
-from glassgrad.train.fit import Trainer, prepared
+from glassgrad.train.fit import prepared
+from glassgrad.train.trainer import Trainer
 
 Array = NDArray[Any]
 R = np.random.default_rng(0)

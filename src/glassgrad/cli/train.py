@@ -23,7 +23,8 @@ from glassgrad.cli.screen import columns, duration, name, number, progress, say
 from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn.module import checked_dtype
 from glassgrad.train.batches import checked_batch_size
-from glassgrad.train.fit import Record, evaluate, fit, prepared
+from glassgrad.train.fit import evaluate, fit, prepared
+from glassgrad.train.trainer import Record
 
 LOSSES = {
     "cross_entropy": "cross-entropy", "bce_logits": "binary cross-entropy",

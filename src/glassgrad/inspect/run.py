@@ -27,8 +27,8 @@ from glassgrad.files.labels import Labels
 from glassgrad.files.model import to_bytes
 from glassgrad.inspect.plots import curves
 from glassgrad.inspect.source import whole_program
-from glassgrad.train.fit import Record
 from glassgrad.train.history import History
+from glassgrad.train.trainer import Record
 
 MOST_DATA = 64 * 2**20  # bytes of data that a run folder copies
 

@@ -8,8 +8,9 @@ from glassgrad.engine import is_small, program_source, step_source
 from glassgrad.errors import UsageError
 from glassgrad.nn.module import Module
 from glassgrad.train.batches import CHUNK
-from glassgrad.train.fit import Record, prepared
+from glassgrad.train.fit import prepared
 from glassgrad.train.step import Task
+from glassgrad.train.trainer import Record
 
 _ROWS = "n is the number of rows, whatever it is"
 _LOSSES = {
