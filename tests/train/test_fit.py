@@ -93,7 +93,7 @@ def test_fit_is_the_eager_loop_bit_for_bit(name: str, size: int) -> None:
 def test_fit_is_the_eager_loop_for_other_losses(loss: str, y: Array) -> None:
     fitted, looped = net(2), net(2)
     history = fit(fitted, y=y, loss=loss, optimizer="adam", batch_size=16, shuffle=False)
-    losses = by_hand(looped, optim.Adam(1e-3), nn.losses.NAMED[loss], y, 16)
+    losses = by_hand(looped, optim.Adam(1e-3), nn.losses.NAMED[loss].function, y, 16)
     assert history["loss"] == losses
     assert same(fitted.state_dict(), looped.state_dict())
 

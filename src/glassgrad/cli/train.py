@@ -21,15 +21,11 @@ from glassgrad.cli.recipes import (
 )
 from glassgrad.cli.screen import columns, duration, name, number, progress, say
 from glassgrad.inspect.run import check_free, write_run
+from glassgrad.nn import losses
 from glassgrad.nn.module import checked_dtype
 from glassgrad.train.batches import checked_batch_size
 from glassgrad.train.fit import evaluate, fit, prepared
 from glassgrad.train.trainer import Record
-
-LOSSES = {
-    "cross_entropy": "cross-entropy", "bce_logits": "binary cross-entropy",
-    "bce": "binary cross-entropy", "mse": "mean squared error",
-}  # fmt: skip
 
 
 def train_command(
@@ -150,7 +146,8 @@ def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:
     outputs = f"{recipe.outputs} output" + "s" * (recipe.outputs != 1)
     batch = "all rows at once" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
     epochs = f"{recipe.epochs} epoch" + "s" * (recipe.epochs != 1)
-    how = f"{epochs}, {batch}, {record.optimizer!r}, {LOSSES[recipe.loss]}, seed {recipe.seed}"
+    loss = losses.NAMED[recipe.loss].title
+    how = f"{epochs}, {batch}, {record.optimizer!r}, {loss}, seed {recipe.seed}"
     parts = [
         ("data", f"{rows.name}: {len(rows.x):,} training rows, {held}, {each}{classes}"),
         ("network", f"{network}, {outputs}: {record.plan.size:,} parameters, {recipe.dtype}"),

@@ -18,6 +18,7 @@ from glassgrad.cli.screen import columns, name, note, number, say
 from glassgrad.cli.table import read_table
 from glassgrad.errors import DataError, FormatError, ShapeError, shown, unknown_name
 from glassgrad.files import GraphModule, load
+from glassgrad.nn import losses
 from glassgrad.train.fit import evaluate, predict
 
 _LOSS_OF = {"classification": "cross_entropy", "binary": "bce_logits", "regression": "mse"}
@@ -130,7 +131,8 @@ def answers(model: GraphModule, outputs: NDArray[Any]) -> tuple[list[str], list[
     labels = model.labels
     flat = outputs.reshape(len(outputs), -1).astype(np.float64)
     count = flat.shape[1]
-    if labels.task == "classification" and labels.loss in ("cross_entropy", "") and count > 1:
+    loss = losses.known(labels.loss or _LOSS_OF.get(labels.task, ""))
+    if labels.task == "classification" and loss and loss.logits and count > 1:
         shares = np.exp(flat - flat.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         names = labels.classes if len(labels.classes) == count else tuple(map(str, range(count)))
@@ -140,7 +142,7 @@ def answers(model: GraphModule, outputs: NDArray[Any]) -> tuple[list[str], list[
     if labels.task == "binary" and count == 1:
         z = flat[:, 0]
         small = np.exp(-np.abs(z))
-        p = z if labels.loss == "bce" else np.where(z >= 0, 1, small) / (1 + small)
+        p = z if loss and not loss.logits else np.where(z >= 0, 1, small) / (1 + small)
         names = labels.classes if len(labels.classes) == 2 else ("0", "1")
         header = ["class", f"p({names[1]})"]
         return header, [[names[int(v > 0.5)], v] for v in p.tolist()]

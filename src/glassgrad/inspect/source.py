@@ -6,6 +6,7 @@ from typing import Any
 
 from glassgrad.engine import is_small, program_source, step_source
 from glassgrad.errors import UsageError
+from glassgrad.nn import losses
 from glassgrad.nn.module import Module
 from glassgrad.train.batches import CHUNK
 from glassgrad.train.fit import prepared
@@ -13,14 +14,6 @@ from glassgrad.train.step import Task
 from glassgrad.train.trainer import Record
 
 _ROWS = "n is the number of rows, whatever it is"
-_LOSSES = {
-    "mse": "mean squared error",
-    "bce": "binary cross-entropy of probabilities",
-    "binary_cross_entropy": "binary cross-entropy of probabilities",
-    "bce_logits": "binary cross-entropy of the sigmoid of the scores",
-    "binary_cross_entropy_with_logits": "binary cross-entropy of the sigmoid of the scores",
-    "cross_entropy": "cross-entropy of softmax",
-}
 
 
 def source(
@@ -77,12 +70,13 @@ def about(record: Record, title: str) -> list[tuple[str, str]]:
     targets = ", ".join(["n", *map(str, task.y.shape[1:])])
     targets = f"({targets},)" if len(task.y.shape) == 1 else f"({targets})"
     classes = record.plan.outputs.shape[1:]
+    ours = losses.known(task.loss_name)
     kind = f", {classes[0]} classes" if task.y.dtype == "int64" and classes else ""
     return [
         ("", title),
         ("data", f"x ({rows}) {task.x.dtype}   y {targets} {task.y.dtype}{kind}; {_ROWS}"),
         ("network", network(task)),
-        ("loss", _LOSSES.get(task.loss_name, task.loss_name) + ", mean over the batch"),
+        ("loss", (ours.about if ours else task.loss_name) + ", mean over the batch"),
         ("optimiser", repr(record.optimizer)),
     ]
 

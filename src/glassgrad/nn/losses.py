@@ -1,20 +1,42 @@
 """Losses: functions of (prediction, target) that give one number, the mean over the batch.
 
-They refuse shapes that would stretch to fit each other. `find` turns a name into a function, and
-says what the target has to look like.
+They refuse shapes that would stretch to fit each other. `RECORDS` is the one place where a loss is
+described: its names, what it is called in print, and what the target has to look like; `find` turns
+a name into a function, `known` into the record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from glassgrad.errors import ConfigError, DataError, ShapeError, shown, unknown_name
 from glassgrad.ir import FLOATS
 from glassgrad.ops import OPS, Array, named
 from glassgrad.tensors.tensor import Tensor, tensor
 
-Loss: TypeAlias = Callable[[Any, Any], Any]
+Function = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LossRecord:
+    """What there is to know about a loss, beside what it computes."""
+
+    name: str
+    function: Function
+    title: str  # in headings: "cross-entropy"
+    of: str  # what it is the title of, where that needs saying: "softmax"
+    op: str  # the composite whose two formula lines head it in a program
+    target: Literal["numbers", "classes"]  # class indices are whole numbers, or rows of shares
+    aliases: tuple[str, ...] = ()
+    classifies: bool = False  # so that accuracy means something
+    logits: bool = False  # predictions are scores: the even one is 0, not a half
+
+    @property
+    def about(self) -> str:
+        """The title in full."""
+        return f"{self.title} of {self.of}" if self.of else self.title
 
 
 def _array(target: Any) -> Any:
@@ -120,26 +142,65 @@ def check_classes(labels: Any, classes: int) -> None:
         )
 
 
-NAMED: dict[str, Loss] = {
-    "mse": mse,
-    "bce": binary_cross_entropy,
-    "binary_cross_entropy": binary_cross_entropy,
-    "bce_logits": binary_cross_entropy_with_logits,
-    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
-    "cross_entropy": cross_entropy,
-}
+RECORDS = (
+    LossRecord("mse", mse, "mean squared error", "", "mse", "numbers"),
+    LossRecord(
+        "bce",
+        binary_cross_entropy,
+        "binary cross-entropy",
+        "probabilities",
+        "bce",
+        "numbers",
+        aliases=("binary_cross_entropy",),
+        classifies=True,
+    ),
+    LossRecord(
+        "bce_logits",
+        binary_cross_entropy_with_logits,
+        "binary cross-entropy of the sigmoid",
+        "the scores",
+        "bce_logits",
+        "numbers",
+        aliases=("binary_cross_entropy_with_logits",),
+        classifies=True,
+        logits=True,
+    ),
+    LossRecord(
+        "cross_entropy",
+        cross_entropy,
+        "cross-entropy",
+        "softmax",
+        "cross_entropy",
+        "classes",
+        classifies=True,
+        logits=True,
+    ),
+)
+NAMED: dict[str, LossRecord] = {n: r for r in RECORDS for n in (r.name, *r.aliases)}
 
 
-def find(loss: Any) -> tuple[str, Loss]:
-    """A loss and its name, from a name or a function of (prediction, target)."""
+def known(name: str) -> LossRecord | None:
+    """The record of a name that `find` gave; None for a user's own function."""
+    return NAMED.get(name)
+
+
+def find(loss: Any) -> tuple[str, Function]:
+    """A loss and its name, from a name or a function of (prediction, target).
+
+    A user's own function keeps clear of the names of ours.
+    """
     if isinstance(loss, str):
         if loss not in NAMED:
             raise unknown_name("loss", loss, tuple(NAMED))
-        return loss, NAMED[loss]
-    if callable(loss):
-        return getattr(loss, "__name__", "loss"), loss
-    raise ConfigError(
-        "this is not a loss",
-        expected="a name or a function (prediction, target) -> number",
-        received=shown(loss),
-    )
+        return NAMED[loss].name, NAMED[loss].function
+    if not callable(loss):
+        raise ConfigError(
+            "this is not a loss",
+            expected="a name or a function (prediction, target) -> number",
+            received=shown(loss),
+        )
+    for record in RECORDS:
+        if record.function is loss:
+            return record.name, loss
+    name = getattr(loss, "__name__", "loss")
+    return (f"own {name}" if name in NAMED else name), loss

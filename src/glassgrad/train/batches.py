@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glassgrad.errors import ConfigError, DataError, DTypeError, shown
 from glassgrad.ir import bind
 from glassgrad.nn.layers import Embedding
-from glassgrad.nn.losses import NAMED
+from glassgrad.nn.losses import check_classes, known
 from glassgrad.nn.module import Module
 from glassgrad.tensors.random import words
 from glassgrad.tensors.tensor import Tensor
@@ -135,9 +135,11 @@ def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArr
             received=str(array.shape),
         )
     # Classes are counted; what a user's own function makes of whole numbers is its own matter.
-    if array.dtype.kind in "biu" and (loss == "cross_entropy" or loss not in NAMED):
+    ours = known(loss)
+    classes = ours is not None and ours.target == "classes"
+    if array.dtype.kind in "biu" and (classes or ours is None):
         return np.ascontiguousarray(array, np.int64)
-    if loss == "cross_entropy" and array.ndim == 1:
+    if classes and array.ndim == 1:
         raise DTypeError(
             "classes are whole numbers",
             where=what,
@@ -150,8 +152,6 @@ def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArr
 
 def check_labels(y: AnyArray, outputs: int, what: str = "y") -> None:
     """Every class index has an output unit."""
-    from glassgrad.nn.losses import check_classes
-
     try:
         check_classes(y, outputs)
     except DataError as error:

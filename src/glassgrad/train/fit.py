@@ -24,20 +24,14 @@ from .step import ROWS, Task, evaluation_plan, training_plan
 from .trainer import Record, Trainer, evaluated
 
 AnyArray = NDArray[Any]
-_CLASSIFYING = {
-    "cross_entropy",
-    "bce",
-    "binary_cross_entropy",
-    "bce_logits",
-    "binary_cross_entropy_with_logits",
-}
 
 
 def make_task(model: Module, x: AnyArray, y: AnyArray, loss: Any, metrics: Any) -> Task:
     """The types of the data with the number of rows left open, the loss and the metrics found."""
-    name, function = found_loss(loss)
+    name, function = losses.find(loss)
     if metrics is None:
-        metrics = ("accuracy",) if name in _CLASSIFYING else ()
+        ours = losses.known(name)
+        metrics = ("accuracy",) if ours and ours.classifies else ()
     return Task(
         model,
         Type((ROWS, *x.shape[1:]), x.dtype.name),
@@ -46,13 +40,6 @@ def make_task(model: Module, x: AnyArray, y: AnyArray, loss: Any, metrics: Any) 
         function,
         metric_list.find(metrics),
     )
-
-
-def found_loss(loss: Any) -> tuple[str, Any]:
-    """A loss and its name; a user's own function keeps clear of the names of ours."""
-    name, function = losses.find(loss)
-    own = function not in losses.NAMED.values()
-    return (f"own {name}" if own and name in losses.NAMED else name), function
 
 
 def prepared(
@@ -81,7 +68,7 @@ def prepared(
     number = checked_seed(seed)
     optimizer = optim.find(optimizer)
     chosen = chosen_backend(backend)
-    name, _ = found_loss(loss)
+    name, _ = losses.find(loss)
     dtype = model.dtype()
     x_all = batches.inputs(model, x, dtype)
     y_all = batches.targets(y, name, dtype, len(x_all))
@@ -221,7 +208,7 @@ def evaluate(model: Module, x: Any, y: Any, *, loss: Any, metrics: Any = None) -
     >>> gg.evaluate(model, [[1.0], [2.0]], [[2.0], [5.0]], loss="mse")
     {'loss': 0.5}
     """
-    name, _ = found_loss(loss)
+    name, _ = losses.find(loss)
     dtype = model.dtype()
     x_all = batches.inputs(model, x, dtype)
     y_all = batches.targets(y, name, dtype, len(x_all))

@@ -8,6 +8,7 @@ from typing import Any
 
 from glassgrad.errors import ConfigError, ShapeError, TraceError, shown, unknown_name
 from glassgrad.ir import product
+from glassgrad.nn import losses
 from glassgrad.ops import Symbol
 
 
@@ -34,7 +35,8 @@ def _accuracy(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
     elif p.ndim > 1 and p.shape[1] != 1:
         right = p.argmax(1) == t.argmax(1)
     else:
-        middle = 0.0 if "logits" in loss else 0.5
+        ours = losses.known(loss)
+        middle = 0.0 if ours and ours.logits else 0.5
         right = (p > middle) == (t > 0.5)
     return right.astype("int64").sum(), int(product(right.shape[1:]))
 

@@ -10,6 +10,7 @@ from typing import Any
 from glassgrad.engine import Step, compile_step
 from glassgrad.errors import ConfigError, ShapeError, TraceError, UsageError, shown
 from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, print_graph
+from glassgrad.nn import losses
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import ModuleTracer, trace_forward
 from glassgrad.ops import OPS, Symbol
@@ -22,20 +23,6 @@ from glassgrad.tensors.tensor import Parameter, tracing
 from .metrics import Metric
 
 ROWS = Dim.named("n")
-_LOSS_OPS = {
-    "mse": "mse",
-    "bce": "bce",
-    "binary_cross_entropy": "bce",
-    "bce_logits": "bce_logits",
-    "binary_cross_entropy_with_logits": "bce_logits",
-    "cross_entropy": "cross_entropy",
-}
-_TITLES = {
-    "mse": "mean squared error",
-    "bce": "binary cross-entropy",
-    "bce_logits": "binary cross-entropy of the sigmoid",
-    "cross_entropy": "cross-entropy",
-}
 
 
 @dataclass(slots=True)
@@ -84,9 +71,9 @@ def _write_loss(
     (x,), prediction = trace_forward(tracer, task.model, {"x": task.x}, training)
     _check_rows(task, x, prediction)
     y = tracer.input("y", task.y)
-    key = _LOSS_OPS.get(task.loss_name, "")
-    plain = OPS[key].plain if key else ("", "")
-    scope = Scope("loss", _TITLES.get(key, task.loss_name.strip("<>")), *plain)
+    ours = losses.known(task.loss_name)
+    title, plain = (ours.title, OPS[ours.op].plain) if ours else (task.loss_name, ("", ""))
+    scope = Scope("loss", title.strip("<>"), *plain)
     with tracer.inside(scope), tracing(tracer):
         loss = task.loss(prediction, y)
     if not isinstance(loss, Symbol) or loss.shape != ():
