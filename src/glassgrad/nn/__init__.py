@@ -36,6 +36,17 @@ from .images import (
 from .layers import Dropout as Dropout, Embedding as Embedding, Flatten as Flatten, Linear as Linear
 from .module import Module as Module, Sequential as Sequential
 from .norms import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, LayerNorm as LayerNorm
+from .penalties import (
+    L1 as L1,
+    L1L2 as L1L2,
+    L2 as L2,
+    MaxNorm as MaxNorm,
+    NonNeg as NonNeg,
+    UnitNorm as UnitNorm,
+    constrain as constrain,
+    penalty as penalty,
+    regularize as regularize,
+)
 from .recurrent import RNN as RNN
 
 

@@ -13,12 +13,21 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import ConfigError, DTypeError, GlassgradError, ShapeError, UsageError, shown
+from glassgrad.errors import (
+    ConfigError,
+    DTypeError,
+    GlassgradError,
+    ShapeError,
+    UsageError,
+    did_you_mean,
+    shown,
+)
 from glassgrad.ir import FLOATS, Scope, Type
 from glassgrad.ops import Array, Symbol
 from glassgrad.tensors import random
@@ -329,6 +338,42 @@ class Module:
         """Forget all gradients."""
         for parameter in self.parameters():
             parameter.grad = None
+
+    def freeze(self, pattern: str = "*") -> Self:
+        """Leave the parameters whose path fits the pattern as they are: training skips them.
+
+        * stands for anything, as in `model.freeze("embedding.*")`. Raises ConfigError for a
+        pattern that fits nothing.
+
+        >>> from glassgrad import nn
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)).freeze("linear1.*")
+        >>> [p.name for p in model.parameters() if p.requires_grad]
+        ['linear2.weight', 'linear2.bias']
+        """
+        for parameter in self.matching(pattern):
+            parameter.requires_grad = False
+        return self
+
+    def unfreeze(self, pattern: str = "*") -> Self:
+        """Let training change them again."""
+        for parameter in self.matching(pattern):
+            parameter.requires_grad = True
+        return self
+
+    def matching(self, pattern: str) -> list[Parameter]:
+        """The parameters whose path fits a pattern such as "*.weight"."""
+        self._settle_names()
+        every = dict(self._held(Parameter))
+        found = [p for path, p in every.items() if fnmatchcase(path, str(pattern))]
+        if not found:
+            raise ConfigError(
+                "this pattern fits no parameter",
+                where=type(self).__name__,
+                expected="a pattern that fits one of " + (", ".join(every) or "none"),
+                received=shown(pattern),
+                hint=did_you_mean(pattern, every),
+            )
+        return found
 
     # -- state ---------------------------------------------------------------------------------
 

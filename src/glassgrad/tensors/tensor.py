@@ -465,7 +465,7 @@ class Parameter(Tensor):
     tensor([2., 4.], requires_grad=True)
     """
 
-    __slots__ = ("name",)
+    __slots__ = ("constraint", "name", "regularizer")
 
     def __init__(
         self,
@@ -479,6 +479,8 @@ class Parameter(Tensor):
             data, type = made._data, made._type  # noqa: A001
         super().__init__(data, type, requires_grad)
         self.name = name
+        self.regularizer: Callable[[Any], Any] | None = None  # w -> its penalty, for training
+        self.constraint: Callable[[Any], Any] | None = None  # w -> w, after each update
 
     def assign(self, data: Any) -> Self:
         """Replace the numbers: same shape, same dtype. Raises ShapeError or DTypeError.
