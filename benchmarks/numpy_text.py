@@ -36,7 +36,7 @@ RNG = np.random.default_rng(0)
 def ours(model: nn.Module, x: np.ndarray, y: np.ndarray, optimizer: optim.Optimizer) -> Step:
     record = prepared(model, x, y, loss="cross_entropy", optimizer=optimizer, metrics=())
     trainer = Trainer(record)
-    arguments = trainer.arguments(record.plan)
+    arguments = trainer.arguments(record.plan.graph.inputs)
     names = list(record.plan.graph.inputs)
     arguments[names.index("x")] = record.data["x"]
     arguments[names.index("y")] = record.data["y"]

@@ -73,6 +73,13 @@ def _compiled(graph: Graph, name: str, returns: tuple[str, ...] | None, banners:
     return Step(compile_written(written), written, low)
 
 
+def lbfgs_function() -> Callable[..., Any]:
+    """L-BFGS on one vector, the very function that programs print."""
+    from .backends.numpy_source.lbfgs import lbfgs
+
+    return lbfgs
+
+
 def is_small(step: Step, rows: int) -> bool:
     """Whether a step, for so many rows, runs on one thread: no product of it gains by more."""
     from .backends.numpy_source.threads import blas_threads, small
@@ -149,13 +156,16 @@ def step_source(step: Step, about: list[tuple[str, str]]) -> str:
     return step_program(step.text, about)
 
 
-def program_source(step: Step, evaluate: Step | None, recipe: dict[str, Any]) -> str:
+def program_source(
+    step: Step, update: Step | None, evaluate: Step | None, recipe: dict[str, Any]
+) -> str:
     """The text of a whole run; `recipe` holds the settings of `program.Recipe`."""
     from .backends.numpy_source.program import IdxFiles, Recipe, whole_program
 
     if recipe.get("data") is not None:
         recipe = {**recipe, "data": IdxFiles(**recipe["data"])}
-    return whole_program(step.text, None if evaluate is None else evaluate.text, Recipe(**recipe))
+    texts = [None if each is None else each.text for each in (update, evaluate)]
+    return whole_program(step.text, texts[0], texts[1], Recipe(**recipe))
 
 
 def graph_source(graph: Graph, name: str = "program") -> str:

@@ -42,7 +42,7 @@ def test_a_step_never_writes_to_its_data(seed: int) -> None:
     case = drawn(seed)
     record = case.record()
     trainer = Trainer(record)
-    arguments = trainer.arguments(record.plan)
+    arguments = trainer.arguments(record.plan.graph.inputs)
     names = list(record.plan.graph.inputs)
     for name in ("x", "y"):
         record.data[name].flags.writeable = False  # NumPy itself objects to a write

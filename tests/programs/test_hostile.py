@@ -275,7 +275,7 @@ def test_programs_with_hostile_names_run(
         folder.mkdir()
         (folder / "program.py").write_text(whole_program(record), encoding="utf-8")
         np.savez(folder / "initial.npz", **record.initial)  # type: ignore[arg-type]
-        np.savez(folder / "data.npz", **record.data)  # type: ignore[arg-type]
+        np.savez(folder / "data.npz", **record.stored)  # type: ignore[arg-type]
         command = [sys.executable, "-I", "-X", "utf8", str(folder / "program.py")]
         done = subprocess.run(command, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()[-1500:]

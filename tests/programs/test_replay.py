@@ -41,7 +41,7 @@ def replay(case: Case, folder: Path) -> tuple[Any, bytes, dict[str, Any], str]:
     record = history.record
     (folder / "program.py").write_text(whole_program(record), encoding="utf-8")
     np.savez(folder / "initial.npz", **record.initial)
-    np.savez(folder / "data.npz", **record.data)
+    np.savez(folder / "data.npz", **record.stored)
     # What sets the number of threads here sets it there, unless the program does.
     kept = ("PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
     environment = {k: v for k, v in os.environ.items() if k in kept}

@@ -18,7 +18,7 @@ from glassgrad import data, nn, optim
 from glassgrad.ir import Graph, Type, parse_graph, print_graph, verify
 from glassgrad.nn.tracing import forward_graph
 from glassgrad.ops import Spelled, find
-from glassgrad.train.step import ROWS
+from glassgrad.train.task import ROWS
 
 
 def central(f: object, x: np.ndarray, step: float = 1e-6) -> np.ndarray:

@@ -86,7 +86,7 @@ def source_command(dataset: str, folder: Path | None, whole: bool, given: dict[s
     if whole:
         rows = data_sets.load(dataset, folder)
         record = record_of(recipe, rows)
-        large = sum(a.nbytes for a in record.data.values()) > 2**26 and recipe.dtype == "float32"
+        large = sum(a.nbytes for a in record.stored.values()) > 2**26 and recipe.dtype == "float32"
         text = whole_program(record, data_files(rows) if large else None)
     else:
         record = record_of(recipe, _stand_ins(recipe))

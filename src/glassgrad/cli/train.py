@@ -100,7 +100,7 @@ def record_of(recipe: Recipe, rows: Any, backend: str = "auto") -> Record:
 
 def trained(record: Record, title: str, quiet: bool = False) -> Any:
     """The run itself, with its progress on standard error."""
-    total = len(record.data["x"])
+    total = record.rows
     steps = -(-total // checked_batch_size(record.batch_size, total))
     with progress(title, steps, record.epochs, quiet) as listeners:
         return fit(

@@ -170,7 +170,7 @@ def _contents(
     labels: Labels,
     data_files: Mapping[str, Any] | None,
 ) -> dict[str, bytes]:
-    copied = sum(a.nbytes for a in record.data.values()) <= MOST_DATA or data_files is None
+    copied = sum(a.nbytes for a in record.stored.values()) <= MOST_DATA or data_files is None
     program = whole_program(record, None if copied else dict(data_files or {}))
     files = {
         "model.glass": to_bytes(record.task.model, labels=labels),
@@ -181,7 +181,7 @@ def _contents(
         "curves.svg": curves(history, _title(record, labels)).encode(),
     }
     if copied:
-        files["data.npz"] = npz(record.data)
+        files["data.npz"] = npz(record.stored)
     return files
 
 
@@ -196,10 +196,10 @@ def _effective(history: History, record: Record) -> dict[str, Any]:
     return {
         "training": {
             "loss": record.task.loss_name,
-            "metrics": [m.name for m in record.task.metrics],
+            "metrics": [name for name, _ in record.plan.metrics],
             "epochs": record.epochs,
             "epochs_done": history.epochs,
-            "batch_size": min(record.batch_size or 2**62, len(record.data["x"])),
+            "batch_size": min(record.batch_size or 2**62, record.rows),
             "shuffle": record.shuffle,
             "seed": record.seed,
             "dtype": record.plan.dtype,

@@ -6,11 +6,13 @@ from typing import Any
 
 from glassgrad.engine import is_small, program_source, step_source
 from glassgrad.errors import UsageError
+from glassgrad.ir import Type
 from glassgrad.nn import losses
 from glassgrad.nn.module import Module
+from glassgrad.optim import LBFGS
 from glassgrad.train.batches import CHUNK
 from glassgrad.train.fit import prepared
-from glassgrad.train.step import Task
+from glassgrad.train.task import ROWS, WEIGHT, Task
 from glassgrad.train.trainer import Record
 
 _ROWS = "n is the number of rows, whatever it is"
@@ -65,20 +67,36 @@ def source(
 
 def about(record: Record, title: str) -> list[tuple[str, str]]:
     """What stands at the top of a program."""
-    task = record.task
-    rows = ", ".join(["n", *map(str, task.x.shape[1:])])
-    targets = ", ".join(["n", *map(str, task.y.shape[1:])])
-    targets = f"({targets},)" if len(task.y.shape) == 1 else f"({targets})"
-    classes = record.plan.outputs.shape[1:]
-    ours = losses.known(task.loss_name)
-    kind = f", {classes[0]} classes" if task.y.dtype == "int64" and classes else ""
+    task, plan = record.task, record.plan
+    kinds = [(name, kind, "") for name, kind in task.inputs.items()]
+    for head, outputs in zip(task.heads, plan.outputs, strict=True):
+        classes = outputs.shape[1:] if head.type.dtype == "int64" else ()
+        kinds.append((head.target, head.type, f", {classes[0]} classes" if classes else ""))
+    if task.weighted:
+        kinds.append((WEIGHT, Type((ROWS,), plan.dtype), ""))
+    each = [f"{name} {_shape(kind)} {kind.dtype}{more}" for name, kind, more in kinds]
     return [
         ("", title),
-        ("data", f"x ({rows}) {task.x.dtype}   y {targets} {task.y.dtype}{kind}; {_ROWS}"),
+        ("data", f"{'   '.join(each)}; {_ROWS}"),
         ("network", network(task)),
-        ("loss", (ours.about if ours else task.loss_name) + ", mean over the batch"),
+        ("loss", _losses(task)),
         ("optimiser", repr(record.optimizer)),
     ]
+
+
+def _shape(kind: Type) -> str:
+    inner = ", ".join(map(str, kind.shape))
+    return f"({inner},)" if len(kind.shape) == 1 else f"({inner})"
+
+
+def _losses(task: Task) -> str:
+    each = []
+    for head in task.heads:
+        ours = losses.known(head.loss_name)
+        weight = "" if head.weight == 1 else f"{head.weight:g} times "
+        of = f" of {head.output}" if head.output else ""
+        each.append(weight + (ours.about if ours else head.loss_name) + of)
+    return " + ".join(each) + ", mean over the batch"
 
 
 def network(task: Task) -> str:
@@ -98,38 +116,65 @@ def whole_program(record: Record, data: dict[str, Any] | None = None) -> str:
     `data` holds `folder`, `files` ((name, sha256) of images and labels, training then
     validation) and the `shape` of one row.
     """
-    if record.partial:
-        raise UsageError(
-            "a run that was stopped in the middle of an epoch has no program",
-            where="run.stop at a step",
-            expected="whole epochs",
-            received=f"a stop in epoch {(record.trained or 0) + 1}",
-            hint='stop at the end of an epoch: a callback whose `every` is "epoch"',
-        )
+    why = _unwritable(record)
+    if why is not None:
+        raise why
     plan = record.plan
     title = f"A training run of {record.epochs} epochs, as NumPy; it needs nothing else."
     lines = about(record, title)
     lines.append(("start", "the numbers in initial.npz; seed " + str(record.seed)))
     held = [*plan.buffers, *record.fixed]
+    optimizer = record.optimizer
+    schedule = optimizer.schedule
     recipe: dict[str, Any] = {
         "about": lines,
+        "inputs": plan.data,
         "parts": [(p.name, p.shape, p.start, p.stop) for p in plan.parts],
-        "moments": plan.moments,
+        "moments": [(m.name, m.start, m.scalar) for m in plan.moments],
         "held": held,
         "metrics": plan.metrics,
         "epochs": record.epochs if record.trained is None else record.trained,
         "batch_size": _batch(record),
         "shuffle": record.shuffle,
         "seed": record.seed,
-        "rate": record.optimizer.lr,
+        "rate": optimizer.lr,
+        "schedule": None if schedule is None else (schedule.per, schedule.source("rate_at")),
+        "rates": record.rates,
+        "together": optimizer.gradient_accumulation_steps or 0,
+        "kept": record.kept,
+        "lbfgs": optimizer.arguments() if isinstance(optimizer, LBFGS) else (),
         "data": data,
         "chunk": CHUNK,
-        "one_thread": is_small(plan.step, _batch(record) or len(record.data["x"])),
+        "one_thread": is_small(plan.step, _batch(record) or record.rows),
     }
     evaluation = None if record.evaluation is None else record.evaluation.step
-    return program_source(plan.step, evaluation, recipe)
+    return program_source(plan.step, plan.apply, evaluation, recipe)
+
+
+def _unwritable(record: Record) -> UsageError | None:
+    """Why no program can repeat this run, if none can."""
+    if record.partial:
+        return UsageError(
+            "a run that was stopped in the middle of an epoch has no program",
+            where="run.stop at a step",
+            expected="whole epochs",
+            received=f"a stop in epoch {(record.trained or 0) + 1}",
+            hint='stop at the end of an epoch: a callback whose `every` is "epoch"',
+        )
+    schedule = record.optimizer.schedule
+    why = record.unwritable
+    if schedule is not None and schedule.source("rate_at") is None:
+        why = "its learning rate came from a function of the user"
+    if not why:
+        return None
+    return UsageError(
+        "this run has no program that repeats it",
+        expected="arrays, and a schedule of optim",
+        received=why,
+        hint="gg.source prints the step",
+    )
 
 
 def _batch(record: Record) -> int | None:
     size = record.batch_size
-    return None if size is None or size >= len(record.data["x"]) else size
+    return None if size is None or size >= record.rows else size

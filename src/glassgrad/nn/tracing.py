@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from glassgrad.errors import TraceError
+from glassgrad.errors import TraceError, shown
 from glassgrad.ir import Graph, Op, Type
 from glassgrad.ops import Array, Symbol, Tracer, named, user_line
 from glassgrad.tensors.tensor import Buffer, Parameter, is_recording, tracing
@@ -115,10 +117,26 @@ def in_mode(model: Module, training: bool) -> Iterator[None]:
                 module.training = not training
 
 
+def input_names(model: Module) -> tuple[tuple[str, ...], int]:
+    """What a network's forward takes, and how many of them it cannot do without.
+
+    One input is called x whatever the forward calls it.
+    """
+    given = inspect.signature(model.forward).parameters.values()
+    places = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = sum(p.default is p.empty for p in places)
+    names = tuple([p.name for p in places])
+    return (("x", *names[1:]) if needed < 2 else names), max(needed, 1)
+
+
 def trace_forward(
     tracer: ModuleTracer, model: Module, inputs: dict[str, Type], training: bool
-) -> tuple[tuple[Symbol, ...], Symbol]:
-    """The module applied to new inputs; the inputs and what comes out."""
+) -> tuple[tuple[Symbol, ...], dict[str, Symbol]]:
+    """The module applied to new inputs; the inputs, and what comes out by name.
+
+    A single output has the name "", those of a tuple are out1, out2, ..., those of a dict have
+    its keys.
+    """
     tracer.names = {id(p): name for name, p in model.named_state().items()}
     symbols = tuple([tracer.input(name, t) for name, t in inputs.items()])
     # Pixels stay bytes in memory and become real numbers in the step.
@@ -136,18 +154,44 @@ def trace_forward(
                 received=str(error),
                 hint="use gg.tanh for np.tanh, and so on",
             ) from error
-    if not isinstance(found, Symbol):
-        raise TraceError(
-            "the network gives something else than one tensor",
-            where=f"{type(model).__name__}.forward",
-            expected="one tensor computed from the input",
-            received=type(found).__name__ if not isinstance(found, Array) else "a fixed tensor",
-        )
-    return symbols, found
+    return symbols, _named_outputs(model, found)
+
+
+def _named_outputs(model: Module, found: Any) -> dict[str, Symbol]:
+    if isinstance(found, dict):
+        outputs = dict(found)
+    elif isinstance(found, tuple | list):
+        outputs = {f"out{i + 1}": value for i, value in enumerate(found)}
+    else:
+        outputs = {"": found}
+    where = f"{type(model).__name__}.forward"
+    for name, value in outputs.items():
+        if not isinstance(value, Symbol):
+            raise TraceError(
+                "the network gives something else than tensors",
+                where=where,
+                expected="a tensor computed from the input, or a tuple or dict of them",
+                received=type(value).__name__ if not isinstance(value, Array) else "a fixed tensor",
+            )
+        if not isinstance(name, str) or not re.fullmatch(r"\w{0,64}", name, re.ASCII):
+            raise TraceError(
+                "an output of the network cannot have this name",
+                where=where,
+                expected="letters, digits and _, at most 64",
+                received=shown(name),
+            )
+    if not outputs:
+        raise TraceError("the network gives nothing", where=where, expected="a tensor")
+    return outputs
+
+
+def prediction_name(output: str) -> str:
+    """What an output is called in a graph: `prediction`, or `prediction_out1` of several."""
+    return f"prediction_{output}" if output else "prediction"
 
 
 def forward_graph(model: Module, inputs: dict[str, Type], training: bool = False) -> Graph:
-    """The module's forward as a graph with the output `prediction`."""
+    """The module's forward as a graph with the output `prediction`, or several."""
     tracer = ModuleTracer()
     _, found = trace_forward(tracer, model, inputs, training)
-    return tracer.graph({"prediction": found}, training)
+    return tracer.graph({prediction_name(k): v for k, v in found.items()}, training)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,40 +13,25 @@ from glassgrad import optim
 from glassgrad.engine import chosen_backend, compiled, is_small, on_one_thread
 from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.ir import Type
-from glassgrad.nn import losses
 from glassgrad.nn.module import Module, drawing_with
 from glassgrad.nn.tracing import forward_graph
 from glassgrad.tensors.random import checked_seed
 
-from . import batches, metrics as metric_list
+from . import batches
 from .callbacks import Callback, ProgressLines, checked
 from .history import History
-from .step import ROWS, Task, evaluation_plan, training_plan
+from .rows import Stream, parts_of
+from .step import evaluation_plan, training_plan
+from .task import ROWS, WEIGHT, checked_inputs, checked_targets, make_task, row_weights, wish
 from .trainer import Record, Trainer, evaluated
 
 AnyArray = NDArray[Any]
 
 
-def make_task(model: Module, x: AnyArray, y: AnyArray, loss: Any, metrics: Any) -> Task:
-    """The types of the data with the number of rows left open, the loss and the metrics found."""
-    name, function = losses.find(loss)
-    if metrics is None:
-        ours = losses.known(name)
-        metrics = ("accuracy",) if ours and ours.classifies else ()
-    return Task(
-        model,
-        Type((ROWS, *x.shape[1:]), x.dtype.name),
-        Type((ROWS, *y.shape[1:]), y.dtype.name),
-        name,
-        function,
-        metric_list.find(metrics),
-    )
-
-
 def prepared(
     model: Module,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: Any,
     optimizer: Any,
@@ -54,7 +40,12 @@ def prepared(
     shuffle: bool = True,
     metrics: Any = None,
     validation_split: float = 0.0,
-    validation_data: tuple[Any, Any] | None = None,
+    validation_data: Any = None,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    loss_weights: Any = None,
+    augment: Any = None,
+    steps_per_epoch: int | None = None,
     seed: int | None = 0,
     backend: str = "auto",
 ) -> Record:
@@ -68,48 +59,156 @@ def prepared(
     number = checked_seed(seed)
     optimizer = optim.find(optimizer)
     chosen = chosen_backend(backend)
-    name, _ = losses.find(loss)
     dtype = model.dtype()
-    x_all = batches.inputs(model, x, dtype)
-    y_all = batches.targets(y, name, dtype, len(x_all))
-    data = {"x": x_all, "y": y_all}
-    if validation_data is not None and validation_split:
+    stream = None
+    if y is None:
+        weights = sample_weight is not None or class_weight is not None
+        first, stream = _streamed(x, steps_per_epoch, validation_split, weights)
+        x, y, sample_weight = parts_of(first)
+    elif steps_per_epoch is not None:
+        raise ConfigError(
+            "steps_per_epoch counts batches of an iterable",
+            expected="fit(model, batches, steps_per_epoch=...)",
+            received="arrays, whose rows are all seen in every epoch",
+        )
+    wished = wish(y, loss, loss_weights, metrics)
+
+    def arrays(x: Any, y: Any, weight: Any, what: str, classes: Any) -> dict[str, AnyArray]:
+        found = checked_inputs(model, x, what)
+        rows = len(next(iter(found.values())))
+        targets = checked_targets(y, wished, dtype, rows, what)
+        weights = row_weights(weight, classes, targets, dtype, f"{what}sample_weight")
+        return found | targets | ({} if weights is None else {WEIGHT: weights})
+
+    data = arrays(x, y, sample_weight, "", class_weight)
+    held = _validation(data, validation_split, validation_data, arrays)
+    rows = len(next(iter(data.values())))
+    size = batches.checked_batch_size(batch_size, rows)
+    with drawing_with(number):
+        task = make_task(model, wished, data)
+        plan = training_plan(task, optimizer)
+        tested = make_task(model, wished, held) if held else None
+        evaluation = None if tested is None else evaluation_plan(tested, plan.parts)
+    for part, what in ((data, ""), (held, "validation ")):
+        for name, classes in plan.classes.items():
+            if part:
+                batches.check_labels(part[name], classes, f"{what}{name}")
+    batches.check_last(plan.divisors, rows, size)
+    record = Record(
+        task,
+        plan,
+        evaluation,
+        optimizer,
+        epochs,
+        batch_size,
+        bool(shuffle),
+        number,
+        chosen,
+        data,
+        held,
+        augment=augment,
+    )
+    if stream is not None:
+        record.stream = Stream(stream, _batch_check(record, arrays), steps_per_epoch, epochs)
+        record.unwritable = "its rows came from an iterable, which no file holds"
+    if isinstance(optimizer, optim.LBFGS) and (size < rows or stream is not None):
+        raise ConfigError(
+            "L-BFGS needs all rows in every step",
+            where="batch_size",
+            expected="None",
+            received="batches of an iterable" if stream is not None else f"{batch_size}",
+        )
+    return record
+
+
+def _streamed(x: Any, steps: Any, split: float, weights: bool) -> tuple[Any, Iterable[Any]]:
+    """The first batch of an iterable, and the iterable with that batch still in it."""
+    if split or weights:
+        raise ConfigError(
+            "batches of an iterable have no rows to split or weight",
+            expected="validation_data, and weights as the third part of each batch",
+            received="validation_split" if split else "sample_weight or class_weight",
+        )
+    if steps is not None and (
+        isinstance(steps, bool) or not hasattr(steps, "__index__") or steps < 1
+    ):
+        raise ConfigError(
+            "steps_per_epoch is out of range",
+            expected="a whole number from 1",
+            received=shown(steps),
+        )
+    if not isinstance(x, Iterable) or isinstance(x, np.ndarray | str | bytes | Mapping):
+        raise DataError(
+            "targets are missing",
+            expected="fit(model, x, y), or an iterable of batches (x, y)",
+            received=type(x).__name__,
+        )
+    iterator = iter(x)
+    try:
+        first = next(iterator)
+    except StopIteration:
+        raise DataError(
+            "the iterable has no batches", expected="at least one", received="none"
+        ) from None
+    # What can be read only once must not lose its first batch.
+    return first, chain([first], iterator) if iterator is x else x
+
+
+def _batch_check(record: Record, arrays: Any) -> Any:
+    """A batch as the arrays of the plan, of the types the step was written for."""
+    data, names = record.data, record.plan.data
+
+    def check(batch: Any) -> list[AnyArray]:
+        x, y, weight = parts_of(batch)
+        found = arrays(x, y, weight, "", None)
+        for name in names:
+            have = found.get(name)
+            want = data[name]
+            if have is None or have.shape[1:] != want.shape[1:] or have.dtype != want.dtype:
+                raise DataError(
+                    "a batch differs from the first one",
+                    where=name,
+                    expected=f"{want.dtype} rows of shape {want.shape[1:]}",
+                    received="nothing" if have is None else f"{have.dtype} {have.shape[1:]}",
+                )
+        for name, classes in record.plan.classes.items():
+            batches.check_labels(found[name], classes, name)
+        batches.check_last(record.plan.divisors, len(found[names[0]]), len(found[names[0]]))
+        return [found[name] for name in names]
+
+    return check
+
+
+def _validation(
+    data: dict[str, AnyArray], split: float, given: Any, arrays: Any
+) -> dict[str, AnyArray]:
+    """Rows to test on after every epoch; a split takes them from the data."""
+    if given is not None and split:
         raise ConfigError(
             "validation data and a validation split are both given",
             expected="one of them",
-            received=f"validation_data and validation_split={shown(validation_split)}",
+            received=f"validation_data and validation_split={shown(split)}",
         )
-    if validation_data is not None:
-        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-            raise ConfigError(
-                "validation_data is a pair (x, y)",
-                expected="two arrays with a row for each sample",
-                received=shown(validation_data),
-            )
-        data["x_val"] = batches.inputs(model, validation_data[0], dtype, "validation x")
-        data["y_val"] = batches.targets(
-            validation_data[1], name, dtype, len(data["x_val"]), "validation y"
+    if split:
+        return _split(data, split)
+    if given is None:
+        return {}
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ConfigError(
+            "validation_data is a pair (x, y)",
+            expected="arrays with a row for each sample, and weights as a third if rows have them",
+            received=shown(given),
         )
-        if data["x_val"].shape[1:] != x_all.shape[1:]:
+    held: dict[str, AnyArray] = arrays(*parts_of(given), "validation ", None)
+    for name, array in held.items():
+        if name in data and array.shape[1:] != data[name].shape[1:]:
             raise DataError(
                 "validation rows differ from training rows",
-                expected=str(x_all.shape[1:]),
-                received=str(data["x_val"].shape[1:]),
+                where=name,
+                expected=str(data[name].shape[1:]),
+                received=str(array.shape[1:]),
             )
-    elif validation_split:
-        data = _split(data, validation_split)
-    size = batches.checked_batch_size(batch_size, len(data["x"]))
-    with drawing_with(number):
-        task = make_task(model, data["x"], data["y"], loss, metrics)
-        plan = training_plan(task, optimizer)
-        evaluation = evaluation_plan(task, plan.parts) if "x_val" in data else None
-    for key in ("y", "y_val"):
-        if key in data and plan.classes:
-            batches.check_labels(data[key], plan.classes, key)
-    batches.check_last(plan.divisors, len(data["x"]), size)
-    return Record(
-        task, plan, evaluation, optimizer, epochs, batch_size, bool(shuffle), number, chosen, data
-    )
+    return held
 
 
 def _checked_epochs(epochs: Any) -> int:
@@ -121,29 +220,26 @@ def _checked_epochs(epochs: Any) -> int:
 
 
 def _split(data: dict[str, AnyArray], share: float) -> dict[str, AnyArray]:
-    """The last share of the rows is kept for validation, as in Keras."""
+    """The last share of the rows, taken out of the data for validation, as in Keras."""
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise ConfigError(
             "validation_split is a share", expected="0 to below 1", received=shown(share)
         )
-    rows = len(data["x"])
+    rows = len(next(iter(data.values())))
     kept = rows - max(1, round(rows * share))
     if kept < 1:
         raise DataError(
             "too few rows for a validation split", expected="at least 2", received=str(rows)
         )
-    return {
-        "x": data["x"][:kept],
-        "y": data["y"][:kept],
-        "x_val": data["x"][kept:],
-        "y_val": data["y"][kept:],
-    }
+    held = {name: array[kept:] for name, array in data.items()}
+    data.update({name: array[:kept] for name, array in data.items()})
+    return held
 
 
 def fit(
     model: Module,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: Any,
     optimizer: Any,
@@ -152,7 +248,12 @@ def fit(
     shuffle: bool = True,
     metrics: Any = None,
     validation_split: float = 0.0,
-    validation_data: tuple[Any, Any] | None = None,
+    validation_data: Any = None,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    loss_weights: Any = None,
+    augment: Any = None,
+    steps_per_epoch: int | None = None,
     callbacks: Sequence[Callback] = (),
     seed: int | None = 0,
     backend: str = "auto",
@@ -160,13 +261,22 @@ def fit(
 ) -> History:
     """Train a model and give back its history.
 
-    `loss` is a name or a function of (prediction, target), `optimizer` an `optim` object or a
-    name. `batch_size` None is all rows at once, 1 one sample at a time; the last, smaller batch
-    is used. `metrics` are names or functions; by default accuracy where the loss classifies.
-    `validation_split` keeps the last share of the rows. Everything random is a function of
-    `seed` (None draws one, kept in `history.record.seed`). Raises DataError, ShapeError and
-    ConfigError before the first step, NonFiniteError during it, the model left as it was before
-    the step.
+    `loss` is a name, a function of (prediction, target) or an object such as
+    `nn.HuberLoss(delta=2.0)`, `optimizer` an `optim` object or a name. `batch_size` None is all
+    rows at once, 1 one sample at a time; the last, smaller batch is used. `metrics` are names or
+    functions; by default accuracy where the loss classifies. `validation_split` keeps the last
+    share of the rows.
+
+    `sample_weight` (n,) multiplies each row's loss before the mean over rows, `class_weight` (a
+    dict, a list or "balanced") that of each row's class. A network of several inputs takes a
+    tuple or dict for x; one of several outputs takes a tuple or dict for y, one loss for all or
+    one for each, and `loss_weights`. Without y, x is an iterable of batches (x, y) or (x, y,
+    sample_weight), read anew in every epoch, or `steps_per_epoch` of them. `augment` changes the
+    rows of every batch: see `data.Augment`.
+
+    Everything random is a function of `seed` (None draws one, kept in `history.record.seed`).
+    Raises DataError, ShapeError and ConfigError before the first step, NonFiniteError during it,
+    the model left as it was before the step.
 
     >>> import glassgrad as gg
     >>> from glassgrad import data, nn, optim
@@ -190,6 +300,11 @@ def fit(
         metrics=metrics,
         validation_split=validation_split,
         validation_data=validation_data,
+        class_weight=class_weight,
+        sample_weight=sample_weight,
+        loss_weights=loss_weights,
+        augment=augment,
+        steps_per_epoch=steps_per_epoch,
         seed=seed,
         backend=backend,
     )
@@ -197,10 +312,19 @@ def fit(
     return Trainer(record).run(listeners)
 
 
-def evaluate(model: Module, x: Any, y: Any, *, loss: Any, metrics: Any = None) -> dict[str, float]:
+def evaluate(
+    model: Module,
+    x: Any,
+    y: Any,
+    *,
+    loss: Any,
+    metrics: Any = None,
+    sample_weight: Any = None,
+    loss_weights: Any = None,
+) -> dict[str, float]:
     """Loss and metrics over all rows, in evaluation: no dropout, running statistics.
 
-    Raises DataError and ShapeError where the data do not fit.
+    Arguments as in `fit`. Raises DataError and ShapeError where the data do not fit.
 
     >>> import glassgrad as gg
     >>> from glassgrad import nn
@@ -208,26 +332,28 @@ def evaluate(model: Module, x: Any, y: Any, *, loss: Any, metrics: Any = None) -
     >>> gg.evaluate(model, [[1.0], [2.0]], [[2.0], [5.0]], loss="mse")
     {'loss': 0.5}
     """
-    name, _ = losses.find(loss)
-    dtype = model.dtype()
-    x_all = batches.inputs(model, x, dtype)
-    y_all = batches.targets(y, name, dtype, len(x_all))
-    task = make_task(model, x_all, y_all, loss, metrics)
-    plan = evaluation_plan(task, ())
-    if plan.classes:
-        batches.check_labels(y_all, plan.classes)
+    wished = wish(y, loss, loss_weights, metrics)
+    data = checked_inputs(model, x)
+    rows = len(next(iter(data.values())))
+    targets = checked_targets(y, wished, model.dtype(), rows)
+    weights = row_weights(sample_weight, None, targets, model.dtype())
+    data |= targets | ({} if weights is None else {WEIGHT: weights})
+    plan = evaluation_plan(make_task(model, wished, data), ())
+    for name, classes in plan.classes.items():
+        batches.check_labels(data[name], classes, name)
     held = model.named_state()
     arguments = [held[n].numpy() if n in held else None for n in plan.graph.inputs]
-    small = is_small(plan.step, min(batches.CHUNK, len(x_all)))
+    small = is_small(plan.step, min(batches.CHUNK, rows))
     with on_one_thread(small), batches.positions_inside():
-        return evaluated(plan, arguments, x_all, y_all)
+        return evaluated(plan, arguments, data)
 
 
-def predict(model: Module, x: Any) -> AnyArray:
+def predict(model: Module, x: Any) -> Any:
     """What the model gives for every row, in evaluation, as a NumPy array.
 
-    Rows go through in fixed chunks and one remainder. Raises DataError and ShapeError where the
-    data do not fit.
+    A network of several outputs gives a tuple of arrays, or a dict if its forward does. Rows go
+    through in fixed chunks and one remainder. Raises DataError and ShapeError where the data do
+    not fit.
 
     >>> import glassgrad as gg
     >>> from glassgrad import nn
@@ -235,16 +361,24 @@ def predict(model: Module, x: Any) -> AnyArray:
     array([[2.],
            [4.]], dtype=float32)
     """
-    array = batches.inputs(model, x, model.dtype())
-    graph = forward_graph(model, {"x": Type((ROWS, *array.shape[1:]), array.dtype.name)})
+    data = checked_inputs(model, x)
+    kinds = {name: Type((ROWS, *a.shape[1:]), a.dtype.name) for name, a in data.items()}
+    graph = forward_graph(model, kinds)
     step = compiled(graph)
     held = model.named_state()
-    rest = [held[n].numpy() for n in graph.inputs if n != "x"]
-    at = list(graph.inputs).index("x")
-    small = is_small(step, min(batches.CHUNK, len(array)))
+    arguments = [None if n in data else held[n].numpy() for n in graph.inputs]
+    at = [(i, data[n]) for i, n in enumerate(graph.inputs) if n in data]
+    rows = len(at[0][1])
+    small = is_small(step, min(batches.CHUNK, rows))
+    found = []
     with on_one_thread(small), batches.positions_inside():
-        found = [
-            step.function(*rest[:at], array[rows], *rest[at:])
-            for rows in batches.chunks(len(array))
-        ]
-    return np.concatenate(found)
+        for chunk in batches.chunks(rows):
+            for place, array in at:
+                arguments[place] = array[chunk]
+            found.append(step.function(*arguments))
+    names = list(graph.outputs)
+    if names == ["prediction"]:
+        return np.concatenate(found)
+    each = [np.concatenate([part[i] for part in found]) for i in range(len(names))]
+    keys = [name.removeprefix("prediction_") for name in names]
+    return tuple(each) if keys[0] == "out1" else dict(zip(keys, each, strict=True))

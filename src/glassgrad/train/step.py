@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from glassgrad.engine import Step, compile_step
 from glassgrad.errors import ConfigError, ShapeError, TraceError, UsageError, shown
 from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, print_graph
 from glassgrad.nn import losses
-from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import ModuleTracer, trace_forward
-from glassgrad.ops import OPS, Symbol
-from glassgrad.optim import Optimizer
-from glassgrad.passes.differentiate import add_gradients, continuing
+from glassgrad.ops import OPS, Symbol, named
+from glassgrad.optim import LBFGS, Optimizer
+from glassgrad.passes.differentiate import add_gradients
 from glassgrad.passes.flatten import Part, flatten, layout
 from glassgrad.passes.lower import open_up
 from glassgrad.tensors.tensor import Parameter, tracing
 
-from .metrics import Metric
-
-ROWS = Dim.named("n")
-
-
-@dataclass(slots=True)
-class Task:
-    """What is trained: the model, the types of its data, the loss, the metrics."""
-
-    model: Module
-    x: Type  # with the number of rows as a name
-    y: Type
-    loss_name: str
-    loss: Callable[[Any, Any], Any]
-    metrics: tuple[Metric, ...]
+from .task import WEIGHT, Head, Task
+from .update import Group, Moment, accumulating, applying, evaluating, groups_of, updated
 
 
 @dataclass(slots=True)
@@ -43,15 +29,17 @@ class Plan:
 
     graph: Graph
     step: Step
+    data: tuple[str, ...]  # the inputs that have rows
     parts: tuple[Part, ...]
-    moments: tuple[str, ...]
+    moments: tuple[Moment, ...]
     buffers: tuple[str, ...]
     frozen: tuple[str, ...]
     metrics: tuple[tuple[str, int], ...]  # name and count per row
     dtype: str
-    outputs: Type
+    outputs: tuple[Type, ...]
+    apply: Step | None = None  # the update alone, where gradients are added up first
     divisors: tuple[Any, ...] = ()  # sizes that the step divides by, and the layers that do
-    classes: int = 0  # how many classes the target's whole numbers may name; 0 for no limit
+    classes: dict[str, int] = field(default_factory=dict)  # how many a target may name
 
     @property
     def size(self) -> int:
@@ -63,63 +51,145 @@ _PLANS: OrderedDict[Any, Plan] = OrderedDict()
 _PLAN_LIMIT = 64
 
 
-def _write_loss(
-    task: Task, training: bool
-) -> tuple[ModuleTracer, Symbol, Symbol, dict[str, Any], list[int]]:
+@dataclass(slots=True)
+class _Written:
     """Forward, loss and metrics on a fresh tracer."""
+
+    tracer: ModuleTracer
+    predictions: tuple[Symbol, ...]
+    outputs: dict[str, Any]  # loss, then what is counted
+    counts: list[int]  # of what is counted, for each row
+
+    @property
+    def metrics(self) -> tuple[tuple[str, int], ...]:
+        """What is counted beside the loss, and how often for each row."""
+        return tuple(zip(list(self.outputs)[1:], self.counts, strict=True))
+
+
+def _write_loss(task: Task, training: bool) -> _Written:
     tracer = ModuleTracer()
-    (x,), prediction = trace_forward(tracer, task.model, {"x": task.x}, training)
-    _check_rows(task, x, prediction)
-    y = tracer.input("y", task.y)
-    ours = losses.known(task.loss_name)
-    title, plain = (ours.title, OPS[ours.op].plain) if ours else (task.loss_name, ("", ""))
-    scope = Scope("loss", title.strip("<>"), *plain)
+    inputs, found = trace_forward(tracer, task.model, task.inputs, training)
+    _check_outputs(task, inputs[0], found)
+    predictions = tuple([found[head.output] for head in task.heads])
+    targets = [tracer.input(head.target, head.type) for head in task.heads]
+    weight = None
+    if task.weighted:
+        weight = tracer.input(WEIGHT, Type(inputs[0].shape[:1], predictions[0].dtype))
+    parts = [
+        _loss_of(tracer, head, prediction, target, weight)
+        for head, prediction, target in zip(task.heads, predictions, targets, strict=True)
+    ]
+    loss = _total(tracer, task, parts)
+    loss.value.node.origin.name, loss.value.node.origin.inner = "loss", False
+    written = _Written(tracer, predictions, {"loss": loss}, [])
+    rows = inputs[0].shape[0]
+    for head, part in zip(task.heads, parts, strict=True):
+        if head.output:
+            with tracer.inside(Scope(f"{head.output}_loss")):
+                written.outputs[f"{head.output}_loss"] = named(part * rows, f"{head.output}_sum")
+            written.counts.append(1)
+    for head, prediction, target in zip(task.heads, predictions, targets, strict=True):
+        _write_metrics(written, head, prediction, target)
+    return written
+
+
+def _loss_of(tracer: ModuleTracer, head: Head, prediction: Any, target: Any, weight: Any) -> Symbol:
+    """What one output loses."""
+    ours = losses.known(head.loss_name)
+    title, plain = (ours.title, OPS[ours.op].plain) if ours else (head.loss_name, ("", ""))
+    scope = Scope(f"loss_{head.output}" if head.output else "loss", title.strip("<>"), *plain)
     with tracer.inside(scope), tracing(tracer):
-        loss = task.loss(prediction, y)
-    if not isinstance(loss, Symbol) or loss.shape != ():
+        if weight is None:
+            found = head.loss(prediction, target)
+        else:
+            each = head.loss(prediction, target, reduction="none")
+            if each.ndim > 1:
+                each = each.mean(axis=tuple(range(1, each.ndim)))
+            found = named(named(each, "losses") * weight, "weighted").mean()
+    if not isinstance(found, Symbol) or found.shape != ():
         raise TraceError(
             "a loss gives one number",
-            where=task.loss_name,
+            where=head.loss_name,
             expected="a scalar, such as a mean over the batch",
-            received=f"shape {loss.shape}" if isinstance(loss, Symbol) else shown(loss),
+            received=f"shape {found.shape}" if isinstance(found, Symbol) else shown(found),
             hint="reduce it: (...).mean()",
         )
-    loss.value.node.origin.name, loss.value.node.origin.inner = "loss", False
-    outputs: dict[str, Any] = {"loss": loss}
-    counts = []
-    for metric in task.metrics:
+    if head.output:
+        named(found, f"{head.output}_loss")
+    return found
+
+
+def _total(tracer: ModuleTracer, task: Task, parts: Sequence[Symbol]) -> Symbol:
+    """The losses of all outputs, each with its weight, and what large weights cost."""
+    loss = parts[0] if task.heads[0].weight == 1 else parts[0] * task.heads[0].weight
+    with tracer.inside(Scope("loss", "the losses of all outputs")):
+        for head, part in zip(task.heads[1:], parts[1:], strict=True):
+            loss = loss + (part if head.weight == 1 else part * head.weight)
+    penalties = [(p, p.regularizer) for p in task.model.named_state().values() if p.regularizer]
+    if penalties:
+        named(loss, "data_loss")
+        with tracer.inside(Scope("penalty", "the cost of large weights")), tracing(tracer):
+            costs = [named(penalty(p), f"{p.name}_penalty") for p, penalty in penalties]
+            for cost in costs:
+                loss = loss + cost
+    return loss
+
+
+def _write_metrics(written: _Written, head: Head, prediction: Any, target: Any) -> None:
+    for metric in head.metrics:
+        name = f"{head.output}_{metric.name}" if head.output else metric.name
         says = "how many rows are right" if metric.name == "accuracy" else ""
-        with tracer.inside(Scope(metric.name, metric.name, says)):
-            total, count = metric.write(prediction, y, task.loss_name)
+        with written.tracer.inside(Scope(name, name, says)):
+            total, count = metric.write(prediction, target, head.loss_name)
         origin = total.value.node.origin
         if not origin.name:
-            origin.name = "correct" if metric.name == "accuracy" else f"{metric.name}_sum"
-        outputs[metric.name] = total
-        counts.append(count)
-    return tracer, prediction, loss, outputs, counts
+            sum_name = "correct" if metric.name == "accuracy" else f"{metric.name}_sum"
+            origin.name = f"{head.output}_{sum_name}" if head.output else sum_name
+        written.outputs[name] = total
+        written.counts.append(count)
 
 
-def _check_rows(task: Task, x: Symbol, prediction: Symbol) -> None:
-    if prediction.ndim == 0 or prediction.shape[0] != x.shape[0]:
+def _check_outputs(task: Task, x: Symbol, found: dict[str, Symbol]) -> None:
+    """Every output has a target and the other way round, and a result for each row."""
+    where = f"{type(task.model).__name__}.forward"
+    wanted = [head.output for head in task.heads]
+    if set(found) != set(wanted):
         raise ShapeError(
-            "the network does not keep one result for each row",
-            where=f"{type(task.model).__name__}.forward",
-            expected="a result whose first axis is the rows",
-            received=f"{x.shape} to {prediction.shape}",
+            "the outputs of the network and the targets differ",
+            where=where,
+            expected=", ".join(f"output {k}" if k else "one output" for k in wanted),
+            received=", ".join(f"output {k}" if k else "one output" for k in found),
+            hint="several outputs have several targets: y=(y1, y2), or dicts with the same names",
         )
+    for output in found.values():
+        if output.ndim == 0 or output.shape[0] != x.shape[0]:
+            raise ShapeError(
+                "the network does not keep one result for each row",
+                where=where,
+                expected="a result whose first axis is the rows",
+                received=f"{x.shape} to {output.shape}",
+            )
 
 
-def _rule_settings(optimizer: Optimizer) -> tuple[tuple[str, str], ...]:
-    """Everything but the rate that an optimiser's rule may depend on."""
-    held = {**optimizer.settings(), **vars(optimizer)}
-    return tuple(sorted((k, repr(v)) for k, v in held.items() if k != "lr" and k[0] != "_"))
+def _rule_settings(optimizer: Optimizer, held: dict[str, Parameter]) -> tuple[Any, ...]:
+    """Everything but the rate that an update may depend on."""
+    of_rule = {**optimizer.settings(), **vars(optimizer)}
+    constraints = [(n, repr(p.constraint)) for n, p in held.items() if p.constraint is not None]
+    return (
+        type(optimizer),
+        tuple(sorted((k, repr(v)) for k, v in of_rule.items() if k not in _RATE and k[0] != "_")),
+        tuple(constraints),
+    )
+
+
+_RATE = ("lr", "schedule")
 
 
 def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) -> None:
     """What is not trained keeps its name in the program, and all are saved by name."""
-    of_step = {"weights", "rate", *optimizer.state_names}
+    of_step = {"weights", "rate", "rows", "gradient_sum", "average", *optimizer.state_names}
     for name, p in state.items():
-        if name in ("x", "y", "step", "seed", "file", "allow_pickle") or (
+        if name in ("x", "y", "step", "seed", "file", "allow_pickle", *task.data) or (
             name in of_step and not p.requires_grad
         ):
             raise ConfigError(
@@ -133,8 +203,8 @@ def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) 
 
 def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     """The compiled training step; equal structures share one."""
-    tracer, prediction, _, outputs, counts = _write_loss(task, training=True)
-    forward = tracer.graph(outputs)
+    written = _write_loss(task, training=True)
+    forward = written.tracer.graph(written.outputs)
     state = task.model.named_state()
     _check_names(task, optimizer, state)
     trained = [n for n, p in state.items() if p.requires_grad and n in forward.inputs]
@@ -144,27 +214,42 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
         "train",
         print_graph(forward),
         tuple(trained),
-        type(optimizer),
-        _rule_settings(optimizer),
+        _rule_settings(optimizer, {n: state[n] for n in trained}),
     )
     known = _PLANS.get(key)
     if known is not None:
         _PLANS.move_to_end(key)
         return known
-    graph, parts = _differentiated(forward, trained)
-    graph, moments = _updated(graph, parts, optimizer)
+    groups = groups_of(optimizer, {n: state[n] for n in trained})
+    graph, parts = _differentiated(forward, groups)
+    constraints = {n: c for n in trained if (c := state[n].constraint) is not None}
+    returns = tuple(written.outputs)
+    apply = None
+    moments: tuple[Moment, ...] = ()
+    if isinstance(optimizer, LBFGS):
+        graph = evaluating(graph, task.data, parts)
+        returns = (*returns, "gradient")
+    elif optimizer.gradient_accumulation_steps is None:
+        graph, moments = updated(graph, task.data, parts, groups, constraints)
+    else:
+        graph, sum_of = accumulating(graph, task.data, parts)
+        update, moments = applying(graph, parts, groups, constraints)
+        moments = (sum_of, *moments)
+        apply = compile_step(update, "update", returns=())
     plan = Plan(
         graph=graph,
-        step=compile_step(graph, "train_step", returns=("loss", *[m.name for m in task.metrics])),
+        step=compile_step(graph, "train_step", returns=returns),
+        data=task.data,
         parts=parts,
         moments=moments,
         buffers=_of_role(graph, "buffer"),
         frozen=tuple([n for n in _of_role(graph, "parameter") if n != "weights"]),
-        metrics=tuple(zip([m.name for m in task.metrics], counts, strict=True)),
+        metrics=written.metrics,
         dtype=graph.inputs["weights"].type.dtype,
-        outputs=prediction.value.type,
+        outputs=tuple([p.value.type for p in written.predictions]),
+        apply=apply,
         divisors=_divisors(graph),
-        classes=_classes(forward),
+        classes=_classes(forward, task),
     )
     return _remembered(key, plan)
 
@@ -179,47 +264,53 @@ def _divisors(graph: Graph) -> tuple[tuple[str, Any], ...]:
     return tuple(found)
 
 
-def _classes(forward: Graph) -> int:
-    """The smallest number of scores that a target is an index into, 0 where it is none."""
-    target = forward.inputs.get("y")
-    if target is None or target.type.dtype != "int64":
-        return 0
-    found = []
-    for node in forward.nodes():
-        if node.op.name in ("cross_entropy", "pick") and len(node.inputs) > 1:
-            index = node.inputs[1]
-            while index.node.inputs and index.node.op.result == "view":
-                index = index.node.inputs[0]
-            size = node.inputs[0].type.shape[-1]
-            if index is target and isinstance(size, int):
-                found.append(size)
-    return min(found, default=0)
+def _classes(forward: Graph, task: Task) -> dict[str, int]:
+    """For each target of class indices, the smallest number of scores it is an index into."""
+    found: dict[str, int] = {}
+    for head in task.heads:
+        target = forward.inputs.get(head.target)
+        if target is None or target.type.dtype != "int64":
+            continue
+        for node in forward.nodes():
+            if node.op.name in _PICKING and len(node.inputs) > 1:
+                index = node.inputs[1]
+                while index.node.inputs and index.node.op.result == "view":
+                    index = index.node.inputs[0]
+                size = node.inputs[0].type.shape[-1]
+                if index is target and isinstance(size, int):
+                    found[head.target] = min(size, found.get(head.target, size))
+    return found
+
+
+_PICKING = ("cross_entropy", "pick")
 
 
 def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
     """Loss and metrics in evaluation, on the same vector of weights."""
-    tracer, prediction, _, outputs, counts = _write_loss(task, training=False)
-    forward = tracer.graph(outputs, training=False)
+    written = _write_loss(task, training=False)
+    forward = written.tracer.graph(written.outputs, training=False)
     key = ("evaluate", print_graph(forward), tuple(parts))
     known = _PLANS.get(key)
     if known is not None:
         return known
     graph = _flat(forward, parts)
     # As the training step takes them: data, weights, then what layers keep, in their own order.
-    order = ["x", "y", "weights", *task.model.named_state()]
+    order = [*task.data, "weights", *task.model.named_state()]
     names = [n for n in order if n in graph.inputs] + [n for n in graph.inputs if n not in order]
     graph.inputs = {name: graph.inputs[name] for name in names}
+    returns = tuple(written.outputs)
     plan = Plan(
         graph=graph,
-        step=compile_step(graph, "evaluate", returns=tuple(outputs)),
+        step=compile_step(graph, "evaluate", returns=returns),
+        data=task.data,
         parts=tuple(parts),
         moments=(),
         buffers=_of_role(graph, "buffer"),
         frozen=tuple([n for n in _of_role(graph, "parameter") if n != "weights"]),
-        metrics=tuple(zip([m.name for m in task.metrics], counts, strict=True)),
-        dtype=prediction.dtype,
-        outputs=prediction.value.type,
-        classes=_classes(forward),
+        metrics=written.metrics,
+        dtype=written.predictions[0].dtype,
+        outputs=tuple([p.value.type for p in written.predictions]),
+        classes=_classes(forward, task),
     )
     return _remembered(key, plan)
 
@@ -281,7 +372,9 @@ def _check_reached(
         )
 
 
-def _differentiated(forward: Graph, trained: Sequence[str]) -> tuple[Graph, tuple[Part, ...]]:
+def _differentiated(forward: Graph, groups: Sequence[Group]) -> tuple[Graph, tuple[Part, ...]]:
+    """The graph with its gradients, on a vector of weights in which each group is one piece."""
+    trained = [name for group in groups for name in group.names]
     graph = open_up(forward)
     gradients = add_gradients(
         graph, graph.outputs["loss"], [graph.inputs[name] for name in trained]
@@ -297,7 +390,7 @@ def _differentiated(forward: Graph, trained: Sequence[str]) -> tuple[Graph, tupl
     for name, gradient in zip(trained, gradients, strict=True):
         assert gradient is not None
         graph.outputs[f"gradient of {name}"] = gradient
-    parts = layout(graph, _in_vector(graph, trained))
+    parts = layout(graph, [n for group in groups for n in _in_vector(graph, group.names)])
     return _flat(graph, parts), parts
 
 
@@ -322,48 +415,3 @@ def _flat(graph: Graph, parts: Sequence[Part]) -> Graph:
         return graph
     scope = Scope("parameters", "views into one vector: what updates it updates them all")
     return flatten(graph, parts, "weights", scope)
-
-
-def _updated(
-    graph: Graph, parts: Sequence[Part], optimizer: Optimizer
-) -> tuple[Graph, tuple[str, ...]]:
-    tracer = continuing(graph)
-    w = tracer.symbol(graph.inputs["weights"])
-    moments = {name: tracer.input(name, w.value.type, "moment") for name in optimizer.state_names}
-    hosts = {n: v for n, v in graph.inputs.items() if v.node.attributes["role"] == "host"}
-    rate = tracer.input("rate", Type((), "float64"), "host")
-    step = (
-        tracer.symbol(hosts["step"])
-        if "step" in hosts
-        else tracer.input("step", Type((), "float64"), "host")
-    )
-    with tracer.during("update", "update"):
-        each = [
-            tracer.symbol(graph.outputs.pop(f"gradient of {part.name}")).reshape(-1)
-            for part in parts
-        ]
-        gradient = OPS["concatenate"](*each, axis=0) if len(each) > 1 else each[0]
-        if gradient.value.node.origin.phase == "update":
-            gradient.value.node.origin.name = "gradient"
-        new, state = optimizer.rule(w, gradient, tuple(moments.values()), rate, step)
-    tracer.scopes["update"] = Scope("update", optimizer.title, optimizer.formula)
-    outputs = {**graph.outputs, "gradient": gradient.value, "weights.next": new.value}
-    changes = {**graph.state, "weights": "weights.next"}
-    for name, value in zip(moments, state, strict=True):
-        outputs[f"{name}.next"] = value.value
-        changes[name] = f"{name}.next"
-    data = {n: v for n, v in graph.inputs.items() if n not in hosts}
-    inputs = {
-        **data,
-        **{n: s.value for n, s in moments.items()},
-        "rate": rate.value,
-        "step": step.value,
-        **{n: v for n, v in hosts.items() if n != "step"},
-    }
-    if not any(step.value in node.inputs for node in Graph(inputs, outputs).nodes()):
-        del inputs["step"]
-    order = {k: inputs[k] for k in ("x", "y", *[k for k in inputs if k not in ("x", "y")])}
-    return (
-        Graph(order, outputs, changes, tracer.scopes, guard=("loss", "gradient")),
-        tuple(moments),
-    )

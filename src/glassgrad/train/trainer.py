@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,10 @@ from glassgrad.errors import ConfigError, NonFiniteError, shown
 from . import batches
 from .callbacks import Callback, Run
 from .history import History
-from .step import Plan, Task
+from .rows import Rows, Stream
+from .step import Plan
+from .task import Task
+from .update import Moment
 
 AnyArray = NDArray[Any]
 
@@ -38,13 +41,28 @@ class Record:
     shuffle: bool
     seed: int
     backend: str
-    data: dict[str, AnyArray]
+    data: dict[
+        str, AnyArray
+    ]  # by the names of the plan; a first batch, where rows come as a stream
+    validation: dict[str, AnyArray] = field(default_factory=dict)
+    stream: Stream | None = None
+    augment: Any = None
     initial: dict[str, AnyArray] = field(default_factory=dict)
     trained: int | None = None  # whole epochs that were done
     partial: bool = False  # whether it was stopped in the middle of one
-    rates: list[tuple[int, float]] = field(default_factory=list)  # (first step, rate) of changes
+    rates: list[tuple[int, float]] = field(default_factory=list)  # (first update, rate) of changes
     kept: int | None = None  # the epoch whose weights were put back at the end
     unwritable: str = ""  # why no program repeats the run, where none does
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are to train on."""
+        return len(next(iter(self.data.values())))
+
+    @property
+    def stored(self) -> dict[str, AnyArray]:
+        """All arrays that the run reads, as its folder keeps them."""
+        return self.data | {f"{name}_val": array for name, array in self.validation.items()}
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -99,7 +117,7 @@ class Trainer:
         self.weights = np.concatenate([held[p.name].numpy().ravel() for p in plan.parts])
         self.buffers = {name: held[name].numpy().copy() for name in plan.buffers}
         self.frozen = {name: held[name].numpy() for name in record.fixed}
-        self.moments = {name: np.zeros_like(self.weights) for name in plan.moments}
+        self.moments = {m.name: _first(m, self.weights) for m in plan.moments}
         record.initial = {p.name: held[p.name].numpy().copy() for p in plan.parts}
         record.initial.update({n: a.copy() for n, a in {**self.buffers, **self.frozen}.items()})
         columns = ("loss", *[name for name, _ in plan.metrics])
@@ -108,7 +126,8 @@ class Trainer:
         self.history = History(columns)
         self.history.record = record
         self.dirty = False
-        self._rate = record.optimizer.lr
+        self.updates = 0  # steps of the optimiser; those of the run are batches
+        self._rate = record.optimizer.rate_at(0, 0)
         self._epoch_step = 0
         self._run_of = Run(self, record.epochs)
 
@@ -119,25 +138,32 @@ class Trainer:
 
     @rate.setter
     def rate(self, value: float) -> None:
+        where = f"after step {self._run_of.step}"
         fine = isinstance(value, int | float) and not isinstance(value, bool)
         if not fine or not 0 < value < float("inf"):
             raise ConfigError(
                 "the learning rate is out of range",
-                where=f"after step {self._run_of.step}",
+                where=where,
                 expected="a number above 0",
                 received=shown(value),
             )
+        if self.record.optimizer.schedule is not None:
+            raise ConfigError(
+                "the learning rate follows a schedule already",
+                where=where,
+                expected="a schedule, or a callback that sets the rate",
+                received="both",
+            )
         if float(value) != self._rate:
             self._rate = float(value)
-            self.record.rates.append((self._run_of.step + 1, self._rate))
+            self.record.rates.append((self.updates + 1, self._rate))
 
     def state(self) -> State:
         """Copies of all parameters and buffers."""
         self.write_back()
         found = State({name: p.numpy().copy() for name, p in self.held.items()})
-        record, run = self.record, self._run_of
-        whole = not record.partial and run.step == self._epoch_step
-        found.epoch = (record.trained or 0) if whole else None
+        whole = not self.record.partial and self._run_of.step == self._epoch_step
+        found.epoch = (self.record.trained or 0) if whole else None
         return found
 
     def restore(self, state: Mapping[str, AnyArray]) -> None:
@@ -149,13 +175,13 @@ class Trainer:
         self.dirty = True
         self.write_back()
         epoch = getattr(state, "epoch", None)
-        if epoch is None:
-            self.record.unwritable = "weights from within an epoch were put back"
-        else:
+        if epoch:
             self.record.kept = epoch
+        else:
+            self.record.unwritable = "weights were put back that no epoch ended with"
 
-    def arguments(self, plan: Plan) -> list[Any]:
-        """The step's arguments, data and step number left out."""
+    def arguments(self, inputs: Iterable[str]) -> list[Any]:
+        """The arguments of a step; data and step number left out."""
         fixed: dict[str, Any] = {
             "weights": self.weights,
             **self.buffers,
@@ -164,7 +190,7 @@ class Trainer:
             "rate": self._rate,
             "seed": self.record.seed,
         }
-        return [fixed.get(name) for name in plan.graph.inputs]
+        return [fixed.get(name) for name in inputs]
 
     def write_back(self) -> None:
         """Give the model the numbers after the last step."""
@@ -178,8 +204,17 @@ class Trainer:
 
     def run(self, callbacks: tuple[Callback, ...]) -> History:
         """All epochs; however they end, the model has the numbers after the last step."""
-        size = batches.checked_batch_size(self.record.batch_size, len(self.record.data["x"]))
+        record = self.record
+        size = batches.checked_batch_size(record.batch_size, record.rows)
         small = is_small(self.plan.step, size)
+        source: Any = record.stream or Rows(
+            [record.data[name] for name in self.plan.data],
+            size,
+            record.shuffle,
+            record.seed,
+            record.augment,
+        )
+        loop = self._closures if isinstance(record.optimizer, optim.LBFGS) else self._steps
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
             with (
@@ -188,59 +223,36 @@ class Trainer:
                 on_one_thread(small),
                 batches.positions_inside(),
             ):
-                return self._run(callbacks, interrupts)
+                return self._run(source, loop(interrupts), callbacks)
         finally:
             self.write_back()
 
-    def _run(self, callbacks: tuple[Callback, ...], interrupts: list[int]) -> History:
-        record, plan = self.record, self.plan
-        x, y = record.data["x"], record.data["y"]
-        rows = len(x)
-        size = batches.checked_batch_size(record.batch_size, rows)
-        step_function = plan.step.function
-        arguments = self.arguments(plan)
-        names = list(plan.graph.inputs)
-        at_x, at_y = names.index("x"), names.index("y")
-        at_step = names.index("step") if "step" in names else None
+    def _run(
+        self, source: Any, step: Callable[[Sequence[AnyArray], int], Any], callbacks: Any
+    ) -> History:
+        """Epoch after epoch; `step` runs one batch and gives what it returned."""
+        record, plan, run = self.record, self.plan, self._run_of
         counts = [each for _, each in plan.metrics]
         by_step = tuple(c for c in callbacks if c.every != "epoch")
         by_epoch = tuple(c for c in callbacks if c.every == "epoch")
-        at_rate = names.index("rate")
-        run = self._run_of
         for callback in callbacks:
             callback.on_begin(run)
-        gathers = record.shuffle and size < rows
         for epoch in range(1, record.epochs + 1):
             if record.kept is not None:
                 record.unwritable = "weights were put back in the middle of the run"
             began = time.perf_counter()
-            order = batches.order_of_rows(rows, record.seed, epoch) if gathers else None
             total, seen = 0.0, 0
             sums = [0.0] * len(counts)
-            for start in range(0, rows, size):
-                if order is None:
-                    batch_x, batch_y = x[start : start + size], y[start : start + size]
-                else:
-                    chosen = order[start : start + size]
-                    batch_x, batch_y = x[chosen], y[chosen]
+            for batch in source.epoch(epoch):
                 run.step += 1
-                arguments[at_x], arguments[at_y] = batch_x, batch_y
-                if at_step is not None:
-                    arguments[at_step] = run.step
-                arguments[at_rate] = self._rate
-                found = step_function(*arguments)
-                if found is None:
-                    run.step -= 1
-                    raise self.not_finite(run, arguments)
-                self.dirty = True
+                rows = len(batch[0])
+                found = step(batch, epoch)
                 loss, *values = found if isinstance(found, tuple) else (found,)
                 run.loss = float(loss)
-                total += run.loss * len(batch_x)
-                seen += len(batch_x)
+                total += run.loss * rows
+                seen += rows
                 for i, value in enumerate(values):
                     sums[i] += float(value)
-                if interrupts:
-                    raise KeyboardInterrupt
                 if by_step:
                     run.epoch = epoch
                     for callback in by_step:
@@ -248,6 +260,9 @@ class Trainer:
                             callback.on_interval(run)
                     if run.stop:
                         break
+            record.partial = record.stream is None and seen < record.rows
+            if not record.partial:
+                self._flush(epoch)
             row = {"loss": total / seen}
             row.update(
                 {
@@ -256,12 +271,9 @@ class Trainer:
                 }
             )
             if record.evaluation is not None:
-                tested = self.evaluate(
-                    record.evaluation, record.data["x_val"], record.data["y_val"]
-                )
+                tested = self.evaluate(record.evaluation, record.validation)
                 row.update({f"val_{name}": value for name, value in tested.items()})
             self.history.add(row, time.perf_counter() - began)
-            record.partial = seen < rows
             record.trained = epoch - record.partial
             self._epoch_step = run.step
             run.epoch = epoch
@@ -269,13 +281,114 @@ class Trainer:
                 callback.on_interval(run)
             if run.stop:
                 break
+        if "average" in self.moments and self.updates:
+            self.weights[...] = self.moments["average"]
+            self.dirty = True
         for callback in callbacks:
             callback.on_end(run)
         return self.history
 
-    def evaluate(self, plan: Plan, x: AnyArray, y: AnyArray) -> dict[str, float]:
+    # -- what happens with a batch -------------------------------------------------------------
+
+    def _steps(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
+        """Forward, backward and update; or the update only when enough batches were added up."""
+        plan, run, optimizer = self.plan, self._run_of, self.record.optimizer
+        function = plan.step.function
+        names = list(plan.graph.inputs)
+        arguments = self.arguments(names)
+        at = [names.index(name) for name in plan.data]
+        at_step = names.index("step") if "step" in names else None
+        at_rate = names.index("rate") if "rate" in names else None
+        scheduled = optimizer.schedule is not None
+        self._added = self._added_rows = 0
+        together = optimizer.gradient_accumulation_steps or 0
+
+        def step(batch: Sequence[AnyArray], epoch: int) -> Any:
+            for place, array in zip(at, batch, strict=True):
+                arguments[place] = array
+            if at_step is not None:
+                arguments[at_step] = run.step
+            if at_rate is not None:
+                if scheduled:
+                    self._rate = optimizer.rate_at(self.updates, epoch - 1)
+                arguments[at_rate] = self._rate
+            found = function(*arguments)
+            if found is None:
+                run.step -= 1
+                raise self.not_finite(run, arguments)
+            self.dirty = True
+            if not together:
+                self.updates += 1
+            else:
+                self._added += 1
+                self._added_rows += len(batch[0])
+                if self._added == together:
+                    self._flush(epoch)
+            if interrupts:
+                raise KeyboardInterrupt
+            return found
+
+        return step
+
+    def _closures(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
+        """L-BFGS: loss and gradient at several points, then one move."""
+        plan, run, optimizer = self.plan, self._run_of, self.record.optimizer
+        assert isinstance(optimizer, optim.LBFGS)
+        function = plan.step.function
+        names = list(plan.graph.inputs)
+        arguments = self.arguments(names)
+        at = [names.index(name) for name in plan.data]
+        at_step = names.index("step") if "step" in names else None
+        at_weights = names.index("weights")
+        memory: dict[str, Any] = {}
+
+        def objective(w: AnyArray) -> tuple[Any, AnyArray]:
+            arguments[at_weights] = w
+            loss, *_, gradient = function(*arguments)
+            return loss, gradient
+
+        def step(batch: Sequence[AnyArray], _: int) -> Any:
+            for place, array in zip(at, batch, strict=True):
+                arguments[place] = array
+            if at_step is not None:
+                arguments[at_step] = run.step
+            arguments[at_weights] = self.weights
+            found = function(*arguments)
+            weights, loss = optimizer.advance(objective, self.weights, memory)
+            if not np.isfinite(loss):
+                run.step -= 1
+                arguments[at_weights] = self.weights
+                raise self.not_finite(run, arguments)
+            self.weights[...] = weights
+            self.dirty = True
+            self.updates += 1
+            if interrupts:
+                raise KeyboardInterrupt
+            return found[:-1]
+
+        return step
+
+    def _flush(self, epoch: int) -> None:
+        """The update with the gradients that were added up, if there are any."""
+        if self.plan.apply is None or not self._added:
+            return
+        optimizer = self.record.optimizer
+        if optimizer.schedule is not None:
+            self._rate = optimizer.rate_at(self.updates, epoch - 1)
+        self.updates += 1
+        names = list(self.plan.apply.graph.inputs)
+        arguments = self.arguments(names)
+        hosts = {"rows": self._added_rows, "rate": self._rate, "step": self.updates}
+        for name, value in hosts.items():
+            if name in names:
+                arguments[names.index(name)] = value
+        self.plan.apply.function(*arguments)
+        self._added = self._added_rows = 0
+        self.dirty = True
+
+    def evaluate(self, plan: Plan, data: Mapping[str, AnyArray]) -> dict[str, float]:
         """Loss and metrics over all rows."""
-        return evaluated(plan, self.arguments(plan), x, y)
+        return evaluated(plan, self.arguments(plan.graph.inputs), data)
 
     def not_finite(self, run: Run, arguments: list[Any]) -> NonFiniteError:
         """The error that names the step and the first thing that went wrong in it."""
@@ -292,20 +405,31 @@ class Trainer:
         )
 
 
-def evaluated(plan: Plan, arguments: list[Any], x: AnyArray, y: AnyArray) -> dict[str, float]:
+def _first(moment: Moment, weights: AnyArray) -> AnyArray:
+    """What a state of the optimiser begins as."""
+    if moment.start is None:
+        return weights.copy()
+    if moment.scalar:
+        return np.full((), moment.start, weights.dtype)
+    return np.full_like(weights, moment.start)
+
+
+def evaluated(plan: Plan, arguments: list[Any], data: Mapping[str, AnyArray]) -> dict[str, float]:
     """Loss and metrics over all rows, chunk by chunk."""
     names = list(plan.graph.inputs)
-    at_x, at_y = names.index("x"), names.index("y")
+    at = [(names.index(name), data[name]) for name in plan.data]
+    count = len(at[0][1])
     total = 0.0
     sums = [0.0] * len(plan.metrics)
-    for rows in batches.chunks(len(x)):
-        arguments[at_x], arguments[at_y] = x[rows], y[rows]
+    for rows in batches.chunks(count):
+        for place, array in at:
+            arguments[place] = array[rows]
         found = plan.step.function(*arguments)
         loss, *values = found if isinstance(found, tuple) else (found,)
-        total += float(loss) * len(arguments[at_x])
+        total += float(loss) * len(arguments[at[0][0]])
         for i, value in enumerate(values):
             sums[i] += float(value)
-    row = {"loss": total / len(x)}
+    row = {"loss": total / count}
     for (name, each), s in zip(plan.metrics, sums, strict=True):
-        row[name] = s / (len(x) * each)
+        row[name] = s / (count * each)
     return row

@@ -17,7 +17,7 @@ from glassgrad.ir import Graph
 from glassgrad.passes.lower import lower
 from glassgrad.passes.simplify import simplify
 
-from . import helpers
+from . import helpers, lbfgs
 from .cells import has_cell
 from .check import check_program
 from .emit import Function, Writer
@@ -28,14 +28,14 @@ _STRIDE_TRICKS = "from numpy.lib.stride_tricks import sliding_window_view"
 
 @lru_cache(1)
 def helper_sources() -> dict[str, str]:
-    """Name and source text of every helper, in the order of their file."""
-    text = Path(helpers.__file__).read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    lines = text.split("\n")
+    """Name and source text of every helper, in the order of their files."""
     found = {}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            found[node.name] = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+    for module in (helpers, lbfgs):
+        text = Path(str(module.__file__)).read_text(encoding="utf-8")
+        lines = text.split("\n")
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef):
+                found[node.name] = "\n".join(lines[node.lineno - 1 : node.end_lineno])
     return found
 
 

@@ -40,7 +40,7 @@ _IMPORTS = frozenset(
 _WHOLE_IMPORTS = frozenset({"from pathlib import Path", "import gzip", "import sys"})
 _NP = frozenset(
     """abs add all any arange argmax asarray bool_ broadcast_to concatenate cos empty empty_like
-    exp expm1 float32 float64 full indices inf int32 int64 isfinite log log1p max maximum minimum
+    exp expm1 float32 float64 full full_like indices inf int32 int64 isfinite log log1p max maximum minimum
     nan ones sign sin sqrt sum tanh uint32 uint64 uint8 where zeros zeros_like""".split()
 )
 # What records name in their texts may be called, too; these never, whatever a record says.
@@ -52,7 +52,7 @@ _NP |= frozenset(
     for name in re.findall(r"\bnp\.(\w+)", op.numpy)
     if name not in _NEVER
 )
-_MATH = frozenset("sqrt pi prod erf exp log".split())
+_MATH = frozenset("cos erf exp isfinite log pi prod sqrt".split())
 _METHODS = frozenset(
     """T all any argmax argsort astype at copy dtype max mean ndim ravel reduce reshape shape size
     sum swapaxes transpose""".split()
@@ -61,7 +61,7 @@ _WHOLE_METHODS = frozenset("append argv join parent write".split())
 _KEYWORDS = frozenset("axis keepdims out dtype copy".split())
 _WHOLE_KEYWORDS = frozenset("encoding kind sep".split())
 _CALLS = frozenset("abs bool float int len max min range reversed slice sum".split())
-_WHOLE_CALLS = frozenset("enumerate print repr str zip SystemExit __file__".split())
+_WHOLE_CALLS = frozenset("dict enumerate print repr str zip SystemExit __file__".split())
 # How a whole program reaches files, word for word (`folder` is a text).
 _REACH = re.compile(
     "|".join(
@@ -120,7 +120,7 @@ def check_program(
         elif isinstance(node, ast.Attribute):
             _check_attribute(node, whole)
         elif isinstance(node, ast.FunctionDef):
-            _check_function(node, own)
+            _check_function(node, [*own, *(inner for main in own for inner in _inner(main, whole))])
         elif isinstance(node, ast.keyword):
             if node.arg not in _KEYWORDS and not (whole and node.arg in _WHOLE_KEYWORDS):
                 raise _refused(f"the argument {node.arg}", node)
@@ -204,6 +204,13 @@ def _check_attribute(node: ast.Attribute, whole: bool) -> None:
         raise _refused(f"the attribute {node.attr}", node)
     if type(node.ctx) is not ast.Load:
         raise _refused(f"a change of {node.attr}", node)
+
+
+def _inner(statement: ast.stmt, whole: bool) -> list[ast.stmt]:
+    """Functions that a whole program's main may define: what L-BFGS asks for a loss."""
+    if not whole or not isinstance(statement, ast.FunctionDef) or statement.name != "main":
+        return []
+    return [s for s in statement.body if isinstance(s, ast.FunctionDef) and s.name == "objective"]
 
 
 def _check_function(node: ast.FunctionDef, own: list[ast.stmt]) -> None:

@@ -547,6 +547,8 @@ def _as_good_as_a_name(node: Node, piece: Piece) -> bool:
     """`w.T` and `w.reshape(6, 25)` are views that cost nothing, however often they are written."""
     if piece.depth != 1 or piece.length > 40:
         return False
+    if "host" in node.op.roles:  # a number of the host is the same number beside tensors
+        return isinstance(piece.expression, ast.Name)
     if node.op.name == "permute":
         return True
     source = node.inputs[0].node if node.inputs else None

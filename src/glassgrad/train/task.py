@@ -1,0 +1,336 @@
+"""What is trained, from the words of a user: the inputs, the outputs and what each is to learn."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad.errors import ConfigError, DataError, UsageError, shown
+from glassgrad.ir import Dim, Type
+from glassgrad.nn import losses
+from glassgrad.nn.module import Module
+from glassgrad.nn.tracing import input_names
+from glassgrad.tensors.tensor import Tensor
+
+from . import batches, metrics as metric_list
+from .metrics import Metric
+
+AnyArray = NDArray[Any]
+ROWS = Dim.named("n")
+WEIGHT = "sample_weight"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One output of a network, and what it is to learn."""
+
+    output: str  # "" for the only one
+    target: str  # what the program calls it: y, or y_out1, y_out2, ...
+    type: Type  # of the target
+    loss_name: str
+    loss: Callable[..., Any]
+    weight: float  # of this loss in the sum
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is trained: the model, the types of its data, losses and metrics."""
+
+    model: Module
+    inputs: dict[str, Type]  # with the number of rows as a name
+    heads: tuple[Head, ...]
+    weighted: bool = False  # whether every row has a weight
+
+    @property
+    def loss_name(self) -> str:
+        """The loss, or the losses one after the other."""
+        return " + ".join(dict.fromkeys(h.loss_name for h in self.heads))
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The names of everything that has rows."""
+        weight = (WEIGHT,) if self.weighted else ()
+        return (*self.inputs, *[h.target for h in self.heads], *weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Losses and metrics as a user gave them, spread over the outputs."""
+
+    outputs: tuple[str, ...]
+    losses: tuple[tuple[str, Callable[..., Any]], ...]
+    weights: tuple[float, ...]
+    metrics: tuple[tuple[Metric, ...], ...]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What the program calls the targets."""
+        return tuple([f"y_{name}" if name else "y" for name in self.outputs])
+
+
+def wish(y: Any, loss: Any, loss_weights: Any, metrics: Any) -> Wish:
+    """One output or several, each with its loss, its weight and its metrics.
+
+    Several targets are a dict by output, or a tuple (a list, where the losses are one) in order.
+    """
+    outputs = _outputs(y, loss)
+    found = tuple([losses.find(each) for each in _spread(loss, outputs, "loss")])
+    weights = _spread(loss_weights, outputs, "loss_weights") if loss_weights is not None else None
+    numbers = tuple([1.0] * len(outputs) if weights is None else map(_checked_weight, weights))
+    wanted = _spread(metrics, outputs, "metrics") if isinstance(metrics, Mapping) else None
+    chosen = tuple(
+        [
+            metric_list.find(_default(name, metrics if wanted is None else wanted[i]))
+            for i, (name, _) in enumerate(found)
+        ]
+    )
+    return Wish(outputs, found, numbers, chosen)
+
+
+def _outputs(y: Any, loss: Any) -> tuple[str, ...]:
+    if isinstance(y, Mapping):
+        if not y or not all(isinstance(k, str) and k for k in y):
+            raise DataError(
+                "targets by output are a dict of names",
+                expected='{"name": array, ...}',
+                received=shown(y),
+            )
+        return tuple(y)
+    several = isinstance(y, tuple | list) and (
+        isinstance(loss, tuple | list)
+        or (isinstance(y, tuple) and bool(y) and all(_is_array(each) for each in y))
+    )
+    return tuple([f"out{i + 1}" for i in range(len(y))]) if several else ("",)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray | Tensor) and value.ndim > 0
+
+
+def _spread(value: Any, outputs: Sequence[str], what: str) -> list[Any]:
+    """One value for each output: by name, in order, or the same for all."""
+    if isinstance(value, Mapping):
+        if set(value) != set(outputs):
+            raise ConfigError(
+                f"{what} and targets have different names",
+                expected=", ".join(outputs),
+                received=", ".join(map(str, value)),
+            )
+        return [value[name] for name in outputs]
+    if isinstance(value, tuple | list):
+        if len(value) != len(outputs):
+            raise ConfigError(
+                f"{what} and targets differ in number",
+                expected=f"{len(outputs)}, one for each output",
+                received=str(len(value)),
+            )
+        return list(value)
+    return [value] * len(outputs)
+
+
+def _checked_weight(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < float("inf"):
+        raise ConfigError(
+            "a loss weight is out of range", expected="a number from 0", received=shown(value)
+        )
+    return float(value)
+
+
+def _default(name: str, metrics: Any) -> Any:
+    if metrics is None:
+        ours = losses.known(name)
+        return ("accuracy",) if ours and ours.classifies else ()
+    return metrics
+
+
+def make_task(model: Module, wished: Wish, data: Mapping[str, AnyArray]) -> Task:
+    """The types of the data with the number of rows left open."""
+    kinds = {name: Type((ROWS, *a.shape[1:]), a.dtype.name) for name, a in data.items()}
+    heads = tuple(
+        [
+            Head(output, target, kinds[target], *loss, weight, metrics)
+            for output, target, loss, weight, metrics in zip(
+                wished.outputs,
+                wished.targets,
+                wished.losses,
+                wished.weights,
+                wished.metrics,
+                strict=True,
+            )
+        ]
+    )
+    inputs = {n: t for n, t in kinds.items() if n not in (*wished.targets, WEIGHT)}
+    if WEIGHT in data:
+        for name, function in wished.losses:
+            if "reduction" not in inspect.signature(function).parameters:
+                raise UsageError(
+                    "this loss cannot be weighted row by row",
+                    where=f"loss {name}",
+                    expected="a loss that takes reduction='none' and then gives one for each row",
+                    received="sample_weight or class_weight",
+                    hint="put the weights into the loss, or use one of nn.losses",
+                )
+    return Task(model, inputs, heads, WEIGHT in data)
+
+
+# -- data -------------------------------------------------------------------------------------
+
+
+def named_inputs(model: Module, x: Any) -> dict[str, Any]:
+    """What goes into a network, by the names its forward gives it.
+
+    Several inputs are a tuple or a list in the order of the forward's arguments, or a dict.
+    """
+    names, needed = input_names(model)
+    if isinstance(x, Mapping):
+        order = [name for name in names if name in x]
+        if set(x) != set(order) or len(order) < needed or list(names[: len(order)]) != order:
+            raise DataError(
+                "the inputs are not those of the network",
+                where=f"{type(model).__name__}.forward",
+                expected=", ".join(names),
+                received=", ".join(map(str, x)),
+            )
+        return {name: x[name] for name in order}
+    if needed < 2:
+        return {"x": x}
+    if not isinstance(x, tuple | list) or not needed <= len(x) <= len(names):
+        raise DataError(
+            "the network takes several inputs",
+            where=f"{type(model).__name__}.forward",
+            expected=f"a tuple or dict of {needed}: {', '.join(names)}",
+            received=f"{len(x)} in a {type(x).__name__}"
+            if isinstance(x, tuple | list)
+            else type(x).__name__,
+        )
+    return dict(zip(names, x, strict=False))
+
+
+def checked_inputs(model: Module, x: Any, what: str = "") -> dict[str, AnyArray]:
+    """The inputs as arrays, each checked, all with as many rows. `what` begins their names."""
+    dtype = model.dtype()
+    found = {
+        name: batches.inputs(model, given, dtype, f"{what}{name}")
+        for name, given in named_inputs(model, x).items()
+    }
+    first, *rest = found
+    for name in rest:
+        if len(found[name]) != len(found[first]):
+            raise DataError(
+                "the inputs have different numbers of rows",
+                expected=f"{len(found[first])} rows, as {what}{first}",
+                received=f"{what}{name} with {len(found[name])}",
+            )
+    return found
+
+
+def checked_targets(
+    y: Any, wished: Wish, dtype: str, rows: int, what: str = ""
+) -> dict[str, AnyArray]:
+    """The targets as arrays, each checked against its loss and the number of rows."""
+    if wished.outputs == ("",):
+        each = [y]
+    else:
+        each = _spread(y, wished.outputs, f"{what}targets")
+    return {
+        name: batches.targets(given, loss, dtype, rows, f"{what}{name}")
+        for name, given, (loss, _) in zip(wished.targets, each, wished.losses, strict=True)
+    }
+
+
+def row_weights(
+    sample_weight: Any,
+    class_weight: Any,
+    targets: Mapping[str, AnyArray],
+    dtype: str,
+    what: str = WEIGHT,
+) -> AnyArray | None:
+    """A weight for each row: as given, times that of its class.
+
+    `class_weight` is a dict or a list of a weight for each class, or "balanced": rows / (classes
+    * rows of the class), so that every class weighs the same (as in scikit-learn).
+    """
+    rows = len(next(iter(targets.values())))
+    weights = np.ones(rows)
+    if sample_weight is None and class_weight is None:
+        return None
+    if sample_weight is not None:
+        weights = batches.as_array(sample_weight, what).astype(np.float64)
+        if weights.shape != (rows,):
+            raise DataError(
+                "there is one weight for each row",
+                where=what,
+                expected=f"({rows},)",
+                received=str(weights.shape),
+            )
+        bad = ~(np.isfinite(weights) & (weights >= 0))
+        if bad.any():
+            row = int(bad.argmax())
+            raise DataError(
+                "a weight is negative or not finite",
+                where=f"{what}, row {row}",
+                expected="numbers from 0",
+                received=f"{weights[row]}",
+            )
+    if class_weight is not None:
+        weights = weights * _class_weights(class_weight, targets)
+    if not weights.any():
+        raise DataError("every row has the weight 0", where=what, expected="some weight above 0")
+    return np.ascontiguousarray(weights, dtype)
+
+
+def _class_weights(given: Any, targets: Mapping[str, AnyArray]) -> AnyArray:
+    (name, y), *others = targets.items()
+    if others:
+        raise ConfigError(
+            "class weights need one output",
+            expected="sample_weight, where a network has several",
+            received=f"{len(targets)} outputs",
+        )
+    labels = y.reshape(len(y), -1)
+    whole = labels.shape[1] == 1 and bool((labels == np.round(labels)).all())
+    if not whole or labels.min() < 0:
+        raise DataError(
+            "class weights need one class for each row",
+            where=name,
+            expected="classes from 0",
+            received=f"{y.dtype} {y.shape}",
+        )
+    classes = labels[:, 0].astype(np.int64)
+    if isinstance(given, str) and given == "balanced":
+        counts = np.bincount(classes)
+        table = len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        return np.asarray(table[classes])
+    if isinstance(given, Mapping):
+        missing = sorted(set(classes.tolist()) - set(given))
+        wrong = [k for k in given if not hasattr(k, "__index__") or isinstance(k, bool)]
+        if missing or wrong:
+            raise ConfigError(
+                "class weights and classes differ",
+                expected="a weight for every class, by its number",
+                received=f"none for class {missing[0]}" if missing else f"the class {wrong[0]!r}",
+            )
+        table = np.zeros(int(classes.max()) + 1)
+        for k, value in given.items():
+            if 0 <= int(k) < len(table):
+                table[int(k)] = _checked_weight(value)
+        return np.asarray(table[classes])
+    if isinstance(given, str):
+        raise ConfigError(
+            "class_weight is not known", expected="balanced, a dict or a list", received=given
+        )
+    numbers = [_checked_weight(v) for v in np.asarray(given, dtype=object).reshape(-1).tolist()]
+    if len(numbers) <= classes.max():
+        raise ConfigError(
+            "class weights and classes differ",
+            expected=f"at least {int(classes.max()) + 1} weights",
+            received=str(len(numbers)),
+        )
+    return np.asarray(np.asarray(numbers)[classes])

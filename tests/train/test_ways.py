@@ -1,0 +1,210 @@
+"""Each way of training holds its defining equation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import glassgrad as gg
+from glassgrad import nn, optim
+from glassgrad.data import spiral
+from glassgrad.errors import ConfigError, DataError, ShapeError, UsageError
+from glassgrad.train import Callback, Run
+
+X, Y = spiral(seed=0)
+X = X.astype(np.float64)
+Array = NDArray[Any]
+
+
+def net(dtype: str = "float64") -> nn.Module:
+    return nn.Sequential(
+        hidden=nn.Linear(2, 16, dtype=dtype), act=nn.Tanh(), output=nn.Linear(16, 3, dtype=dtype)
+    )
+
+
+def trained(model: nn.Module, *data: Any, **settings: Any) -> Any:
+    settings = {"loss": "cross_entropy", "verbose": False, **settings}
+    return gg.fit(model, *data, **settings)
+
+
+def close(a: nn.Module, b: nn.Module, within: float = 1e-12) -> None:
+    for name, array in a.state_dict().items():
+        np.testing.assert_allclose(b.state_dict()[name], array, rtol=within, atol=within)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_k_accumulated_batches_equal_one_large_batch(rule: str) -> None:
+    """Also where the last ones are smaller: 300 rows are 3 times 96, and 12."""
+    one, other = net(), net()
+    together = {"sgd": optim.SGD, "adam": optim.Adam}[rule]
+    trained(one, X, Y, optimizer=together(0.05), batch_size=96, epochs=4)
+    trained(
+        other,
+        X,
+        Y,
+        optimizer=together(0.05, gradient_accumulation_steps=4),
+        batch_size=24,
+        epochs=4,
+    )
+    close(one, other)
+
+
+class _Weights(Callback):
+    """Keeps the weights after every step."""
+
+    every = 1
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Array]] = []
+
+    def on_interval(self, run: Run) -> None:
+        self.seen.append(run.model.state_dict())
+
+
+def test_averages_follow_their_recurrence_and_end_in_the_model() -> None:
+    watch, model, momentum = _Weights(), net(), 0.7
+    trained(
+        model,
+        X,
+        Y,
+        optimizer=optim.SGD(0.5, use_ema=True, ema_momentum=momentum),
+        batch_size=100,
+        epochs=2,
+        callbacks=[watch],
+    )
+    average = watch.seen[0]
+    for state in watch.seen[1:]:
+        average = {k: momentum * average[k] + (1 - momentum) * w for k, w in state.items()}
+    for name, array in model.state_dict().items():
+        np.testing.assert_allclose(array, average[name], rtol=1e-13)
+
+
+def test_a_frozen_parameter_stays_and_the_others_move() -> None:
+    model = net()
+    before = model.state_dict()
+    model.freeze("hidden.*")
+    trained(model, X, Y, optimizer="adam", epochs=3)
+    after = model.state_dict()
+    assert np.array_equal(before["hidden.weight"], after["hidden.weight"])
+    assert not np.array_equal(before["output.weight"], after["output.weight"])
+
+
+def test_a_penalty_is_part_of_the_loss_and_of_its_gradient() -> None:
+    plain, model = net(), net()
+    nn.regularize(model, "hidden.weight", nn.L2(0.01))
+    first = trained(plain, X, Y, optimizer=optim.SGD(0.1))
+    second = trained(model, X, Y, optimizer=optim.SGD(0.1))
+    gg.seed(0)
+    w = net().state_dict()["hidden.weight"]
+    assert second["loss"][0] == pytest.approx(first["loss"][0] + 0.01 * (w**2).sum(), rel=1e-12)
+    moved = model.state_dict()["hidden.weight"] - plain.state_dict()["hidden.weight"]
+    np.testing.assert_allclose(moved, -0.1 * 2 * 0.01 * w, rtol=1e-9, atol=1e-12)
+
+
+# -- batches of an iterable ---------------------------------------------------------------------
+
+
+class _Batches:
+    """The rows in their order, anew in every epoch."""
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        return iter([(X[i : i + 50], Y[i : i + 50]) for i in range(0, 300, 50)])
+
+
+def test_batches_of_an_iterable_train_as_the_same_rows_in_memory() -> None:
+    one, other = net(), net()
+    first = trained(one, X, Y, optimizer="adam", batch_size=50, shuffle=False, epochs=3)
+    second = trained(other, _Batches(), optimizer="adam", epochs=3)
+    assert first["loss"] == second["loss"]
+    close(one, other, 0.0)
+
+
+def test_an_endless_generator_is_read_on_in_every_epoch() -> None:
+    def endless() -> Iterator[tuple[Array, Array]]:
+        while True:
+            yield from _Batches()
+
+    model, plain = net(), net()
+    history = trained(model, endless(), optimizer="adam", steps_per_epoch=3, epochs=4)
+    trained(plain, X, Y, optimizer="adam", batch_size=50, shuffle=False, epochs=2)
+    assert history.epochs == 4
+    close(plain, model, 0.0)
+
+
+def test_an_iterator_trains_for_one_epoch_and_loses_no_batch() -> None:
+    one, other = net(), net()
+    trained(one, iter(_Batches()), optimizer="sgd")
+    trained(other, _Batches(), optimizer="sgd")
+    close(one, other, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "says"),
+    [
+        (lambda: iter(_Batches()), {"epochs": 2}, "read only once"),
+        (lambda: iter(_Batches()), {"steps_per_epoch": 4, "epochs": 2}, "ended early"),
+        (list, {}, "no batches"),
+        (lambda: [(X, Y, Y, Y)], {}, "a batch is a pair"),
+        (lambda: [(X[:5], Y[:5]), (X[:5, :1], Y[:5])], {}, "differs from the first"),
+        (lambda: [(X[:5], Y[:5]), (X[:5], Y[:5] + 7)], {}, "not a class"),
+        (lambda: [(X[:5], Y[:5]), (X[:5] * np.nan, Y[:5])], {}, "not finite"),
+        (lambda: X, {}, "targets are missing"),
+        (_Batches, {"validation_split": 0.1}, "no rows to split"),
+        (_Batches, {"steps_per_epoch": 0}, "out of range"),
+        (_Batches, {"class_weight": "balanced"}, "no rows to split or weight"),
+    ],
+)
+def test_what_is_no_stream_of_batches_is_refused(
+    source: Any, settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises((ConfigError, DataError, UsageError, ShapeError), match=says):
+        trained(net(), source(), optimizer="sgd", **settings)
+
+
+# -- several inputs and outputs -----------------------------------------------------------------
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Linear(2, 4)
+        self.right = nn.Linear(3, 4)
+        self.output = nn.Linear(4, 3)
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return self.output(nn.relu(self.left(a) + self.right(b)))
+
+
+def test_several_inputs_come_as_a_tuple_or_by_name() -> None:
+    b = np.stack([X[:, 0], X[:, 1], X[:, 0] * X[:, 1]], 1)
+    one, other = Pair(), Pair()
+    first = trained(one, (X, b), Y, optimizer="adam", epochs=5)
+    second = trained(other, {"b": b, "a": X}, Y, optimizer="adam", epochs=5)
+    assert first["loss"] == second["loss"]
+    assert np.array_equal(gg.predict(one, (X, b)), gg.predict(other, {"a": X, "b": b}))
+    scores = gg.evaluate(one, (X, b), Y, loss="cross_entropy")
+    assert 0 <= scores["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "settings", "says"),
+    [
+        (X, Y, {}, "takes several inputs"),
+        ((X,), Y, {}, "takes several inputs"),
+        ({"a": X, "c": X}, Y, {}, "not those of the network"),
+        ((X, np.zeros((7, 3))), Y, {}, "different numbers of rows"),
+        ((X, np.zeros((300, 3))), (Y, Y), {}, "outputs of the network and the targets differ"),
+        ((X, np.zeros((300, 3))), {"k": Y}, {"loss": {"j": "mse"}}, "different names"),
+        ((X, np.zeros((300, 3))), (Y, Y), {"loss": ("mse",)}, "differ in number"),
+        ((X, np.zeros((300, 3))), Y, {"loss_weights": -1.0}, "loss weight is out of range"),
+    ],
+)
+def test_inputs_and_outputs_that_do_not_fit_are_refused(
+    x: Any, y: Any, settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises((ConfigError, DataError, UsageError, ShapeError), match=says):
+        trained(Pair(), x, y, optimizer="sgd", **settings)
