@@ -12,7 +12,14 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import data, nn, optim
-from glassgrad.errors import ConfigError, DTypeError, FormatError, ShapeError, UsageError
+from glassgrad.errors import (
+    ConfigError,
+    DataError,
+    DTypeError,
+    FormatError,
+    ShapeError,
+    UsageError,
+)
 from glassgrad.files import GraphModule, Labels, Preparation
 from glassgrad.files.model import MEMBERS, from_bytes, to_bytes
 from tests.networks import random_network
@@ -279,3 +286,53 @@ def test_hostile_titles_come_back_as_text_and_never_as_code() -> None:
     text = gg.source(loaded, [[3.0]], [[1.0]], loss="mse", optimizer="sgd")
     assert "import os" not in [line.strip() for line in text.split("\n")]
     compile(text, "step", "exec")
+
+
+class _TwoWays(nn.Module):
+    """Two inputs (one of tokens), and outputs as a tuple or by name."""
+
+    def __init__(self, named: bool) -> None:
+        super().__init__()
+        self.named = named
+        self.words = nn.Embedding(7, 4)
+        self.numbers = nn.Linear(3, 4)
+        self.kind = nn.Linear(4, 3)
+        self.size = nn.Linear(4, 1)
+
+    def forward(self, token: Any, row: Any) -> Any:
+        both = nn.tanh(self.words(token) + self.numbers(row))
+        found = (self.kind(both), self.size(both))
+        return {"kind": found[0], "size": found[1]} if self.named else found
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("by", ["call", "example", "shapes"])
+def test_several_inputs_and_outputs_come_back(named: bool, by: str, tmp_path: Path) -> None:
+    token, row = np.arange(5) % 7, np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    model = _TwoWays(named)
+    given: Any = {"call": None, "example": [token, row], "shapes": {"token": token, "row": (3,)}}
+    if by == "call":
+        model(gg.tensor(token), gg.tensor(row))
+    path = gg.save(model, tmp_path / "two.glass", x=given[by])
+    back = gg.load(path)
+    for x in ((token, row), {"token": token, "row": row}):
+        ours, theirs = gg.predict(model, x), gg.predict(back, x)
+        assert list(ours) == list(theirs) if named else len(ours) == len(theirs) == 2
+        for key in ours if named else (0, 1):
+            assert ours[key].tobytes() == theirs[key].tobytes()
+    eager = back(gg.tensor(token), gg.tensor(row))
+    assert isinstance(eager, dict) == named
+    again = gg.save(back, tmp_path / "again.glass")
+    assert again.read_bytes() == path.read_bytes()
+    with pytest.raises(UsageError, match="another number of inputs"):
+        back(gg.tensor(token))
+    with pytest.raises(ShapeError, match="different numbers of rows"):
+        back(gg.tensor(token), gg.tensor(row[:3]))
+    with pytest.raises(DataError, match="not in the table"):
+        gg.predict(back, (token + 7, row))
+
+
+def test_an_input_that_is_no_example_is_refused(tmp_path: Path) -> None:
+    for wrong in ({"row": (3,)}, {"token": (1,), "other": (3,)}, (3,), "abc"):
+        with pytest.raises(UsageError, match="no example"):
+            gg.save(_TwoWays(False), tmp_path / "two.glass", x=wrong)

@@ -65,7 +65,7 @@ def _print(found: Summary) -> None:
     for line in lines[:-1]:
         say(line)
     say(lines[-1], bold=True)
-    size = found.parameters * np.dtype(found.dtype).itemsize if found.dtype[:5] == "float" else 0
+    size = found.parameters * np.dtype(found.dtype).itemsize
     kept = f", {found.buffers:,} numbers kept but not trained" if found.buffers else ""
     say(f"multiply-adds are for one row, forward{kept}", dim=True)
     if size >= 2**20:

@@ -10,6 +10,7 @@ from glassgrad.errors import DTypeError, ShapeError, UsageError
 from glassgrad.ir import INPUT, Dim, Graph, Ratio, Scope, Size, Type, Value, bind
 from glassgrad.nn.layers import Embedding
 from glassgrad.nn.module import Module
+from glassgrad.nn.tracing import gathered
 from glassgrad.ops import OPS, Array, Symbol, Tracer
 from glassgrad.tensors.tensor import Buffer, Parameter
 
@@ -93,7 +94,9 @@ class GraphModule(Part):
             if place.path in parts or over not in parts:
                 raise UsageError("the module tree has a hole or a name twice", received=place.path)
             parts[over]._parts[name] = parts[place.path] = part
-        self.input_type = graph.inputs["x"].type
+        data = {n: v for n, v in graph.inputs.items() if v.node.attributes["role"] == "data"}
+        self.input_order = tuple(data)
+        self.input_types = tuple([v.type for v in data.values()])
         self.eval()
 
     # -- what is inside ------------------------------------------------------------------------
@@ -109,7 +112,7 @@ class GraphModule(Part):
 
     # -- use -----------------------------------------------------------------------------------
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, *xs: Any) -> Any:
         if self.training and not self.trainable:
             raise UsageError(
                 "this loaded network cannot be trained: in training its layers act otherwise",
@@ -118,53 +121,76 @@ class GraphModule(Part):
                 received="training, with dropout or the statistics of batches",
                 hint="build the network again and give it model.load_state_dict(gg.load(...).state_dict())",
             )
-        sizes = self._sizes(x)
-        if isinstance(x, Symbol):
-            return _write(self.graph, x.tracer, {"x": x, **self._state}, sizes)["prediction"]
+        given = dict(zip(self.input_order, xs, strict=False))
+        if len(xs) != len(self.input_order):
+            raise UsageError(
+                "the model takes another number of inputs",
+                where=self.title(),
+                expected=", ".join(self.input_order),
+                received=str(len(xs)),
+            )
+        sizes = self._sizes(given)
+        if isinstance(xs[0], Symbol):
+            return gathered(_write(self.graph, xs[0].tracer, {**given, **self._state}, sizes))
         tracer = Tracer()
         used = {id(v.node) for n in self.graph.nodes() for v in n.inputs}
         used |= {id(v.node) for v in self.graph.outputs.values()}
-        names = [n for n, v in self.graph.inputs.items() if n == "x" or id(v.node) in used]
+        names = [n for n, v in self.graph.inputs.items() if n in given or id(v.node) in used]
         symbols = {n: tracer.input(n, _bound(self.graph.inputs[n].type, sizes)) for n in names}
-        found = _write(self.graph, tracer, symbols, sizes)["prediction"]
-        graph = Graph({n: symbols[n].value for n in names}, {"prediction": found.value})
-        return OPS["call"](*[x if n == "x" else self._state[n] for n in names], graph=graph)
+        found = _write(self.graph, tracer, symbols, sizes)
+        graph = Graph({n: symbols[n].value for n in names}, {k: v.value for k, v in found.items()})
+        results = OPS["call"](*[given.get(n, self._state.get(n)) for n in names], graph=graph)
+        results = results if isinstance(results, tuple) else (results,)
+        return gathered(dict(zip(found, results, strict=True)))
 
-    def _sizes(self, x: Any) -> dict[str, Size]:
-        """What the named sizes are for this input. Raises ShapeError where it does not fit."""
-        wanted = self.graph.inputs["x"].type
-        shape = tuple(x.shape) if isinstance(x, Array) else ()
-        fits = len(shape) == len(wanted.shape) and shape[1:] == wanted.shape[1:]
-        if not fits:
-            counts = f"{shape[1]} features" if len(shape) == 2 else f"rows of {shape[1:]}"
-            many = (
-                f"{wanted.shape[1]} features" if len(wanted.shape) == 2 else f"{wanted.shape[1:]}"
-            )
-            raise ShapeError(
-                f"x has {counts}, the model expects {many}",
-                where=self.title(),
-                expected=f"shape {wanted.shape}",
-                received=str(shape),
-            )
-        if x.dtype != wanted.dtype:
-            raise DTypeError(
-                "the model was saved for another kind of number",
-                where=self.title(),
-                expected=wanted.dtype,
-                received=x.dtype,
-                hint=f'x.astype("{wanted.dtype}")',
-            )
-        return {"n": shape[0]}
+    def _sizes(self, given: Mapping[str, Any]) -> dict[str, Size]:
+        """What the named sizes are for these inputs. Raises ShapeError where they do not fit."""
+        rows: Size | None = None
+        for name, x in given.items():
+            wanted = self.graph.inputs[name].type
+            shape = tuple(x.shape) if isinstance(x, Array) else ()
+            if len(shape) != len(wanted.shape) or shape[1:] != wanted.shape[1:]:
+                counts = f"{shape[1]} features" if len(shape) == 2 else f"rows of {shape[1:]}"
+                many = (
+                    f"{wanted.shape[1]} features"
+                    if len(wanted.shape) == 2
+                    else f"{wanted.shape[1:]}"
+                )
+                raise ShapeError(
+                    f"{name} has {counts}, the model expects {many}",
+                    where=self.title(),
+                    expected=f"shape {wanted.shape}",
+                    received=str(shape),
+                )
+            if x.dtype != wanted.dtype:
+                raise DTypeError(
+                    "the model was saved for another kind of number",
+                    where=f"{self.title()}, {name}",
+                    expected=wanted.dtype,
+                    received=x.dtype,
+                    hint=f'x.astype("{wanted.dtype}")',
+                )
+            rows = shape[0] if rows is None else rows
+            if shape[0] != rows:
+                raise ShapeError(
+                    "the inputs have different numbers of rows",
+                    where=self.title(),
+                    expected=f"{rows}",
+                    received=f"{shape[0]} in {name}",
+                )
+        return {"n": rows if rows is not None else 0}
 
 
 def _tables(graph: Graph) -> dict[str, int]:
     """Parameters whose rows are read by the input's own numbers, and how many rows they have."""
     found: dict[str, int] = {}
-    x = graph.inputs["x"]
-    if x.type.dtype != "int64":
-        return found
+    data = [
+        v
+        for v in graph.inputs.values()
+        if v.node.attributes["role"] == "data" and v.type.dtype == "int64"
+    ]
     for node in graph.nodes():
-        if node.op is OPS["take"] and len(node.inputs) == 2 and node.inputs[1] is x:
+        if node.op is OPS["take"] and len(node.inputs) == 2 and node.inputs[1] in data:
             table = node.inputs[0]
             if table.node.op is INPUT and isinstance(table.type.shape[0], int):
                 found[table.node.attributes["name"]] = table.type.shape[0]

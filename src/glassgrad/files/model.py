@@ -7,9 +7,11 @@ and `labels.json` (what the numbers mean). Nothing in it is code.
 
 from __future__ import annotations
 
+import keyword
 import os
+import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from glassgrad.ir import (
     print_graph,
 )
 from glassgrad.nn.module import LONGEST_NAME, Module
-from glassgrad.nn.tracing import forward_graph
+from glassgrad.nn.tracing import forward_graph, input_names
 from glassgrad.ops import Spelled, Symbol, Tracer, find
 from glassgrad.tensors.tensor import Buffer, Parameter, Tensor
 
@@ -47,6 +49,7 @@ _MOST_GRAPH = 8 * 2**20
 _MOST_NODES = 50_000
 _MOST_ROW = 2**31  # numbers that one row may become on its way
 _ROWS = Dim.named("n")
+_OUTPUT = re.compile(r"prediction_[A-Za-z0-9_]{1,64}")
 
 _REFUSED = {
     ".pkl": "pickle", ".pickle": "pickle", ".pt": "PyTorch", ".pth": "PyTorch", ".ckpt": "PyTorch",
@@ -68,13 +71,13 @@ def save(
     Parameters
     ----------
     model : Module
-        Any module of one input; its forward pass is traced in evaluation, so that `load` needs no
+        Any module; its forward pass is traced in evaluation, so that `load` needs no
         class.
     path : path
         Ends in `.glass`; a file there is replaced.
     x : array or tuple of int, optional
-        An example of the input, or its shape with the rows left out; needed only where the model
-        has not been called or fitted yet.
+        An example of the input, or its shape with the rows left out; of several inputs a dict by
+        name, or a list. Needed only where the model has not been called or fitted yet.
     labels : Labels, Dataset or mapping, optional
         Classes, columns, task, loss, data set, preparation.
 
@@ -120,10 +123,10 @@ def to_bytes(model: Module, *, x: Any = None, labels: Any = None) -> bytes:
     if isinstance(model, GraphModule):
         graph, trainable, places = model.graph, model.trainable, list(model.places)
     else:
-        kind = _input_type(model, x)
-        graph = forward_graph(model, {"x": kind})
+        kinds = _input_types(model, x)
+        graph = forward_graph(model, kinds)
         _keep_unread(graph, state)
-        trainable = _trainable(model, kind, graph)
+        trainable = _trainable(model, kinds, graph)
         places = _places(model, state)
     title = model.title()
     description = {
@@ -146,12 +149,13 @@ def to_bytes(model: Module, *, x: Any = None, labels: Any = None) -> bytes:
     )
 
 
-def _input_type(model: Module, x: Any) -> Type:
-    """What goes in, the number of rows left open."""
+def _input_types(model: Module, x: Any) -> dict[str, Type]:
+    """What goes in by name, the number of rows left open."""
+    names, needed = input_names(model)
     dtype = model.dtype()
     if x is None:
-        known = model.input_type
-        if known is None:
+        known = model.input_types
+        if not known:
             raise UsageError(
                 "what goes into the model is not known yet",
                 where=type(model).__name__,
@@ -159,18 +163,38 @@ def _input_type(model: Module, x: Any) -> Type:
                 received="neither",
                 hint="an example row or a shape: gg.save(model, path, x=(2,))",
             )
-        return Type((_ROWS, *known.shape[1:]), known.dtype)
+        kinds = [Type((_ROWS, *t.shape[1:]), t.dtype) for t in known]
+        return dict(zip(names, kinds, strict=False))
+    if isinstance(x, Mapping):
+        given = {name: x[name] for name in names if name in x}
+        if set(given) != set(x) or list(given) != list(names[: len(given)]):
+            raise _no_example(names, x)
+    elif isinstance(x, list) and needed > 1:
+        given = dict(zip(names, x, strict=False))
+    else:
+        given = {names[0]: x}
+    if len(given) < needed:
+        raise _no_example(names, x)
+    return {name: _example_type(each, dtype) for name, each in given.items()}
+
+
+def _example_type(x: Any, dtype: str) -> Type:
     if isinstance(x, tuple) and all(isinstance(s, int) for s in x):
         return Type((_ROWS, *x), dtype)
     example = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
     if example.ndim < 1 or example.dtype.kind not in "iuf":
-        raise UsageError(
-            "this is no example of an input",
-            expected="rows of numbers, or a shape such as (2,)",
-            received=shown(x),
-        )
+        raise _no_example(("x",), x)
     kind = dtype if example.dtype.kind == "f" else example.dtype.name
     return Type((_ROWS, *example.shape[1:]), kind)
+
+
+def _no_example(names: Sequence[str], x: Any) -> UsageError:
+    many = f", by name: {', '.join(names)}" if len(names) > 1 else ""
+    return UsageError(
+        "this is no example of an input",
+        expected=f"rows of numbers, or a shape such as (2,){many}",
+        received=shown(x),
+    )
 
 
 def _keep_unread(graph: Graph, state: dict[str, Parameter]) -> None:
@@ -182,9 +206,9 @@ def _keep_unread(graph: Graph, state: dict[str, Parameter]) -> None:
             graph.inputs[name] = Node(INPUT, (), kind).values[0]
 
 
-def _trainable(model: Module, kind: Type, graph: Graph) -> bool:
+def _trainable(model: Module, kinds: dict[str, Type], graph: Graph) -> bool:
     """Whether the network does the same in training."""
-    in_training = forward_graph(model, {"x": kind}, training=True)
+    in_training = forward_graph(model, kinds, training=True)
     _keep_unread(in_training, model.named_state())
     return in_training.structure() == graph.structure()
 
@@ -421,23 +445,37 @@ def _graph(text: str) -> Graph:
             "the graph is not written as we write it",
             expected="one form only, character by character",
         )
-    if graph.state or graph.guard or list(graph.outputs) != ["prediction"]:
+    outputs = [name.removeprefix("prediction_") for name in graph.outputs]
+    several = "prediction" not in graph.outputs and all(
+        _OUTPUT.fullmatch(name) for name in graph.outputs
+    )
+    if graph.state or graph.guard or not (outputs == ["prediction"] or (outputs and several)):
         raise FormatError(
-            "a model has one output and changes nothing",
-            expected="prediction",
+            "a model gives predictions and changes nothing",
+            expected="prediction, or several such as prediction_a",
             received=shown([*graph.outputs, *graph.state, *graph.guard]),
         )
     roles = {name: v.node.attributes["role"] for name, v in graph.inputs.items()}
-    if [n for n, role in roles.items() if role not in ("parameter", "buffer")] != ["x"]:
-        raise FormatError("a model has one input, x, beside its parameters", received=shown(roles))
-    if roles["x"] != "data" or not _fits(graph.inputs["x"].type):
+    data = [name for name, role in roles.items() if role not in ("parameter", "buffer")]
+    if not data or any(roles[name] != "data" or not _is_name(name) for name in data):
         raise FormatError(
-            "x is not rows",
-            expected="any number of rows (n) of a fixed shape",
-            received=repr(graph.inputs["x"].type),
+            "a model has inputs of data beside its parameters",
+            expected="x, or several by name",
+            received=shown({name: roles[name] for name in data}),
         )
+    for name in data:
+        if not _fits(graph.inputs[name].type):
+            raise FormatError(
+                f"{name} is not rows",
+                expected="any number of rows (n) of a fixed shape",
+                received=repr(graph.inputs[name].type),
+            )
     _check_nodes(graph)
     return graph
+
+
+def _is_name(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name) and len(name) <= LONGEST_NAME
 
 
 def _fits(kind: Type) -> bool:
@@ -490,7 +528,7 @@ def _check_size(value: Value) -> None:
 
 
 def _state(graph: Graph, arrays: dict[str, AnyArray], order: list[str]) -> dict[str, Parameter]:
-    wanted = {n: v for n, v in graph.inputs.items() if n != "x"}
+    wanted = {n: v for n, v in graph.inputs.items() if v.node.attributes["role"] != "data"}
     wrong = []
     for name in sorted({*wanted, *arrays}):
         if name not in wanted or name not in arrays:

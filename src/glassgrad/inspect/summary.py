@@ -9,7 +9,7 @@ from typing import Any
 from glassgrad.errors import UsageError
 from glassgrad.ir import INPUT, Dim, Graph, Node, Shape, Type, bind
 from glassgrad.nn.module import Module
-from glassgrad.nn.tracing import forward_graph
+from glassgrad.nn.tracing import forward_graph, input_names
 from glassgrad.passes.lower import primitives
 
 
@@ -30,8 +30,8 @@ class Summary:
     """The layers in the order they run, and the sums. `str()` is a table."""
 
     title: str
-    input: tuple[int, ...]
-    dtype: str
+    inputs: dict[str, tuple[tuple[int, ...], str]]  # by name: the shape of one row, the dtype
+    dtype: str  # of the parameters
     rows: tuple[Row, ...]
 
     @property
@@ -52,7 +52,8 @@ class Summary:
     def table(self) -> list[tuple[str, ...]]:
         """Heading and cells as text."""
         out: list[tuple[str, ...]] = [("layer", "", "result", "parameters", "multiply-adds")]
-        out.append(("input", self.dtype, times(self.input), "", ""))
+        for name, (shape, dtype) in self.inputs.items():
+            out.append(("input" if name == "x" else name, dtype, times(shape), "", ""))
         for row in self.rows:
             held, cost = (f"{n:,}" if n else "" for n in (row.parameters, row.multiply_adds))
             out.append((row.path, row.title, times(row.shape), held, cost))
@@ -90,8 +91,8 @@ def summary(model: Module, x: Any = None) -> Summary:
     linear2  Linear(64, 3)   3              195            192
     all                                     387            320
     """
-    known = model.input_type
-    if x is None and known is None:
+    known = model.input_types
+    if x is None and not known:
         raise UsageError(
             "what goes into the model is not known yet",
             where=type(model).__name__,
@@ -100,12 +101,11 @@ def summary(model: Module, x: Any = None) -> Summary:
             hint="summary(model, (2,))",
         )
     rows = Dim.named("n")
+    kinds = [Type((rows, *t.shape[1:]), t.dtype) for t in known]
     if x is not None:
-        kind = Type((rows, *x), model.dtype())
-    else:
-        assert known is not None
-        kind = Type((rows, *known.shape[1:]), known.dtype)
-    graph = forward_graph(model, {"x": kind})
+        kinds = [Type((rows, *x), model.dtype())]
+    inputs = dict(zip(input_names(model)[0], kinds, strict=False))
+    graph = forward_graph(model, inputs)
     state = model.named_state()
     costs: dict[str, int] = {}
     for node in primitives(graph).nodes():
@@ -128,7 +128,8 @@ def summary(model: Module, x: Any = None) -> Summary:
                 costs.get(path, 0),
             )
         )
-    return Summary(model.title(), _one(kind.shape), kind.dtype, tuple(found))
+    given = {name: (_one(t.shape), t.dtype) for name, t in inputs.items()}
+    return Summary(model.title(), given, model.dtype(), tuple(found))
 
 
 def _owners(model: Module, names: list[str]) -> dict[str, list[str]]:

@@ -182,9 +182,10 @@ class Module:
     formula: ClassVar[tuple[str, str]] = ("", "")  # forward and backward, as program headings
     relu_like: ClassVar[bool] = False
     looked_through: ClassVar[bool] = False  # by init="auto", on the way to an activation
-    input_type: Type | None = (
-        None  # of the last call of a whole network: what a file is written for
-    )
+    # Of the last call of a whole network, with their names where a file gives them: what a file
+    # is written for.
+    input_types: tuple[Type, ...] = ()
+    input_order: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.training = True
@@ -290,8 +291,8 @@ class Module:
         if not self._rooted:
             self._settle_names()
         arrays = tuple([tensor(a) if isinstance(a, np.ndarray | list) else a for a in args])
-        if not self.path and len(arrays) == 1 and is_array(arrays[0]):
-            self.input_type = Type(arrays[0].shape, arrays[0].dtype)
+        if not self.path and all(map(is_array, arrays)):
+            self.input_types = tuple([Type(a.shape, a.dtype) for a in arrays])
         self.prepare(*arrays)
         for value in vars(self).values():
             if isinstance(value, Weight):

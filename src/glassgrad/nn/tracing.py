@@ -122,6 +122,8 @@ def input_names(model: Module) -> tuple[tuple[str, ...], int]:
 
     One input is called x whatever the forward calls it.
     """
+    if model.input_order:
+        return model.input_order, len(model.input_order)
     given = inspect.signature(model.forward).parameters.values()
     places = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = sum(p.default is p.empty for p in places)
@@ -188,6 +190,14 @@ def _named_outputs(model: Module, found: Any) -> dict[str, Symbol]:
 def prediction_name(output: str) -> str:
     """What an output is called in a graph: `prediction`, or `prediction_out1` of several."""
     return f"prediction_{output}" if output else "prediction"
+
+
+def gathered(outputs: dict[str, Any]) -> Any:
+    """What a network gives, from `prediction` or several of its kind: one, a tuple or a dict."""
+    if list(outputs) == ["prediction"]:
+        return outputs["prediction"]
+    found = {name.removeprefix("prediction_"): value for name, value in outputs.items()}
+    return tuple(found.values()) if "out1" in found else found
 
 
 def forward_graph(model: Module, inputs: dict[str, Type], training: bool = False) -> Graph:

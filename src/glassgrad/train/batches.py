@@ -43,10 +43,15 @@ def as_array(data: Any, what: str) -> AnyArray:
     return array
 
 
-def inputs(model: Module, x: Any, dtype: str, what: str = "x") -> AnyArray:
-    """What goes into a network: real numbers of its dtype, pixels as bytes, or tokens."""
+def inputs(
+    model: Module, x: Any, dtype: str, what: str = "x", one_of_several: bool = False
+) -> AnyArray:
+    """What goes into a network: real numbers of its dtype, pixels as bytes, or tokens.
+
+    Of several inputs those of whole numbers are the tokens.
+    """
     array = as_array(x, what)
-    tokens = _takes_tokens(model)
+    tokens = _takes_tokens(model) and (array.dtype.kind in "iu" or not one_of_several)
     if array.ndim < 2 and not tokens:
         raise DataError(
             f"{what} needs rows",

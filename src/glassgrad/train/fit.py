@@ -14,7 +14,7 @@ from glassgrad.engine import chosen_backend, compiled, is_small, on_one_thread
 from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.ir import Type
 from glassgrad.nn.module import Module, drawing_with
-from glassgrad.nn.tracing import forward_graph
+from glassgrad.nn.tracing import forward_graph, gathered
 from glassgrad.tensors.random import checked_seed
 
 from . import batches
@@ -376,9 +376,7 @@ def predict(model: Module, x: Any) -> Any:
             for place, array in at:
                 arguments[place] = array[chunk]
             found.append(step.function(*arguments))
-    names = list(graph.outputs)
-    if names == ["prediction"]:
-        return np.concatenate(found)
-    each = [np.concatenate([part[i] for part in found]) for i in range(len(names))]
-    keys = [name.removeprefix("prediction_") for name in names]
-    return tuple(each) if keys[0] == "out1" else dict(zip(keys, each, strict=True))
+    if len(graph.outputs) == 1:
+        found = [(part,) for part in found]
+    each = [np.concatenate([part[i] for part in found]) for i in range(len(graph.outputs))]
+    return gathered(dict(zip(graph.outputs, each, strict=True)))

@@ -216,9 +216,10 @@ def named_inputs(model: Module, x: Any) -> dict[str, Any]:
 def checked_inputs(model: Module, x: Any, what: str = "") -> dict[str, AnyArray]:
     """The inputs as arrays, each checked, all with as many rows. `what` begins their names."""
     dtype = model.dtype()
+    named = named_inputs(model, x)
     found = {
-        name: batches.inputs(model, given, dtype, f"{what}{name}")
-        for name, given in named_inputs(model, x).items()
+        name: batches.inputs(model, given, dtype, f"{what}{name}", len(named) > 1)
+        for name, given in named.items()
     }
     first, *rest = found
     for name in rest:
