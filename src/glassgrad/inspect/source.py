@@ -21,21 +21,17 @@ _ROWS = "n is the number of rows, whatever it is"
 def source(
     model: Module,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: Any,
     optimizer: Any,
     whole: bool = False,
-    epochs: int = 1,
-    batch_size: int | None = None,
-    shuffle: bool = True,
-    metrics: Any = None,
-    validation_data: tuple[Any, Any] | None = None,
-    seed: int = 0,
+    **settings: Any,
 ) -> str:
     """The NumPy program that trains this model on data like these.
 
-    The step alone, or with `whole` the run: it reads `initial.npz` and `data.npz` beside it,
+    `settings` are those of `fit`, and mean what they mean there. The step alone, or with `whole`
+    the run: it reads `initial.npz` and `data.npz` beside it,
     trains, prints each loss and writes `replayed.csv` and `replayed.npz`.
 
     >>> import glassgrad as gg
@@ -47,19 +43,7 @@ def source(
         output = x @ output_weight + output_bias
     <BLANKLINE>
     """
-    record = prepared(
-        model,
-        x,
-        y,
-        loss=loss,
-        optimizer=optimizer,
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        metrics=metrics,
-        validation_data=validation_data,
-        seed=seed,
-    )
+    record = prepared(model, x, y, loss=loss, optimizer=optimizer, **settings)
     if whole:
         return whole_program(record)
     return step_source(record.plan.step, about(record, "One training step, as NumPy."))
