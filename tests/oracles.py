@@ -160,6 +160,30 @@ def conv_dx(g: Array, w: Array, *, size: tuple[int, ...], **settings: Any) -> Ar
     return x
 
 
+def conv_transpose(x: Array, w: Array, *, output_padding: Any, **settings: Any) -> Array:
+    """Every number adds its kernel to a large image, of which a border is cut off."""
+    stride, padding, dilation = (settings[k] for k in ("stride", "padding", "dilation"))
+    count, each = settings["groups"], len(w) // settings["groups"]
+    large = [
+        s * t + d * k + o
+        for s, t, d, k, o in zip(
+            x.shape[2:], stride, dilation, w.shape[2:], output_padding, strict=True
+        )
+    ]
+    y = np.zeros((len(x), w.shape[1] * count, *large))
+    for n, c, *p in np.ndindex(*x.shape):
+        for o, *k in np.ndindex(*w.shape[1:]):
+            q = [a * t + d * b for a, t, d, b in zip(p, stride, dilation, k, strict=True)]
+            y[(n, c // each * w.shape[1] + o, *q)] += float(w[(c, o, *k)]) * float(x[(n, c, *p)])
+    cuts = [
+        slice(p, (s - 1) * t + d * (k - 1) + 1 - p + o)
+        for s, t, p, d, k, o in zip(
+            x.shape[2:], stride, padding, dilation, w.shape[2:], output_padding, strict=True
+        )
+    ]
+    return y[(slice(None), slice(None), *cuts)]
+
+
 def conv_dw(g: Array, x: Array, *, kernel: tuple[int, ...], **settings: Any) -> Array:
     w = np.zeros((g.shape[1], x.shape[1] // settings["groups"], *kernel))
     for i, j, k in taps(x.shape, w.shape, **settings):
@@ -419,6 +443,7 @@ ORACLES: dict[str, Oracle] = {
     "conv": conv,
     "conv_dx": conv_dx,
     "conv_dw": conv_dw,
+    "conv_transpose": conv_transpose,
     "columns": columns,
     "uncolumns": uncolumns,
     "max_pool": lambda x, *, kernel, stride: pooled(x, kernel, stride, max),

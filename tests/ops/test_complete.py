@@ -24,7 +24,7 @@ CLASSES: dict[str, tuple[Callable[[Sample], bool], dict[str, str]]] = {
             "argmax": ROWS, "concatenate": ROWS, "take": ROWS, "add_at": ROWS, "pick": ROWS,
             "subtract_one_at": ROWS, "log_softmax": ROWS, "softmax": ROWS,
             "matmul": "works on matrices", "linear": "works on matrices",
-            "conv": IMAGES, "conv_dx": IMAGES, "conv_dw": IMAGES, "columns": IMAGES,
+            "conv": IMAGES, "conv_dx": IMAGES, "conv_dw": IMAGES, "conv_transpose": IMAGES, "columns": IMAGES,
             "uncolumns": IMAGES, "max_pool": IMAGES, "max_unpool": IMAGES, "max_pick": IMAGES,
             "mean_pool": IMAGES, "mean_unpool": IMAGES, "channel_bias": IMAGES,
             "layer_norm": ROWS, "batch_norm": STATISTICS,
