@@ -358,6 +358,23 @@ def batch_norm(x: Array, w: Array, b: Array, *, eps: float) -> Array:
     return np.moveaxis(np.array(found).reshape(last.shape), 0, 1)
 
 
+def each_over(x: Array, axis: Any, f: Callable[[list[float]], list[Any]]) -> Array:
+    """f of the numbers that lie along some axes, put back where they were."""
+    out: dict[tuple[int, ...], float] = {}
+    axis = range(x.ndim) if axis is None else axis
+    for kept in np.ndindex(*[1 if a in axis else s for a, s in enumerate(x.shape)]):
+        cut = [range(s) if a in axis else [kept[a]] for a, s in enumerate(x.shape)]
+        places = list(itertools.product(*cut))
+        out.update(zip(places, map(float, f([float(x[p]) for p in places])), strict=True))
+    return at(x.shape, lambda *i: out[i])
+
+
+def by_size(numbers: list[float], eps: float) -> list[Any]:
+    """Numbers over the root of their mean square, in 40 digits."""
+    total = mp.fsum([mpf(v) ** 2 for v in numbers])
+    return [mpf(v) * mp.sqrt(len(numbers) / (total + mpf(eps) * len(numbers))) for v in numbers]
+
+
 def logarithms(z: list[Any]) -> list[Any]:
     total = mp.fsum(mp.exp(v) for v in z)
     return [v - mp.log(total) for v in z]
@@ -479,6 +496,8 @@ ORACLES: dict[str, Oracle] = {
     "linear": lambda x, w, b: matmul(x, w) + b.astype(float),
     "layer_norm": layer_norm,
     "batch_norm": batch_norm,
+    "normalise": lambda x, *, axis, eps: each_over(x, axis, lambda v: standard(v, eps)),
+    "rms_norm": lambda x, *, axis, eps: each_over(x, axis, lambda v: by_size(v, eps)),
     "channel_bias": lambda x, b: at(
         x.shape, lambda *i: Fraction(float(x[i])) + Fraction(float(b[i[1]]))
     ),

@@ -27,7 +27,7 @@ CLASSES: dict[str, tuple[Callable[[Sample], bool], dict[str, str]]] = {
             "conv": IMAGES, "conv_dx": IMAGES, "conv_dw": IMAGES, "conv_transpose": IMAGES, "columns": IMAGES,
             "uncolumns": IMAGES, "max_pool": IMAGES, "max_unpool": IMAGES, "max_pick": IMAGES,
             "mean_pool": IMAGES, "mean_unpool": IMAGES, "channel_bias": IMAGES,
-            "layer_norm": ROWS, "batch_norm": STATISTICS,
+            "layer_norm": ROWS, "rms_norm": ROWS, "batch_norm": STATISTICS,
             "cross_entropy": "works on rows of scores",
             "cross_entropy_shares": "works on rows of scores",
         },

@@ -37,7 +37,18 @@ from .convolution import (
 )
 from .layers import Dropout as Dropout, Embedding as Embedding, Flatten as Flatten, Linear as Linear
 from .module import Module as Module, Sequential as Sequential
-from .norms import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, LayerNorm as LayerNorm
+from .norms import (
+    BatchNorm1d as BatchNorm1d,
+    BatchNorm2d as BatchNorm2d,
+    BatchNorm3d as BatchNorm3d,
+    GroupNorm as GroupNorm,
+    InstanceNorm1d as InstanceNorm1d,
+    InstanceNorm2d as InstanceNorm2d,
+    InstanceNorm3d as InstanceNorm3d,
+    LayerNorm as LayerNorm,
+    LocalResponseNorm as LocalResponseNorm,
+    RMSNorm as RMSNorm,
+)
 from .penalties import (
     L1 as L1,
     L1L2 as L1L2,
