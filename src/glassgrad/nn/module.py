@@ -134,7 +134,7 @@ class Weight(Parameter):
                 else "inf or nan",
             )
         self._type = Type(tuple(sizes), self._type.dtype)
-        self._drawn = np.ascontiguousarray(numbers, dtype=self._type.dtype)
+        self._drawn = np.asarray(numbers, dtype=self._type.dtype, order="C")
 
     def assign(self, data: Any) -> Self:
         """Replace the numbers: same shape, same dtype."""

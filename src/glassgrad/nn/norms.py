@@ -558,7 +558,8 @@ class LocalResponseNorm(Module):
         border = ((0, 0, 0), (0, 0, 0), (before, after, 0), (0, 0, 0))
         padded = named(movement.pad(squares, widths=border, value=0), "squares")
         mean = window.mean_pool(padded, kernel=(self.around, 1), stride=(1, 1)).reshape(x.shape)
-        return x / (named(mean, "mean") * self.alpha + self.k) ** self.beta
+        scale = named(named(mean, "mean") * self.alpha + self.k, "scale")
+        return x / scale**self.beta
 
     def settings(self) -> str:
         usual = {"alpha": 1e-4, "beta": 0.75, "k": 1.0}
