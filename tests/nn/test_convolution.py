@@ -1,5 +1,8 @@
 """Convolutions of every rank and transposed ones: PyTorch's numbers, and what is refused."""
 
+# mypy: disable-error-code="arg-type"
+# What cannot be meant is what is passed here.
+
 from __future__ import annotations
 
 from typing import Any

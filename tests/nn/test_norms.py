@@ -1,5 +1,8 @@
 """Norms with all their settings: PyTorch's numbers and running statistics, and what is refused."""
 
+# mypy: disable-error-code="arg-type"
+# What cannot be meant is what is passed here.
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -16,24 +19,26 @@ from tests.nn.twins import agree, close, compiled_is_eager, learns, normal
 
 D: dict[str, Any] = {"dtype": "float64"}
 STEPS = "tttete"
+SETTINGS: tuple[dict[str, Any], ...] = (
+    {},
+    {"affine": True, "track_running_stats": True},
+    {"affine": False, "track_running_stats": True, "momentum": 0.3},
+    {"affine": True, "track_running_stats": False, "eps": 1e-2},
+    {"affine": True, "track_running_stats": True, "bias": False},
+)
+SHAPES: dict[str, list[tuple[int, ...]]] = {
+    "BatchNorm1d": [(6, 3), (4, 3, 5), (2, 3)],
+    "BatchNorm2d": [(3, 2, 4, 3), (1, 2, 2, 2)],
+    "BatchNorm3d": [(3, 2, 2, 3, 2), (1, 1, 1, 1, 2)],
+    "InstanceNorm1d": [(3, 2, 5), (1, 1, 2)],
+    "InstanceNorm2d": [(3, 2, 4, 3), (2, 1, 1, 2)],
+    "InstanceNorm3d": [(3, 2, 2, 3, 2)],
+}
 TRACKING = [
     (name, shape, settings)
-    for name, shapes in {
-        "BatchNorm1d": [(6, 3), (4, 3, 5), (2, 3)],
-        "BatchNorm2d": [(3, 2, 4, 3), (1, 2, 2, 2)],
-        "BatchNorm3d": [(3, 2, 2, 3, 2), (1, 1, 1, 1, 2)],
-        "InstanceNorm1d": [(3, 2, 5), (1, 1, 2)],
-        "InstanceNorm2d": [(3, 2, 4, 3), (2, 1, 1, 2)],
-        "InstanceNorm3d": [(3, 2, 2, 3, 2)],
-    }.items()
+    for name, shapes in SHAPES.items()
     for shape in shapes
-    for settings in (
-        {},
-        {"affine": True, "track_running_stats": True},
-        {"affine": False, "track_running_stats": True, "momentum": 0.3},
-        {"affine": True, "track_running_stats": False, "eps": 1e-2},
-        {"affine": True, "track_running_stats": True, "bias": False},
-    )
+    for settings in SETTINGS
 ]
 
 

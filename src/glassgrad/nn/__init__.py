@@ -27,6 +27,7 @@ from .activations import (
     Softplus as Softplus,
     Tanh as Tanh,
 )
+from .combine import Residual as Residual
 from .convolution import (
     Conv1d as Conv1d,
     Conv2d as Conv2d,

@@ -69,6 +69,6 @@ def numbers(value: Any, rank: int, what: str, low: int) -> tuple[int, ...]:
     return tuple([int(v) for v in given])
 
 
-def short(values: tuple[int, ...]) -> str:
+def short(values: tuple[int | None, ...]) -> str:
     """Numbers per axis as a person writes them: `5` for (5, 5)."""
     return str(values[0]) if len(set(values)) == 1 else str(values)

@@ -285,7 +285,7 @@ class GlobalMaxPool(_GlobalPool):
     GlobalMaxPooling1D, 2D and 3D.
 
     >>> from glassgrad import nn
-    >>> nn.GlobalMaxPool()([[[1.0, 5.0, 2.0]]]).tolist()
+    >>> nn.GlobalMaxPool()([[[1.0, 5.0, 2.0]]]).numpy().tolist()
     [[5.0]]
     """
 
@@ -381,7 +381,7 @@ class _AdaptivePool(Module):
         return together.reshape((*before, wanted, *rest))
 
     def settings(self) -> str:
-        return short(self.wanted) if None not in self.wanted else str(self.wanted)
+        return str(self.wanted) if None in self.wanted else short(self.wanted)
 
 
 class _AdaptiveAvgPool(_AdaptivePool):
@@ -402,7 +402,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
     image without numbers or with more than 1,000 kinds of window along an axis.
 
     >>> from glassgrad import nn
-    >>> nn.AdaptiveAvgPool1d(2)([[[1.0, 2.0, 6.0]]]).tolist()
+    >>> nn.AdaptiveAvgPool1d(2)([[[1.0, 2.0, 6.0]]]).numpy().tolist()
     [[[1.5, 4.0]]]
     """
 
@@ -442,7 +442,7 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     (n, c, length) to (n, c, wanted). Raises ShapeError as AdaptiveAvgPool1d.
 
     >>> from glassgrad import nn
-    >>> nn.AdaptiveMaxPool1d(2)([[[1.0, 2.0, 6.0]]]).tolist()
+    >>> nn.AdaptiveMaxPool1d(2)([[[1.0, 2.0, 6.0]]]).numpy().tolist()
     [[[2.0, 6.0]]]
     """
 
