@@ -88,6 +88,10 @@ SHAPES = {
         "x (n, in, *size), w (out, in / groups, *kernel) to (n, out, *size').",
         "Raises ShapeError where channels or sizes do not fit.",
     ),
+    "conv_transpose": (
+        "x (n, in, *size), w (in, out / groups, *kernel) to (n, out, *size').",
+        "Raises ShapeError where channels or sizes do not fit.",
+    ),
     "columns": (
         "(n, c, *size) to (n, c * product(kernel), windows).",
         "Raises ShapeError where no window fits.",
@@ -164,6 +168,7 @@ EXAMPLES = {
     "concatenate": "gg.concatenate([[1.0], [2.0, 3.0]])",
     "matmul": "gg.matmul([[1.0, 2.0]], [[3.0], [4.0]])",
     "conv": "gg.conv([[[1.0, 2.0, 4.0]]], [[[-1.0, 1.0]]])",
+    "conv_transpose": "gg.conv_transpose([[[1.0, 2.0]]], [[[1.0, 0.5]]], stride=2)",
     "columns": "gg.columns([[[1.0, 2.0, 3.0]]], (2,), (1,), (1,))",
     "uncolumns": "gg.uncolumns([[[1.0, 2.0], [2.0, 3.0]]], (1, 3), (2,), (1,), (1,))",
     "max_pool": "gg.max_pool([[[1.0, 3.0, 2.0, 0.0]]], (2,), (2,))",

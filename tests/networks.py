@@ -10,6 +10,7 @@ models are built; `kinds` counts its modules.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -25,27 +26,19 @@ from glassgrad.tensors import random
 Spec: TypeAlias = "tuple[str, dict[str, Any]]"  # a module's class and settings
 
 ACTIVATIONS = ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Sigmoid", "Tanh", "Softplus")
+POOLS = ("Max", "Avg", "AdaptiveAvg", "AdaptiveMax")
 MODULES = (
     *ACTIVATIONS,
-    *("Linear", "Conv1d", "Conv2d", "MaxPool2d", "AvgPool2d", "Flatten", "Dropout"),
-    *("BatchNorm1d", "BatchNorm2d", "LayerNorm", "Embedding", "RNN", "Softmax", "LogSoftmax"),
+    *("Linear", "Flatten", "Dropout", "Embedding", "RNN", "Softmax", "LogSoftmax"),
+    *[f"{kind}{rank}d" for kind in ("Conv", "ConvTranspose") for rank in (1, 2, 3)],
+    *[f"{kind}Pool{rank}d" for kind in POOLS for rank in (1, 2, 3)],
+    *("GlobalAvgPool", "GlobalMaxPool", "LayerNorm", "GroupNorm", "RMSNorm", "LocalResponseNorm"),
+    *[f"{kind}Norm{rank}d" for kind in ("Batch", "Instance") for rank in (1, 2, 3)],
     *("Sequential", "Residual", "Gated"),
 )
-
-WITH_PARAMETERS = frozenset(
-    "Linear Conv1d Conv2d BatchNorm1d BatchNorm2d LayerNorm Embedding RNN".split()
+WITH_PARAMETERS = re.compile(
+    r"Linear|Conv.*|(Batch|Instance)Norm.*|(Layer|Group|RMS)Norm|Embedding|RNN"
 )
-
-
-class Residual(nn.Module):
-    """A user's own module: what comes in, plus what is made of it."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Any) -> Any:
-        return x + self.inner(x)
 
 
 class Gated(nn.Module):
@@ -66,14 +59,14 @@ def built(spec: Spec, dtype: str) -> nn.Module:
     if kind == "Sequential":
         return nn.Sequential(*[built(s, dtype) for s in given["modules"]])
     if kind == "Residual":
-        return Residual(built(given["inner"], dtype))
+        return nn.Residual(*[built(s, dtype) for s in given["modules"]])
     if kind == "Gated":
         module = Gated(built(given["left"], dtype), built(given["right"], dtype))
         module.scale = gg.Parameter(np.array(0.7, dtype))
         return module
     settings = {k: v for k, v in given.items() if k != "sizes"}
     made = getattr(nn, kind)
-    if kind in WITH_PARAMETERS:
+    if WITH_PARAMETERS.fullmatch(kind):
         settings["dtype"] = dtype
     module_: nn.Module = made(*given.get("sizes", ()), **settings)
     return module_
@@ -85,7 +78,7 @@ def kinds_of(spec: Spec) -> Counter[str]:
     found = Counter([kind])
     inner = [
         *given.get("modules", ()),
-        *[given[k] for k in ("inner", "left", "right") if k in given],
+        *[given[k] for k in ("left", "right") if k in given],
     ]
     for part in inner:
         found += kinds_of(part)
@@ -132,9 +125,9 @@ class _Draw:
         return kind, given
 
     def norm_after(self, modules: list[Spec], kind: str, features: int) -> None:
-        """A norm. Batch norm takes a bias before it away again: that one's gradient is exactly
-        0, and what any library reports is its own rounding, which cannot be compared."""
-        if kind.startswith("BatchNorm"):
+        """A norm. Most take a bias before them away again: that one's gradient is exactly 0,
+        and what any library reports is its own rounding, which cannot be compared."""
+        if kind not in ("LayerNorm", "RMSNorm"):
             modules[-1] = (modules[-1][0], {**modules[-1][1], "bias": False})
         modules.append(self.norm(kind, features))
 
@@ -145,34 +138,84 @@ class _Draw:
             modules.append(self.linear(width, wide))
             width = wide
             if self.often(0.4):
-                self.norm_after(modules, self.one("BatchNorm1d", "LayerNorm"), width)
+                self.norm_after(modules, self.one("BatchNorm1d", "LayerNorm", "RMSNorm"), width)
             modules.append(self.activation())
             if self.often(0.35):
                 modules.append(self.dropout())
             if self.often(0.3):
                 inner = [self.linear(width, width), self.activation()]
-                modules.append(("Residual", {"inner": ("Sequential", {"modules": inner})}))
+                modules.append(("Residual", {"modules": inner}))
             if self.often(0.2):
                 gate = {"left": self.linear(width, width), "right": self.linear(width, width)}
                 modules.append(("Gated", gate))
         return [*modules, self.linear(width, out)]
 
     def images(self, shape: tuple[int, ...], out: int) -> list[Spec]:
-        """For images and signals: `shape` is (channels, *size)."""
+        """For signals, images and volumes: `shape` is (channels, *size)."""
         rank = len(shape) - 1
         modules: list[Spec] = []
-        for _ in range(int(self.rng.integers(1, 4))):
-            shape = self.convolution(modules, shape, rank)
-            if self.often(0.45):
-                self.norm_after(modules, f"BatchNorm{rank}d", shape[0])
+        for _ in range(int(self.rng.integers(1 if rank == 2 else 2, 4))):
+            if self.often(0.25 if rank < 3 else 0.4):
+                shape = self.spread(modules, shape, rank)
+            else:
+                shape = self.convolution(modules, shape, rank)
+            if self.often(0.6):
+                self.norm_of_channels(modules, shape, rank)
             modules.append(self.activation())
-            if rank == 2 and min(shape[1:]) >= 3 and self.often(0.7):
+            if min(shape[1:]) >= 2 and self.often(0.7 if rank < 3 else 0.95):
                 shape = self.pool(modules, shape)
             if self.often(0.2):
                 modules.append(self.dropout())
             if shape[-1] >= 3 and self.often(0.25):
-                modules.append(self.norm("LayerNorm", shape[-1]))
+                modules.append(self.norm(self.one("LayerNorm", "RMSNorm"), shape[-1]))
+        if self.often(0.4):
+            modules.append((self.one("GlobalAvgPool", "GlobalMaxPool"), {}))
+            return [*modules, self.linear(shape[0], out)]
         return [*modules, ("Flatten", {}), self.linear(int(np.prod(shape)), out)]
+
+    def norm_of_channels(self, modules: list[Spec], shape: tuple[int, ...], rank: int) -> None:
+        channels, numbers = shape[0], int(np.prod(shape[1:]))
+        batch, instance = f"BatchNorm{rank}d", f"InstanceNorm{rank}d"
+        kind = self.one(batch, batch, instance, instance, "GroupNorm", "Local")
+        if numbers < 4 or kind.startswith("BatchNorm"):
+            self.norm_after(modules, f"BatchNorm{rank}d", channels)
+        elif kind == "Local":
+            size, alpha = int(self.rng.integers(1, 4)), float(self.one(0.1, 1.0))
+            modules.append(("LocalResponseNorm", {"sizes": (size,), "alpha": alpha}))
+        elif kind == "GroupNorm":
+            self.norm_after(modules, kind, channels)
+            groups = int(self.one(*[g for g in range(1, channels + 1) if channels % g == 0]))
+            modules[-1][1]["sizes"] = (groups, *modules[-1][1]["sizes"])
+        else:
+            self.norm_after(modules, kind, channels)
+            settings = {k: self.often(0.5) for k in ("affine", "track_running_stats")}
+            modules[-1][1].update(settings)
+
+    def spread(self, modules: list[Spec], shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+        """A transposed convolution."""
+        channels, *size = shape
+        groups = self.one(1, 1, channels)
+        out = groups * int(self.rng.integers(1, 3)) if groups > 1 else int(self.rng.integers(2, 5))
+        stride, dilation = (tuple(int(self.one(1, 1, 2)) for _ in size) for _ in range(2))
+        steps = list(zip(stride, dilation, strict=True))
+        given = {
+            "sizes": self.sizes(channels, out),
+            "kernel_size": tuple(int(self.rng.integers(1, 4)) for _ in size),
+            "stride": stride,
+            "padding": tuple(int(self.one(0, 0, s >= 3)) for s in size),
+            "output_padding": tuple(int(self.rng.integers(0, max(s))) for s in steps),
+            "dilation": dilation,
+            "groups": int(groups),
+            "bias": self.often(0.8),
+        }
+        return self.added(modules, (f"ConvTranspose{rank}d", given), shape)
+
+    def added(self, modules: list[Spec], spec: Spec, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The module, and the shape of what it gives."""
+        modules.append(spec)
+        with gg.no_grad():
+            found = built(spec, "float64")(gg.tensor(np.zeros((1, *shape))))
+        return tuple(int(s) for s in found.shape[1:])
 
     def convolution(
         self, modules: list[Spec], shape: tuple[int, ...], rank: int
@@ -204,13 +247,24 @@ class _Draw:
         return (out, *after)
 
     def pool(self, modules: list[Spec], shape: tuple[int, ...]) -> tuple[int, ...]:
-        channels, *size = shape
-        kernel = int(self.one(2, 3))
-        stride = int(self.one(kernel, kernel, 1, 2))
-        padding = int(self.one(0, 0, 1))
-        kind = self.one("MaxPool2d", "AvgPool2d")
-        modules.append((kind, {"sizes": (kernel,), "stride": stride, "padding": padding}))
-        return (channels, *[(s + 2 * padding - kernel) // stride + 1 for s in size])
+        rank = len(shape) - 1
+        kind = self.one(*POOLS)
+        if kind.startswith("Adaptive"):
+            wanted = tuple(int(self.rng.integers((s + 1) // 2, s + 1)) for s in shape[1:])
+            given: dict[str, Any] = {"sizes": (wanted,)}
+            return self.added(modules, (f"{kind}Pool{rank}d", given), shape)
+        kernel = int(self.one(2, 3)) if min(shape[1:]) > 2 else 2
+        given = {
+            "sizes": (kernel,),
+            "stride": int(self.one(kernel, kernel, 1, 2)),
+            "padding": int(self.one(0, 0, 1)),
+            "ceil_mode": self.often(0.4),
+        }
+        if kind == "Avg":
+            given["count_include_pad"] = self.often(0.5)
+        elif kernel == 2 < min(shape[1:]):
+            given["dilation"] = int(self.one(1, 2))
+        return self.added(modules, (f"{kind}Pool{rank}d", given), shape)
 
     def sequences(self, width: int, time: int, out: int) -> list[Spec]:
         modules: list[Spec] = []
@@ -303,11 +357,15 @@ class _Twin:
                 x = self.forward(part, at(f"{label}{count[label]}"), x)
             return x
         if kind == "Residual":
-            return x + self.forward(given["inner"], at("inner"), x)
+            return x + self.forward(("Sequential", given), path, x)
         if kind == "Gated":
             left = self.forward(given["left"], at("left"), x)
             right = self.forward(given["right"], at("right"), x)
             return left * self.torch.sigmoid(right) * self.leaves[at("scale")]
+        ranked = re.fullmatch(r"(\w+)([123]d)", kind)
+        if ranked:
+            name, rank = ranked.groups()
+            return getattr(self, f"do_{name.lower()}")(x, path, rank, **given)
         return getattr(self, f"do_{kind.lower()}")(x, path, **given)
 
     def get(self, path: str, name: str) -> Any:
@@ -316,21 +374,34 @@ class _Twin:
     def do_linear(self, x: Any, path: str, **_: Any) -> Any:
         return self.f.linear(x, self.get(path, "weight").T, self.get(path, "bias"))
 
-    def _conv(self, x: Any, path: str, function: Any, given: dict[str, Any]) -> Any:
+    def do_conv(self, x: Any, path: str, rank: str, **given: Any) -> Any:
         kept = {k: given[k] for k in ("stride", "padding", "dilation", "groups")}
+        function = getattr(self.f, f"conv{rank}")
         return function(x, self.get(path, "weight"), self.get(path, "bias"), **kept)
 
-    def do_conv1d(self, x: Any, path: str, **given: Any) -> Any:
-        return self._conv(x, path, self.f.conv1d, given)
+    def do_convtranspose(self, x: Any, path: str, rank: str, **given: Any) -> Any:
+        names = ("stride", "padding", "output_padding", "dilation", "groups")
+        kept = {k: given[k] for k in names}
+        function = getattr(self.f, f"conv_transpose{rank}")
+        return function(x, self.get(path, "weight"), self.get(path, "bias"), **kept)
 
-    def do_conv2d(self, x: Any, path: str, **given: Any) -> Any:
-        return self._conv(x, path, self.f.conv2d, given)
+    def do_maxpool(self, x: Any, path: str, rank: str, sizes: Any, **given: Any) -> Any:
+        return getattr(self.f, f"max_pool{rank}")(x, sizes[0], **given)
 
-    def do_maxpool2d(self, x: Any, path: str, sizes: Any, stride: int, padding: int) -> Any:
-        return self.f.max_pool2d(x, sizes[0], stride, padding)
+    def do_avgpool(self, x: Any, path: str, rank: str, sizes: Any, **given: Any) -> Any:
+        return getattr(self.f, f"avg_pool{rank}")(x, sizes[0], **given)
 
-    def do_avgpool2d(self, x: Any, path: str, sizes: Any, stride: int, padding: int) -> Any:
-        return self.f.avg_pool2d(x, sizes[0], stride, padding)
+    def do_adaptiveavgpool(self, x: Any, path: str, rank: str, sizes: Any) -> Any:
+        return getattr(self.f, f"adaptive_avg_pool{rank}")(x, sizes[0])
+
+    def do_adaptivemaxpool(self, x: Any, path: str, rank: str, sizes: Any) -> Any:
+        return getattr(self.f, f"adaptive_max_pool{rank}")(x, sizes[0])
+
+    def do_globalavgpool(self, x: Any, path: str) -> Any:
+        return x.flatten(2).mean(2)
+
+    def do_globalmaxpool(self, x: Any, path: str) -> Any:
+        return x.flatten(2).max(2).values
 
     def do_flatten(self, x: Any, path: str) -> Any:
         return self.torch.flatten(x, 1)
@@ -343,7 +414,7 @@ class _Twin:
         draws = random.uniform(x.numel(), self.seed, path, self.step).reshape(tuple(x.shape))
         return x * self.torch.tensor((draws >= p) / (1 - p))
 
-    def _batch_norm(self, x: Any, path: str, eps: float = 1e-5) -> Any:
+    def do_batchnorm(self, x: Any, path: str, rank: str, sizes: Any = (), eps: float = 1e-5) -> Any:
         return self.f.batch_norm(
             x,
             self.get(path, "running_mean"),
@@ -354,11 +425,29 @@ class _Twin:
             eps=eps,
         )
 
-    def do_batchnorm1d(self, x: Any, path: str, sizes: Any = (), **given: Any) -> Any:
-        return self._batch_norm(x, path, **given)
+    def do_instancenorm(
+        self, x: Any, path: str, rank: str, sizes: Any = (), eps: float = 1e-5, **given: bool
+    ) -> Any:
+        return self.f.instance_norm(
+            x,
+            self.get(path, "running_mean"),
+            self.get(path, "running_var"),
+            self.get(path, "weight"),
+            self.get(path, "bias"),
+            use_input_stats=self.training or not given["track_running_stats"],
+            eps=eps,
+        )
 
-    def do_batchnorm2d(self, x: Any, path: str, sizes: Any = (), **given: Any) -> Any:
-        return self._batch_norm(x, path, **given)
+    def do_groupnorm(self, x: Any, path: str, sizes: Any, eps: float = 1e-5) -> Any:
+        weight, bias = self.get(path, "weight"), self.get(path, "bias")
+        return self.f.group_norm(x, sizes[0], weight, bias, eps)
+
+    def do_rmsnorm(self, x: Any, path: str, sizes: Any = (), eps: float | None = None) -> Any:
+        weight = self.get(path, "weight")
+        return self.f.rms_norm(x, tuple(weight.shape), weight, eps)
+
+    def do_localresponsenorm(self, x: Any, path: str, sizes: Any, alpha: float) -> Any:
+        return self.f.local_response_norm(x, sizes[0], alpha)
 
     def do_layernorm(self, x: Any, path: str, sizes: Any = (), eps: float = 1e-5) -> Any:
         weight = self.get(path, "weight")
@@ -410,7 +499,7 @@ class _Twin:
         return self.torch.log_softmax(x, -1)
 
 
-FAMILIES = ("rows", "images", "signals", "sequences", "dense images")
+FAMILIES = ("rows", "images", "signals", "sequences", "dense images", "volumes")
 
 
 def random_network(
@@ -463,10 +552,14 @@ def _drawn(
         x = rng.normal(0, 1, (n, *shape))
         modules = draw.images(shape, out)
         if family == "dense images":  # a class for each pixel: no dense layer at the end
-            modules = [m for m in modules[:-2] if m[0] != "LayerNorm"]
-            channels = [int(m[1]["sizes"][-1]) for m in modules if m[0] == "Conv2d"][-1]
+            modules = [m for m in modules[:-2] if m[0] not in ("LayerNorm", "RMSNorm")]
+            channels = [int(m[1]["sizes"][-1]) for m in modules if m[0].startswith("Conv")][-1]
             given = {"sizes": draw.sizes(channels, out), "kernel_size": 1, "stride": 1}
             modules.append(("Conv2d", {**given, "padding": 0, "dilation": 1, "groups": 1}))
+    elif family == "volumes":
+        shape = (int(rng.integers(1, 3)), *[int(s) for s in rng.integers(3, 7, 3)])
+        x = rng.normal(0, 1, (n, *shape))
+        modules = draw.images(shape, out)
     elif family == "signals":
         shape = (int(rng.integers(1, 4)), int(rng.integers(6, 13)))
         x = rng.normal(0, 1, (n, *shape))

@@ -160,6 +160,30 @@ def conv_dx(g: Array, w: Array, *, size: tuple[int, ...], **settings: Any) -> Ar
     return x
 
 
+def conv_transpose(x: Array, w: Array, *, output_padding: Any, **settings: Any) -> Array:
+    """Every number adds its kernel to a large image, of which a border is cut off."""
+    stride, padding, dilation = (settings[k] for k in ("stride", "padding", "dilation"))
+    count, each = settings["groups"], len(w) // settings["groups"]
+    large = [
+        s * t + d * k + o
+        for s, t, d, k, o in zip(
+            x.shape[2:], stride, dilation, w.shape[2:], output_padding, strict=True
+        )
+    ]
+    y = np.zeros((len(x), w.shape[1] * count, *large))
+    for n, c, *p in np.ndindex(*x.shape):
+        for o, *k in np.ndindex(*w.shape[1:]):
+            q = [a * t + d * b for a, t, d, b in zip(p, stride, dilation, k, strict=True)]
+            y[(n, c // each * w.shape[1] + o, *q)] += float(w[(c, o, *k)]) * float(x[(n, c, *p)])
+    cuts = [
+        slice(p, (s - 1) * t + d * (k - 1) + 1 - p + o)
+        for s, t, p, d, k, o in zip(
+            x.shape[2:], stride, padding, dilation, w.shape[2:], output_padding, strict=True
+        )
+    ]
+    return y[(slice(None), slice(None), *cuts)]
+
+
 def conv_dw(g: Array, x: Array, *, kernel: tuple[int, ...], **settings: Any) -> Array:
     w = np.zeros((g.shape[1], x.shape[1] // settings["groups"], *kernel))
     for i, j, k in taps(x.shape, w.shape, **settings):
@@ -334,6 +358,23 @@ def batch_norm(x: Array, w: Array, b: Array, *, eps: float) -> Array:
     return np.moveaxis(np.array(found).reshape(last.shape), 0, 1)
 
 
+def each_over(x: Array, axis: Any, f: Callable[[list[float]], list[Any]]) -> Array:
+    """f of the numbers that lie along some axes, put back where they were."""
+    out: dict[tuple[int, ...], float] = {}
+    axis = range(x.ndim) if axis is None else axis
+    for kept in np.ndindex(*[1 if a in axis else s for a, s in enumerate(x.shape)]):
+        cut = [range(s) if a in axis else [kept[a]] for a, s in enumerate(x.shape)]
+        places = list(itertools.product(*cut))
+        out.update(zip(places, map(float, f([float(x[p]) for p in places])), strict=True))
+    return at(x.shape, lambda *i: out[i])
+
+
+def by_size(numbers: list[float], eps: float) -> list[Any]:
+    """Numbers over the root of their mean square, in 40 digits."""
+    total = mp.fsum([mpf(v) ** 2 for v in numbers])
+    return [mpf(v) * mp.sqrt(len(numbers) / (total + mpf(eps) * len(numbers))) for v in numbers]
+
+
 def logarithms(z: list[Any]) -> list[Any]:
     total = mp.fsum(mp.exp(v) for v in z)
     return [v - mp.log(total) for v in z]
@@ -419,6 +460,7 @@ ORACLES: dict[str, Oracle] = {
     "conv": conv,
     "conv_dx": conv_dx,
     "conv_dw": conv_dw,
+    "conv_transpose": conv_transpose,
     "columns": columns,
     "uncolumns": uncolumns,
     "max_pool": lambda x, *, kernel, stride: pooled(x, kernel, stride, max),
@@ -454,6 +496,8 @@ ORACLES: dict[str, Oracle] = {
     "linear": lambda x, w, b: matmul(x, w) + b.astype(float),
     "layer_norm": layer_norm,
     "batch_norm": batch_norm,
+    "normalise": lambda x, *, axis, eps: each_over(x, axis, lambda v: standard(v, eps)),
+    "rms_norm": lambda x, *, axis, eps: each_over(x, axis, lambda v: by_size(v, eps)),
     "channel_bias": lambda x, b: at(
         x.shape, lambda *i: Fraction(float(x[i])) + Fraction(float(b[i[1]]))
     ),

@@ -383,7 +383,7 @@ def test_settings_that_cannot_be_meant_are_refused(make: Any, says: str) -> None
         (nn.Conv2d(1, 2, 3), np.ones((4, 1, 2, 2), "f"), ShapeError, "larger than the image"),
         (nn.Conv2d(4, 3, groups=2), np.ones((4, 3, 5, 5), "f"), ShapeError, "groups must divide"),
         (nn.MaxPool2d(3), np.ones((1, 1, 2, 2), "f"), ShapeError, "larger than the image"),
-        (nn.MaxPool2d(3), np.ones((1, 2, 2), "f"), ShapeError, "pooling needs images"),
+        (nn.MaxPool2d(3), np.ones((1, 2, 2), "f"), ShapeError, "MaxPool2d needs images of 4 axes"),
         (nn.BatchNorm1d(3), np.ones((4, 2), "f"), ShapeError, "does not fit the layer"),
         (nn.BatchNorm1d(3), np.ones((1, 3), "f"), ShapeError, "more than one row"),
         (nn.BatchNorm2d(3), np.ones((4, 3), "f"), ShapeError, "does not take this"),

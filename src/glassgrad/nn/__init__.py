@@ -27,15 +27,29 @@ from .activations import (
     Softplus as Softplus,
     Tanh as Tanh,
 )
-from .images import (
-    AvgPool2d as AvgPool2d,
+from .combine import Residual as Residual
+from .convolution import (
     Conv1d as Conv1d,
     Conv2d as Conv2d,
-    MaxPool2d as MaxPool2d,
+    Conv3d as Conv3d,
+    ConvTranspose1d as ConvTranspose1d,
+    ConvTranspose2d as ConvTranspose2d,
+    ConvTranspose3d as ConvTranspose3d,
 )
 from .layers import Dropout as Dropout, Embedding as Embedding, Flatten as Flatten, Linear as Linear
 from .module import Module as Module, Sequential as Sequential
-from .norms import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, LayerNorm as LayerNorm
+from .norms import (
+    BatchNorm1d as BatchNorm1d,
+    BatchNorm2d as BatchNorm2d,
+    BatchNorm3d as BatchNorm3d,
+    GroupNorm as GroupNorm,
+    InstanceNorm1d as InstanceNorm1d,
+    InstanceNorm2d as InstanceNorm2d,
+    InstanceNorm3d as InstanceNorm3d,
+    LayerNorm as LayerNorm,
+    LocalResponseNorm as LocalResponseNorm,
+    RMSNorm as RMSNorm,
+)
 from .penalties import (
     L1 as L1,
     L1L2 as L1L2,
@@ -46,6 +60,22 @@ from .penalties import (
     constrain as constrain,
     penalty as penalty,
     regularize as regularize,
+)
+from .pooling import (
+    AdaptiveAvgPool1d as AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d as AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d as AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d as AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d as AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d as AdaptiveMaxPool3d,
+    AvgPool1d as AvgPool1d,
+    AvgPool2d as AvgPool2d,
+    AvgPool3d as AvgPool3d,
+    GlobalAvgPool as GlobalAvgPool,
+    GlobalMaxPool as GlobalMaxPool,
+    MaxPool1d as MaxPool1d,
+    MaxPool2d as MaxPool2d,
+    MaxPool3d as MaxPool3d,
 )
 from .recurrent import RNN as RNN
 

@@ -31,6 +31,19 @@ def check_float(module: Module, x: Any) -> None:
         )
 
 
+def check_images(module: Module, x: Any, rank: int) -> None:
+    """Refuse what is not images with this many axes of their own."""
+    check_array(x)
+    if x.ndim != rank + 2:
+        raise ShapeError(
+            f"{type(module).__name__} needs images of {rank + 2} axes",
+            where=module.path,
+            expected="(n, channels, " + ", ".join(["size"] * rank) + ")",
+            received=str(x.shape),
+            hint="add a channel axis: x.reshape(len(x), 1, *size)" if x.ndim < rank + 2 else "",
+        )
+
+
 def known_size(size: Any, path: str) -> int:
     """A size that a parameter can have: one that does not depend on the number of rows."""
     if not isinstance(size, int):
@@ -56,6 +69,6 @@ def numbers(value: Any, rank: int, what: str, low: int) -> tuple[int, ...]:
     return tuple([int(v) for v in given])
 
 
-def short(values: tuple[int, ...]) -> str:
+def short(values: tuple[int | None, ...]) -> str:
     """Numbers per axis as a person writes them: `5` for (5, 5)."""
     return str(values[0]) if len(set(values)) == 1 else str(values)

@@ -94,15 +94,7 @@ class Weight(Parameter):
 
     def settle(self, *sizes: int) -> None:
         """Fill in what was left open, or check what was given."""
-        for known, size in zip(self.sizes, sizes, strict=True):
-            if known is not None and known != size:
-                raise ShapeError(
-                    "the input does not fit the layer",
-                    expected=f"{known}, as the layer was made",
-                    received=f"{size}",
-                    hint="leave the input size out and it is read from the data",
-                )
-        self.sizes = tuple(sizes)
+        self.sizes = fitting(self.sizes, sizes)
         self._check_count()
         self._type = Type(sizes, self._type.dtype)
 
@@ -142,7 +134,7 @@ class Weight(Parameter):
                 else "inf or nan",
             )
         self._type = Type(tuple(sizes), self._type.dtype)
-        self._drawn = np.ascontiguousarray(numbers, dtype=self._type.dtype)
+        self._drawn = np.asarray(numbers, dtype=self._type.dtype, order="C")
 
     def assign(self, data: Any) -> Self:
         """Replace the numbers: same shape, same dtype."""
@@ -161,6 +153,19 @@ class Weight(Parameter):
             self.version += 1
             return self
         return super().assign(data)
+
+
+def fitting(known: tuple[int | None, ...], sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes, if they are what is known of them."""
+    for one, size in zip(known, sizes, strict=True):
+        if one is not None and one != size:
+            raise ShapeError(
+                "the input does not fit the layer",
+                expected=f"{one}, as the layer was made",
+                received=f"{size}",
+                hint="leave the input size out and it is read from the data",
+            )
+    return tuple(sizes)
 
 
 class Module:

@@ -2,7 +2,8 @@
 
 Convolution is three records, each the derivative of the other two, so that derivatives of any
 order stay inside the family. A backend without a cell for them takes the `expand`: patches as
-columns, a matrix product, and the way back; what they share is then computed once.
+columns, a matrix product, and the way back; what they share is then computed once. Transposed
+convolution is a name for the second, asked for by what it adds instead of by its size.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from glassgrad.errors import ShapeError
-from glassgrad.ir import Attribute, Op, Shape, Type, broadcast, product
+from glassgrad.ir import Attribute, Op, Shape, Type, Value, broadcast, product
 
 from . import movement, window
 from .naming import named
@@ -123,15 +124,22 @@ def _conv_type(
     return Type((x.shape[0], out, *size), dtype)
 
 
+def _named(array: Any, name: str) -> Any:
+    """The name it has in a textbook: on the way back it is a gradient."""
+    value = getattr(array, "value", None)
+    back = isinstance(value, Value) and value.node.origin.phase == "backward"
+    return named(array, f"d_{name}" if back else name)
+
+
 def _patches(
     x: Any, kernel: Shape, stride: _Ints, padding: _Ints, dilation: _Ints, groups: int
 ) -> Any:
     """Every window of the padded images as one column."""
     if any(padding):
         border = ((0, 0, 0), (0, 0, 0), *[(p, p, 0) for p in padding])
-        x = named(movement.pad(x, widths=border, value=0), "padded")
+        x = _named(movement.pad(x, widths=border, value=0), "padded")
     patches = window.columns(x, kernel=kernel, stride=stride, dilation=dilation)
-    named(patches, "patches")
+    _named(patches, "patches")
     if groups == 1:
         return patches
     n, rows, positions = patches.shape
@@ -146,7 +154,7 @@ def _conv_expand(
     patches = _patches(x, kernel, stride, padding, dilation, groups)
     if groups == 1:
         return (w.flatten(1) @ patches).reshape((n, out, *size))
-    by_group = named(w.reshape(groups, out // groups, -1) @ patches, "by_group")
+    by_group = _named(w.reshape(groups, out // groups, -1) @ patches, "by_group")
     return by_group.reshape((n, out, *size))
 
 
@@ -176,7 +184,7 @@ def _conv_dx_expand(
         kernels = w.reshape(groups, out // groups, -1).swapaxes(-1, -2)
         patches = kernels @ _by_group(g, groups)
         patches = patches.reshape(n, channels * product(kernel), product(image))
-    named(patches, "d_patches")
+    _named(patches, "patches")
     padded = tuple([s + 2 * p for s, p in zip(size, padding, strict=True)])
     whole_image = window.uncolumns(
         patches, shape=(channels, *padded), kernel=kernel, stride=stride, dilation=dilation
@@ -208,7 +216,7 @@ def _conv_dw_type(
 
 def _by_group(g: Any, groups: int) -> Any:
     n, out, *image = g.shape
-    return named(g.reshape(n, groups, out // groups, product(image)), "d_by_group")
+    return _named(g.reshape(n, groups, out // groups, product(image)), "by_group")
 
 
 def _conv_dw_expand(
@@ -250,6 +258,16 @@ CONV_SAMPLES = (
         stride=(2, 1),
         padding=(1, 1),
         dilation=(2, 1),
+        groups=2,
+    ),
+    _conv_sample((2, 2, 4, 5, 3), (3, 2, 2, 3, 2), "3-d"),
+    _conv_sample(
+        (1, 2, 5, 4, 5),
+        (2, 1, 2, 3, 2),
+        "3-d, all settings",
+        stride=(2, 1, 2),
+        padding=(1, 1, 0),
+        dilation=(1, 1, 2),
         groups=2,
     ),
     _conv_sample((0, 2, 5, 5), (3, 2, 3, 3), "empty"),
@@ -344,6 +362,138 @@ conv_dw: Op = Op(
             (Type((2, 4, 3, 3), "float32"), Type((2, 3, 5, 5), "float32")),
             {**_PLAIN, "kernel": (2, 3)},
             "not the gradient",
+        ),
+    ),
+)
+
+
+# -- transposed convolution ---------------------------------------------------------------------
+
+
+def _spread_size(
+    x: Type, w: Type, stride: _Ints, padding: _Ints, output_padding: _Ints, dilation: _Ints
+) -> Shape:
+    """The size of images whose convolution has the size of x, and `output_padding` more."""
+    found = []
+    for size, k, s, p, o, d in zip(
+        x.shape[2:], w.shape[2:], stride, padding, output_padding, dilation, strict=True
+    ):
+        if o >= max(s, d):
+            raise ShapeError(
+                "output_padding is too large",
+                expected=f"less than the stride or the dilation, {max(s, d)}",
+                received=str(o),
+            )
+        found.append((size - 1) * s - 2 * p + d * (k - 1) + o + 1)
+        if isinstance(size, int) and min(size, found[-1]) < 1:
+            raise ShapeError(
+                "nothing is left of the images",
+                expected="images of at least 1 along each axis, before and after",
+                received=f"images {x.shape}, kernel {w.shape[2:]}, padding {padding}",
+            )
+    return tuple(found)
+
+
+def _conv_transpose_type(
+    x: Type,
+    w: Type,
+    *,
+    stride: _Ints,
+    padding: _Ints,
+    output_padding: _Ints,
+    dilation: _Ints,
+    groups: int,
+) -> Type:
+    dtype = need_float(x, w)
+    if len(x.shape) < 3 or len(w.shape) != len(x.shape):
+        raise ShapeError(
+            "a transposed convolution needs images and kernels of equal rank",
+            expected="images (n, channels, *size), weight (channels, out / groups, *kernel)",
+            received=f"{x.shape} and {w.shape}",
+        )
+    channels = w.shape[0]
+    if x.shape[1] != channels or not isinstance(channels, int) or channels % groups:
+        raise ShapeError(
+            "the channels do not fit the kernels",
+            expected=f"{channels} channels, a multiple of {groups} groups",
+            received=f"images {x.shape}, weight {w.shape}",
+        )
+    size = _spread_size(x, w, stride, padding, output_padding, dilation)
+    return Type((x.shape[0], w.shape[1] * groups, *size), dtype)
+
+
+def _further(x: Any, stride: _Ints, output_padding: _Ints) -> Any:
+    """The images with zeros where further numbers would reach what `output_padding` adds."""
+    more = [o // t for o, t in zip(output_padding, stride, strict=True)]
+    if not any(more):
+        return x
+    return movement.pad(x, widths=((0, 0, 0), (0, 0, 0), *[(0, m, 0) for m in more]), value=0)
+
+
+def _conv_transpose_expand(x: Any, w: Any, output_padding: _Ints, **s: Any) -> Any:
+    size = _spread_size(x, w, s["stride"], s["padding"], output_padding, s["dilation"])
+    return conv_dx(_further(x, s["stride"], output_padding), w, **s, size=size)
+
+
+def _conv_transpose_dx(g: Any, y: Any, x: Any, w: Any, output_padding: _Ints, **s: Any) -> Any:
+    found = conv(g, w, **s)
+    if found.shape == x.shape:
+        return found
+    return movement.slice(found, spans=tuple([(0, size, 1) for size in x.shape]))
+
+
+def _conv_transpose_dw(g: Any, y: Any, x: Any, w: Any, output_padding: _Ints, **s: Any) -> Any:
+    return conv_dw(_further(x, s["stride"], output_padding), g, **s, kernel=w.shape[2:])
+
+
+_SPREADS: tuple[tuple[_Ints, _Ints, str, str, dict[str, Any]], ...] = (
+    ((2, 3, 4), (3, 2, 3), "1-d", "C", {}),
+    ((2, 2, 3, 2), (2, 3, 2, 3), "2-d", "C", {}),
+    ((1, 2, 2, 3, 2), (2, 1, 2, 1, 3), "3-d", "C", {"stride": 2, "padding": (1, 0, 1)}),
+    ((1, 1, 1, 1), (1, 1, 2, 2), "size-1 axes", "C", {}),
+    ((2, 4, 3), (4, 2, 3), "groups", "C", {"groups": 2, "stride": 3, "output_padding": 2}),
+    (
+        (2, 2, 4, 3),
+        (2, 2, 3, 2),
+        "all settings",
+        "C",
+        {"stride": (2, 1), "padding": (2, 1), "output_padding": (1, 2), "dilation": (1, 3)},
+    ),
+    ((0, 2, 3, 3), (2, 3, 2, 2), "empty", "C", {}),
+    ((2, 2, 3, 3), (2, 3, 2, 2), "non-contiguous", "F", {"stride": 2}),
+)
+
+conv_transpose = Op(
+    "conv_transpose",
+    ("x", "w"),
+    (*_SETTINGS[:2], _per_axis("output_padding", 0, 0), *_SETTINGS[2:]),
+    says="Every number of the images spread by its kernel: a convolution seen from its output.",
+    formula=r"y_{o,q} = \sum_{c,p,k:\,s p + d k = q} w_{c,o,k}\, x_{c,p}",
+    type_rule=_conv_transpose_type,
+    vjp=(_conv_transpose_dx, _conv_transpose_dw),
+    expand=_conv_transpose_expand,
+    roles=frozenset({"composite"}),
+    family="contraction",
+    samples=tuple(
+        _conv_sample(x, w, about, order, **{"output_padding": 0, **settings})
+        for x, w, about, order, settings in _SPREADS
+    ),
+    errors=(
+        Mistake(
+            (Type((2, 3, 5, 5), "float32"), Type((4, 2, 3, 3), "float32")),
+            {},
+            "do not fit the kernels",
+        ),
+        Mistake((Type((2, 3, 5), "float32"), Type((3, 2, 3, 3), "float32")), {}, "equal rank"),
+        Mistake(
+            (Type((2, 3, 5), "float32"), Type((3, 2, 3), "float32")),
+            {"output_padding": 1},
+            "output_padding is too large",
+        ),
+        Mistake(
+            (Type((2, 3, 1), "float32"), Type((3, 2, 3), "float32")),
+            {"padding": 2},
+            "nothing is left",
         ),
     ),
 )

@@ -12,7 +12,8 @@ from .contraction import matmul_type
 from .elementwise import cast, sqrt
 from .naming import named
 from .random import uniform
-from .record import Draw, Mistake, Sample, Spelled, need_float, number, one_dtype, text
+from .record import Draw, Mistake, Sample, Spelled, axes, need_float, number, one_dtype, text
+from .reduction import count_over
 
 _F = "float32"
 _COMPOSITE = frozenset({"composite"})
@@ -83,7 +84,7 @@ def _last_axes(x: Any, w: Any) -> tuple[int, ...]:
     return tuple(range(x.ndim - w.ndim, x.ndim))
 
 
-def _normalised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any]:
+def _normalised(x: Any, axes: tuple[int, ...] | None, eps: float) -> tuple[Any, Any]:
     """(x - mean) / std and std, by the two-pass variance, which does not cancel."""
     centred = named(x - x.mean(axis=axes, keepdims=True), "centred")
     variance = named((centred * centred).mean(axis=axes, keepdims=True), "variance")
@@ -96,7 +97,7 @@ def _layer_norm(x: Any, w: Any, b: Any, eps: float) -> Any:
     return normal * w + b
 
 
-def _normal_gradient(d: Any, normal: Any, std: Any, axes: tuple[int, ...]) -> Any:
+def _normal_gradient(d: Any, normal: Any, std: Any, axes: tuple[int, ...] | None) -> Any:
     """Back through (x - mean) / std: what is left after mean and scale took their part."""
     mean = named(d.mean(axis=axes, keepdims=True), "mean_d")
     along = named((d * normal).mean(axis=axes, keepdims=True), "mean_along")
@@ -147,7 +148,88 @@ layer_norm = Op(
 )
 
 
-def _channel_axes(x: Any) -> tuple[int, ...]:
+_NORMS: tuple[tuple[Any, ...], ...] = (
+    ((), None, "C", "scalar"),
+    ((3, 4), None, "C", "all"),
+    ((4, 5), (1,), "C", "rows"),
+    ((2, 3, 4), (1, 2), "C", "two axes"),
+    ((2, 3, 4), (0, 2), "C", "axes apart"),
+    ((0, 4), (1,), "C", "empty"),
+    ((1, 4, 1), (1,), "C", "size-1 axes"),
+    ((4, 5), (0,), "F", "non-contiguous"),
+)
+
+
+def _over_type(x: Type, *, axis: tuple[int, ...] | None, eps: float) -> Type:
+    need_float(x)
+    if count_over(x.shape, axis) == 0:
+        raise ShapeError("no numbers to take the mean of", received=f"{x!r}, axes {axis}")
+    return x
+
+
+normalise = Op(
+    "normalise",
+    ("x",),
+    (axes(), number("eps", 1e-5)),
+    says="Numbers brought to mean 0 and variance 1 over axes.",
+    formula=r"\frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}}",
+    type_rule=_over_type,
+    vjp=(lambda g, y, x, axis, eps: _normal_gradient(g, *_normalised(x, axis, eps), axis),),
+    expand=lambda x, axis, eps: _normalised(x, axis, eps)[0],
+    roles=_COMPOSITE,
+    family="layer",
+    plain=(
+        "normalised = (x - mean) / std",
+        "dx = (d - mean(d) - normalised * mean(d * normalised)) / std",
+    ),
+    samples=tuple(
+        Sample((Draw(x, order=o),), {"axis": axis, "eps": 1e-5}, about)
+        for x, axis, o, about in _NORMS
+    ),
+    errors=(
+        Mistake((Type((4, 0), _F),), {"axis": (1,)}, "no numbers"),
+        Mistake((Type((4, 3), "int64"),), {"axis": (1,)}, "real numbers"),
+    ),
+)
+
+
+def _by_size(x: Any, axes: tuple[int, ...] | None, eps: float) -> tuple[Any, Any]:
+    """Numbers over their rms, and that rms."""
+    rms = named(sqrt((x * x).mean(axis=axes, keepdims=True) + eps), "rms")
+    return named(x / rms, "normalised"), rms
+
+
+def _rms_norm_dx(g: Any, y: Any, x: Any, axis: tuple[int, ...] | None, eps: float) -> Any:
+    normal, rms = _by_size(x, axis, eps)
+    along = named((g * normal).mean(axis=axis, keepdims=True), "mean_along")
+    return (g - normal * along) / rms
+
+
+rms_norm = Op(
+    "rms_norm",
+    ("x",),
+    (axes(), number("eps", 1e-5)),
+    says="Numbers divided by the root of their mean square over axes.",
+    formula=r"\frac{x}{\sqrt{\overline{x^2} + \varepsilon}}",
+    type_rule=_over_type,
+    vjp=(_rms_norm_dx,),
+    expand=lambda x, axis, eps: _by_size(x, axis, eps)[0],
+    roles=_COMPOSITE,
+    family="layer",
+    plain=(
+        "normalised = x / rms, rms = root of the mean of x * x",
+        "dx = (d - normalised * mean(d * normalised)) / rms",
+    ),
+    samples=tuple(
+        Sample((Draw(x, order=o),), {"axis": axis, "eps": 1e-5}, about)
+        for x, axis, o, about in _NORMS[1:]  # of a single number only the rounding is left
+    ),
+    errors=(Mistake((Type((4, 0), _F),), {"axis": (1,)}, "no numbers"),),
+)
+
+
+def channel_axes(x: Any) -> tuple[int, ...]:
+    """All axes but that of the channels: what a batch norm takes its means over."""
     return (0, *range(2, x.ndim))
 
 
@@ -167,15 +249,15 @@ def _batch_norm_type(x: Type, w: Type, b: Type, *, eps: float) -> Type:
     return x
 
 
-def batch_statistics(x: Any) -> tuple[Any, Any]:
-    """Mean and (biased) variance of each channel, kept in a shape that stretches."""
-    mean = named(x.mean(axis=_channel_axes(x), keepdims=True), "batch_mean")
+def statistics(x: Any, axis: tuple[int, ...]) -> tuple[Any, Any]:
+    """Mean and (biased) variance over axes, kept in a shape that stretches."""
+    mean = named(x.mean(axis=axis, keepdims=True), "batch_mean" if 0 in axis else "mean")
     centred = named(x - mean, "centred")
-    return mean, named((centred * centred).mean(axis=_channel_axes(x), keepdims=True), "variance")
+    return mean, named((centred * centred).mean(axis=axis, keepdims=True), "variance")
 
 
 def _batch_normal(x: Any, eps: float) -> tuple[Any, Any]:
-    mean, variance = batch_statistics(x)
+    mean, variance = statistics(x, channel_axes(x))
     std = named(sqrt(variance + eps), "std")
     return named(named(x - mean, "centred") / std, "normalised"), std
 
@@ -183,7 +265,7 @@ def _batch_normal(x: Any, eps: float) -> tuple[Any, Any]:
 def _batch_norm_dx(g: Any, y: Any, x: Any, w: Any, b: Any, eps: float) -> Any:
     normal, std = _batch_normal(x, eps)
     d = named(g * channels(w, x), "d_normalised")
-    return _normal_gradient(d, normal, std, _channel_axes(x))
+    return _normal_gradient(d, normal, std, channel_axes(x))
 
 
 batch_norm = Op(
@@ -195,8 +277,8 @@ batch_norm = Op(
     type_rule=_batch_norm_type,
     vjp=(
         _batch_norm_dx,
-        lambda g, y, x, w, b, eps: (g * _batch_normal(x, eps)[0]).sum(axis=_channel_axes(x)),
-        lambda g, y, x, w, b, eps: g.sum(axis=_channel_axes(x)),
+        lambda g, y, x, w, b, eps: (g * _batch_normal(x, eps)[0]).sum(axis=channel_axes(x)),
+        lambda g, y, x, w, b, eps: g.sum(axis=channel_axes(x)),
     ),
     expand=lambda x, w, b, eps: _batch_normal(x, eps)[0] * channels(w, x) + channels(b, x),
     roles=_COMPOSITE,

@@ -176,9 +176,14 @@ broadcast_to = Op(
 )
 
 
+def full(value: float, shape: Shape, dtype: str, writer: Any) -> Any:
+    """One number everywhere, by the same hand as `writer`: in its graph, or an eager tensor."""
+    return broadcast_to(writer.emit(constant, (), {"value": value, "dtype": dtype}), shape=shape)
+
+
 def zeros(shape: Shape, dtype: str, writer: Any) -> Any:
-    """Zeros, written by the same hand as `writer`: nodes in its graph, or an eager tensor."""
-    return broadcast_to(writer.emit(constant, (), {"value": 0, "dtype": dtype}), shape=shape)
+    """Zeros, by the same hand as `writer`."""
+    return full(0, shape, dtype, writer)
 
 
 # -- slice and pad, each the adjoint of the other ----------------------------------------------

@@ -640,6 +640,39 @@ def conv(
     return found
 
 
+def conv_transpose(
+    x: Operand,
+    w: Operand,
+    stride: int | tuple[int, ...] = 1,
+    padding: int | tuple[int, ...] = 0,
+    output_padding: int | tuple[int, ...] = 0,
+    dilation: int | tuple[int, ...] = 1,
+    groups: int = 1,
+) -> Tensor:
+    r"""Every number of the images spread by its kernel: a convolution seen from its output.
+
+    Formula: y_{o,q} = \sum_{c,p,k:\,s p + d k = q} w_{c,o,k}\, x_{c,p}.
+
+    x (n, in, *size), w (in, out / groups, *kernel) to (n, out, *size'). Raises ShapeError where
+    channels or sizes do not fit.
+
+    >>> import glassgrad as gg
+    >>> gg.conv_transpose([[[1.0, 2.0]]], [[[1.0, 0.5]]], stride=2)
+    tensor([[[1. , 0.5, 2. , 1. ]]])
+    """
+    found: Tensor = _apply(
+        "conv_transpose",
+        x,
+        w,
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        dilation=dilation,
+        groups=groups,
+    )
+    return found
+
+
 def columns(
     x: Operand, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> Tensor:
@@ -925,6 +958,7 @@ __all__ = [
     "columns",
     "concatenate",
     "conv",
+    "conv_transpose",
     "cos",
     "divide",
     "elu",
