@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from glassgrad.train.callbacks import Callback
 
 
+_QUIET = "glassgrad.quiet"
+
+
+def _be_quiet(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    context.meta[_QUIET] = asked
+
+
+QUIET = click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_quiet,
+    help="Show no progress; results as ever.",
+)
+
+
 def plain(text: object) -> str:
     """Text that a terminal only shows: control characters escaped, lines kept."""
     return "".join(
@@ -101,7 +118,8 @@ def progress(
     """Callbacks that show how far training is: a bar on a terminal, about ten lines elsewhere."""
     from glassgrad.train.callbacks import ProgressLines
 
-    if quiet or not epochs:
+    context = click.get_current_context(silent=True)
+    if quiet or not epochs or (context is not None and context.meta.get(_QUIET)):
         yield ()
     elif not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", None, ""):
         yield (ProgressLines(sys.stderr),)

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 import platform
 import re
@@ -25,6 +24,7 @@ from glassgrad.errors import ConfigError, UsageError, shown
 from glassgrad.files.atomic import synchronise_folder
 from glassgrad.files.labels import Labels
 from glassgrad.files.model import to_bytes
+from glassgrad.files.toml import write_toml
 from glassgrad.inspect.plots import curves
 from glassgrad.inspect.source import whole_program
 from glassgrad.train.history import History
@@ -227,64 +227,3 @@ def npz(arrays: Mapping[str, Any]) -> bytes:
     out = io.BytesIO()
     np.savez(out, allow_pickle=False, **arrays)
     return out.getvalue()
-
-
-# ------------------------------------------------------------------------------------------- TOML
-
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def write_toml(table: Mapping[str, Any]) -> str:
-    """Plain settings as TOML: texts, numbers, truth values, lists of them; tables last.
-
-    >>> print(write_toml({"seed": 0, "layers": ["64-relu"], "training": {"lr": 0.1}}), end="")
-    seed = 0
-    layers = ["64-relu"]
-    <BLANKLINE>
-    [training]
-    lr = 0.1
-    """
-    lines = [f"{_key(k)} = {_value(v)}" for k, v in table.items() if not isinstance(v, Mapping)]
-    for name, inner in table.items():
-        if isinstance(inner, Mapping):
-            lines += ["", f"[{_key(name)}]"]
-            lines += [f"{_key(k)} = {_value(v)}" for k, v in inner.items()]
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _text(name)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return {math.inf: "inf", -math.inf: "-inf"}.get(value, repr(float(value)))
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    raise ConfigError(
-        "a setting that TOML cannot hold here",
-        expected="texts, numbers, truth values and lists of them",
-        received=shown(value),
-    )
-
-
-def _text(value: str) -> str:
-    """A basic string: quotes, backslashes, control characters and half characters escaped."""
-    out = []
-    for c in value:
-        code = ord(c)
-        if c in '"\\':
-            out.append("\\" + c)
-        elif code < 0x20 or 0x7F <= code < 0xA0 or code in (0x2028, 0x2029):
-            out.append(f"\\u{code:04x}")
-        elif 0xD800 <= code < 0xE000:
-            out.append("\\ufffd")  # TOML has no half characters
-        else:
-            out.append(c)
-    return f'"{"".join(out)}"'

@@ -94,7 +94,7 @@ def find(metrics: Sequence[Any]) -> tuple[Metric, ...]:
                 raise unknown_name("metric", metric, tuple(NAMED))
             found.append(NAMED[metric])
         elif callable(metric):
-            direction = "down" if metric in losses.NAMED.values() else ""
+            direction = "down" if any(metric is r.function for r in losses.RECORDS) else ""
             name = getattr(metric, "__name__", "metric")
             found.append(Metric(name, _mean_over(metric), direction))
         else:
