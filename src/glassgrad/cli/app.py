@@ -227,6 +227,23 @@ def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None
 
 
 @command.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--svg", type=Place(), metavar="FILE", help="Draw the curves overlaid, into a new file."
+)
+@_options(_JSON)
+def compare(runs: tuple[str, ...], svg: Path | None, as_json: bool) -> None:
+    """Runs side by side: settings that differ, last and best values.
+
+    RUN is a run's folder. Those that differ in the seed alone are taken together: mean and standard
+    deviation.
+    """
+    from glassgrad.cli.compare import compare_command
+
+    compare_command(runs, svg, as_json)
+
+
+@command.command()
 @click.argument("target")
 @_options(_NETWORK)
 def show(target: str, **given: Any) -> None:

@@ -52,7 +52,7 @@ def _load(context: click.Context, _: click.Parameter, file: Path | None) -> None
 
 def _save_later(context: click.Context, _: click.Parameter, file: Path | None) -> None:
     if file is not None:
-        _check_new(file)
+        check_new(file)
         context.meta[_SAVE] = file
 
 
@@ -247,7 +247,7 @@ def in_effect(words: Sequence[str]) -> dict[str, dict[str, Any]]:
     table = {name: found}
     file = now.meta.get(_SAVE) if now is not None else None
     if file is not None:
-        _check_new(file)
+        check_new(file)
         write_atomically(file, write_toml(table).encode())
     return table
 
@@ -258,7 +258,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-def _check_new(file: Path) -> None:
+def check_new(file: Path) -> None:
     """Raises UsageError unless a file of this name may be made."""
     where = shown(str(file), 200)[1:-1]
     try:
@@ -268,7 +268,7 @@ def _check_new(file: Path) -> None:
         there = fine = False
     if not fine:
         raise UsageError(
-            "the settings cannot be written there",
+            "this cannot be written there",
             where=where,
             expected="a new file in a folder that exists; nothing is overwritten",
             received="something of this name" if there else "no such place",
