@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import given, settings, strategies as st
 import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.errors import ConfigError, GlassgradError
+from glassgrad.inspect.run import write_run
 from glassgrad.train import (
     Callback,
     EarlyStopping,
@@ -47,7 +50,8 @@ class Stub:
 
     def __init__(self, name: str, rate: float = 0.5) -> None:
         self.history = History((name,))
-        self.task = SimpleNamespace(metrics=(SimpleNamespace(name="accuracy", direction="up"),))
+        accuracy = SimpleNamespace(name="accuracy", direction="up")
+        self.task = SimpleNamespace(heads=(SimpleNamespace(output="", metrics=(accuracy,)),))
         self.rate = rate
         self.restored: int | None = None
         self.epoch = 0
@@ -273,6 +277,37 @@ def test_a_rate_that_is_none_is_refused() -> None:
     fit(LearningRateScheduler(lambda epoch: np.float32(0.5)))
 
 
+def test_an_optimisers_own_schedule_goes_alone() -> None:
+    scheduled = optim.SGD(optim.Step(0.1, every=2))
+    for callback in (ReduceLROnPlateau("loss"), LearningRateScheduler(lambda epoch: 0.1)):
+        model = nn.Linear(3, 2, init=1.0)
+        with pytest.raises(ConfigError, match="schedule already"):
+            fit(callback, model, optimizer=scheduled)
+        assert (model.state_dict()["weight"] == 1).all()
+
+
+def test_the_program_replays_what_callbacks_did(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4), nn.BatchNorm1d(), nn.Linear(2))
+    callbacks = [
+        LearningRateScheduler(lambda epoch, rate: rate * (0.5 if epoch == 2 else 1)),
+        ReduceLROnPlateau("val_loss", factor=0.3, patience=1, min_delta=0.05),
+        EarlyStopping("val_loss", patience=4, restore_best_weights=True),
+    ]
+    how: dict[str, Any] = {"optimizer": optim.SGD(2.0), "epochs": 40, "validation_data": (X[:9], Y[:9])}
+    history = fit(callbacks, model, **how)
+    assert 4 < history.epochs < 40
+    place = write_run(history, tmp_path / "run")
+    done = subprocess.run(
+        [sys.executable, "-I", "program.py"], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    kept = [line.rsplit(",", 1)[0] for line in (place / "history.csv").read_text().split()]
+    assert (place / "replayed.csv").read_text().split() == kept
+    with np.load(place / "replayed.npz") as replayed:
+        for name, value in model.state_dict().items():
+            assert replayed[name].tobytes() == value.tobytes()
+
+
 # -- checkpoints -------------------------------------------------------------------------------
 
 
@@ -390,6 +425,15 @@ def test_what_cannot_be_meant_is_said_before_the_first_step(name: str) -> None:
     assert (model.state_dict()["weight"] == 1).all()
 
 
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind, self.size = nn.Linear(2), nn.Linear(1)
+
+    def forward(self, x: Any) -> Any:
+        return {"kind": self.kind(x), "size": self.size(x)}
+
+
 def test_losses_and_known_metrics_have_their_direction() -> None:
     seen: list[str] = []
     see = LambdaCallback(
@@ -400,6 +444,14 @@ def test_losses_and_known_metrics_have_their_direction() -> None:
         validation_data=([[1.0]], [[2.0]]), verbose=False, callbacks=[see],
     )  # fmt: skip
     assert seen == ["down", "down", "down", ""] * 2
+    two = Two()
+    seen.clear()
+    gg.fit(
+        two, X, {"kind": Y, "size": X[:, :1]}, loss={"kind": "cross_entropy", "size": "mse"},
+        optimizer="sgd", metrics={"kind": "accuracy", "size": "mae"}, verbose=False, callbacks=[see],
+    )  # fmt: skip
+    names = ("loss", "kind_loss", "size_loss", "kind_accuracy", "size_mae")
+    assert seen == ["down", "down", "down", "up", "down"], names
     stopping = EarlyStopping("own", mode="max")
     fit(stopping, metrics=own)
     assert stopping.best is not None

@@ -416,7 +416,8 @@ def _together(groups: Sequence[Group]) -> Group:
 
 
 def _direction(column: str) -> str:
+    """Whether less or more is better, by the column's name; of several outputs, by its ending."""
     plain = column.removeprefix("val_")
-    if plain == "loss":
+    if plain == "loss" or plain.endswith("_loss"):
         return "down"
-    return NAMED[plain].direction if plain in NAMED else ""
+    return next((m.direction for n, m in NAMED.items() if plain == n or plain.endswith(f"_{n}")), "")

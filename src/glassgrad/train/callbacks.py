@@ -89,11 +89,12 @@ class Run:
 
     def direction(self, name: str) -> str:
         """Whether a column of the history is better "down" or "up", "" where nobody has said."""
-        plain = name.removeprefix("val_")
-        if plain == "loss":
-            return "down"
-        metrics = {m.name: m for m in self._trainer.task.metrics}
-        return str(metrics[plain].direction) if plain in metrics else ""
+        known: dict[str, str] = {"loss": "down"}
+        for head in self._trainer.task.heads:
+            before = f"{head.output}_" if head.output else ""
+            known[f"{before}loss"] = "down"
+            known |= {before + metric.name: metric.direction for metric in head.metrics}
+        return known.get(name.removeprefix("val_"), "")
 
 
 class LambdaCallback(Callback):

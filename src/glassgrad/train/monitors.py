@@ -178,7 +178,7 @@ class ReduceLROnPlateau(Monitor):
 
     rate <- max(factor * rate, min_lr), above 0, as soon as `patience` epochs in a row did not improve (as in
     `EarlyStopping`, by more than `min_delta`). After a reduction `cooldown` epochs are not counted.
-    Raises ConfigError for settings out of range.
+    Raises ConfigError for settings out of range, and where the optimiser has a schedule already.
 
     Source: Keras, `keras.callbacks.ReduceLROnPlateau`.
 
@@ -223,6 +223,7 @@ class ReduceLROnPlateau(Monitor):
 
     def on_begin(self, run: Run) -> None:
         super().on_begin(run)
+        run.rate = run.rate  # raises where the optimiser has a schedule of its own
         self.wait = self._cooling = 0
 
     def on_interval(self, run: Run) -> None:
@@ -245,8 +246,8 @@ class LearningRateScheduler(Callback):
     """Set the learning rate before each epoch: rate <- schedule(epoch, rate), epochs from 0.
 
     `schedule` takes the epoch, counted from 0 as in Keras, and the rate so far, or the epoch alone;
-    it gives a number above 0. Raises ConfigError for anything else. For a rate that is a
-    formula of the step, an optimiser takes a schedule itself.
+    it gives a number above 0. Raises ConfigError for anything else, and where the optimiser has a
+    schedule (`optim.Step`, ...) already, which is the better way for a rate that is a formula.
 
     Source: Keras, `keras.callbacks.LearningRateScheduler`.
 
