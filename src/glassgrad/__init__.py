@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
         train as train,
     )
     from .files.model import load as load, save as save
+    from .inspect.compare import compare as compare
     from .inspect.source import source as source
     from .tensors.functions import *  # noqa: F403  # it lists its names
     from .tensors.loops import scan as scan
@@ -49,6 +50,7 @@ _NAMES = {
     "Buffer": "tensors.tensor",
     "Parameter": "tensors.tensor",
     "Tensor": "tensors.tensor",
+    "compare": "inspect.compare",
     "evaluate": "train.fit",
     "load": "files.model",
     "save": "files.model",

@@ -66,8 +66,8 @@ def test_the_first_screen_says_what_how_well_and_where(run: Any) -> None:
     place = Path("runs/digits-1")
     assert {p.name for p in place.iterdir()} >= {"model.glass", "program.py", "config.toml"}
     config = tomllib.loads((place / "config.toml").read_text())
-    assert config["dataset"] == "digits"
-    assert config["layers"] == "64-relu,32-relu,dropout:0.1"
+    assert config["train"]["dataset"] == "digits"
+    assert config["train"]["layers"] == "64-relu,32-relu,dropout:0.1"
     again = config["command"].split()
     assert run(*again[1:]).code == 0
     assert (place / "history.csv").read_text().split(",")[:3] == Path(

@@ -91,9 +91,69 @@ def test_a_terminal_gets_colour_and_a_bar(tmp_path: Path) -> None:
     assert code == 0
     assert "\x1b[1m" in shown
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
-    assert re.search(r"digits .*epoch [1-4]/4 .*loss \d.*left", text)
-    assert re.search(r"accuracy 0\.\d+", text)
+    assert re.search(r"digits .*━.*epoch [1-4]/4  rate 0\.003  \d+ s left", text)
+    assert re.search(r"loss .*[▁▂▃▄▅▆▇█].* \d\.\d+", text)
+    assert re.search(r"accuracy .*[▁▂▃▄▅▆▇█].* 0\.\d+", text)
     assert "runs/digits-1" in text
+    assert "epoch" not in on_screen(shown).replace("epoch by epoch", "").replace(
+        "every epoch", ""
+    ).replace("4 epochs", "")
+
+
+def on_screen(shown: str) -> str:
+    """What stands on a terminal after these bytes: lines, cursor up, lines erased."""
+    lines, row, column = [""], 0, 0
+    for piece in re.findall(r"\x1b\[[0-9;?]*[a-zA-Z]|\r|\n|[^\x1b\r\n]+", shown):
+        if piece == "\r":
+            column = 0
+        elif piece == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        elif piece.startswith("\x1b["):
+            count = int(re.sub(r"\D", "", piece) or 1)
+            if piece.endswith("A"):
+                row = max(0, row - count)
+            elif piece.endswith("K"):
+                lines[row] = "" if piece == "\x1b[2K" else lines[row][:column]
+        else:
+            lines[row] = (
+                (lines[row].ljust(column)[:column]) + piece + lines[row][column + len(piece) :]
+            )
+            column += len(piece)
+    return "\n".join(lines)
+
+
+def test_control_c_on_a_terminal_leaves_a_clean_screen(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "train", "digits", "--epochs", "100000"], cwd=tmp_path,
+        env=clean(COLUMNS="100", LINES="30"), stdin=follower, stdout=follower, stderr=follower,
+    )  # fmt: skip
+    os.close(follower)
+    shown = b""
+    asked = False
+    while True:
+        ready, _, _ = select.select([leader], [], [], 60)
+        try:
+            piece = os.read(leader, 65536) if ready else b""
+        except OSError:
+            piece = b""
+        if not piece:
+            break
+        shown += piece
+        if b"left" in shown and not asked:
+            asked = True
+            process.send_signal(signal.SIGINT)
+    os.close(leader)
+    assert process.wait(60) == 130
+    text = shown.decode()
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is back
+    screen = on_screen(text)
+    assert "interrupted: nothing was saved" in screen
+    assert "left" not in screen
+    assert "━" not in screen
+    assert "accuracy" not in screen
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_color_is_honoured(tmp_path: Path) -> None:

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
 
 import glassgrad as gg
 from glassgrad import data, nn, optim
 from glassgrad.errors import ConfigError, UsageError
-from glassgrad.inspect.run import check_free, next_free, npz, write_run, write_toml
+from glassgrad.inspect.run import check_free, next_free, npz, write_run
 
 FILES = {
     "model.glass", "history.csv", "config.toml", "initial.npz", "data.npz", "program.py", "curves.svg",
@@ -140,32 +139,3 @@ def test_the_next_number_counts_from_the_last(tmp_path: Path) -> None:
     for name in ("a-2", "a-10", "a-x", "b-99", "a-1.old"):
         (tmp_path / name).mkdir()
     assert next_free(tmp_path, "a").name == "a-11"
-
-
-_PLAIN = st.one_of(
-    st.booleans(), st.integers(-(2**62), 2**62), st.floats(allow_nan=False),
-    st.text(st.characters(exclude_categories=["Cs"])),
-)  # fmt: skip
-
-
-@settings(max_examples=200)
-@given(
-    st.dictionaries(
-        st.text(st.characters(exclude_categories=["Cs"])),
-        st.one_of(
-            _PLAIN,
-            st.lists(_PLAIN, max_size=3),
-            st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), _PLAIN, max_size=3),
-        ),
-        max_size=5,
-    )
-)
-def test_toml_reads_back(table: dict[str, Any]) -> None:
-    assert tomllib.loads(write_toml(table)) == table
-
-
-def test_toml_refuses_what_it_cannot_hold() -> None:
-    for value in (None, object(), {1, 2}):
-        with pytest.raises(ConfigError):
-            write_toml({"a": value})
-    assert tomllib.loads(write_toml({"a": "\ud800\x00\x1b"})) == {"a": "\ufffd\x00\x1b"}

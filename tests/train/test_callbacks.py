@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import threading
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def net() -> nn.Module:
 
 class Log(Callback):
     def __init__(self, every: int | Literal["epoch"] = "epoch") -> None:
-        self.every = every  # type: ignore[misc]
+        self.every = every
         self.calls: list[Any] = []
 
     def on_begin(self, run: Run) -> None:
@@ -79,7 +79,7 @@ def test_several_are_called_in_their_order() -> None:
 
 class StopAfter(Callback):
     def __init__(self, every: int | Literal["epoch"], at: int) -> None:
-        self.every = every  # type: ignore[misc]
+        self.every = every
         self.at = at
 
     def on_interval(self, run: Run) -> None:
@@ -115,7 +115,7 @@ def test_the_model_in_the_middle_has_the_numbers_of_the_moment() -> None:
     found: list[dict[str, Any]] = []
 
     class Keep(Callback):
-        every: ClassVar[int | Literal["epoch"]] = "epoch"
+        every: int | Literal["epoch"] = "epoch"
 
         def on_interval(self, run: Run) -> None:
             found.append(run.model.state_dict())
@@ -158,7 +158,7 @@ def test_progress_lines() -> None:
 
 
 class Raise(Callback):
-    every: ClassVar[int | Literal["epoch"]] = 1
+    every: int | Literal["epoch"] = 1
 
     def __init__(self, error: type[BaseException], step: int) -> None:
         self.error, self.step = error, step

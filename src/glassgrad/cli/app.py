@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from glassgrad import __version__
-from glassgrad.cli.screen import complain, note
+from glassgrad.cli.config import CONFIG, SAVE_CONFIG, Place, flags_first
+from glassgrad.cli.screen import QUIET, complain, note
 from glassgrad.errors import ConfigError, GlassgradError, UsageError, shown
 
 SETS = "digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, and, or, nand, nor, xnor"
@@ -136,8 +137,9 @@ _TRAINING = (
 )
 _DATA = click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
+    envvar="GLASSGRAD_DATA",
     help="Where MNIST or Fashion-MNIST is (or GLASSGRAD_DATA).",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
@@ -179,11 +181,11 @@ def command(context: click.Context) -> None:
 @click.option("--backend", metavar="auto|numpy", default="auto", help="What computes.  [auto]")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     help="The run's folder, empty or new.  [runs/DATASET-N]",
 )
-@_JSON
+@_options(CONFIG, SAVE_CONFIG, QUIET, _JSON)
 def train(
     dataset: str, data: Path | None, out: Path | None, backend: str, as_json: bool, **given: Any
 ) -> None:
@@ -194,7 +196,7 @@ def train(
     """
     from glassgrad.cli.train import train_command
 
-    train_command(_text(dataset), data, out, backend, as_json, given)
+    train_command(_text(dataset), data, out, backend, as_json, flags_first(given))
 
 
 @command.command()
@@ -225,6 +227,23 @@ def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None
 
 
 @command.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--svg", type=Place(), metavar="FILE", help="Draw the curves overlaid, into a new file."
+)
+@_options(_JSON)
+def compare(runs: tuple[str, ...], svg: Path | None, as_json: bool) -> None:
+    """Runs side by side: settings that differ, last and best values.
+
+    RUN is a run's folder. Those that differ in the seed alone are taken together: mean and standard
+    deviation.
+    """
+    from glassgrad.cli.compare import compare_command
+
+    compare_command(runs, svg, as_json)
+
+
+@command.command()
 @click.argument("target")
 @_options(_NETWORK)
 def show(target: str, **given: Any) -> None:
@@ -242,6 +261,7 @@ def show(target: str, **given: Any) -> None:
 @click.argument("dataset")
 @_options(_DATA, _NETWORK, _TRAINING)
 @click.option("--whole", is_flag=True, help="The whole run, not one step.")
+@_options(CONFIG)
 def source(dataset: str, data: Path | None, whole: bool, **given: Any) -> None:
     """Print the NumPy program that trains a network.
 
@@ -249,7 +269,7 @@ def source(dataset: str, data: Path | None, whole: bool, **given: Any) -> None:
     """
     from glassgrad.cli.show import source_command
 
-    source_command(_text(dataset), data, whole, given)
+    source_command(_text(dataset), data, whole, flags_first(given))
 
 
 @command.command()
@@ -258,7 +278,7 @@ def info(data: Path | None) -> None:
     """Versions, engine, threads, and where data are found."""
     from glassgrad.cli.show import info_command
 
-    info_command(data or os.environ.get("GLASSGRAD_DATA") or None)
+    info_command(data)
 
 
 def _text(dataset: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,23 @@ import click
 if TYPE_CHECKING:
     from glassgrad.errors import GlassgradError
     from glassgrad.train.callbacks import Callback
+
+
+_QUIET = "glassgrad.quiet"
+
+
+def _be_quiet(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    context.meta[_QUIET] = asked
+
+
+QUIET = click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_quiet,
+    help="Show no progress; results as ever.",
+)
 
 
 def plain(text: object) -> str:
@@ -98,63 +114,16 @@ def duration(seconds: float) -> str:
 def progress(
     title: str, steps: int, epochs: int, quiet: bool = False
 ) -> Iterator[tuple[Callback, ...]]:
-    """Callbacks that show how far training is: a bar on a terminal, about ten lines elsewhere."""
+    """Callbacks that show how far training is: live on a terminal, about ten lines elsewhere."""
     from glassgrad.train.callbacks import ProgressLines
 
-    if quiet or not epochs:
+    context = click.get_current_context(silent=True)
+    if quiet or not epochs or (context is not None and context.meta.get(_QUIET)):
         yield ()
     elif not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", None, ""):
         yield (ProgressLines(sys.stderr),)
     else:
-        with _bar(title, steps, epochs) as callbacks:
+        from glassgrad.cli.live import live
+
+        with live(title, steps, epochs) as callbacks:
             yield callbacks
-
-
-@contextmanager
-def _bar(title: str, steps: int, epochs: int) -> Iterator[tuple[Callback, ...]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from glassgrad.train.callbacks import Callback as Base, Run
-
-    console = Console(stderr=True, highlight=False)
-    shown = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None if console.width < 90 else 32),
-        TextColumn("{task.fields[state]}", markup=False),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left", style="dim"),
-        console=console,
-        transient=True,
-        auto_refresh=False,
-    )
-    total = steps * epochs
-    task = shown.add_task(name(title), total=total, state="")
-    width = len(str(epochs))
-    last = [0.0]
-
-    def draw(run: Run, finished: bool = False) -> None:
-        now = time.perf_counter()
-        if now - last[0] < 0.06 and not finished:
-            return
-        last[0] = now
-        epoch = min(epochs, (max(run.step, 1) - 1) // steps + 1)
-        parts = [f"epoch {epoch:>{width}}/{epochs}", f"loss {number(run.loss)}"]
-        parts += [f"{k} {number(v)}" for k, v in run.history.last.items() if k != "loss"]
-        shown.update(task, completed=run.step, state="  ".join(parts))
-        shown.refresh()
-
-    class Steps(Base):
-        every = max(1, min(steps, 10))
-
-        def on_interval(self, run: Run) -> None:
-            draw(run)
-
-    class Epochs(Base):
-        every = "epoch"
-
-        def on_interval(self, run: Run) -> None:
-            draw(run, run.epoch == run.epochs)
-
-    with shown:
-        yield (Steps(), Epochs()) if steps > 1 else (Epochs(),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 import numpy as np
 
 from glassgrad import data as data_sets
+from glassgrad.cli.config import in_effect
 from glassgrad.cli.recipes import (
     Recipe,
     data_files,
@@ -46,22 +48,19 @@ def train_command(
     if not as_json:
         for line in heading(rows, recipe, record):
             say(line)
+    words = command_of(dataset, recipe, backend)
+    settings: dict[str, Any] = {
+        "source": rows.source, "command": shlex.join(words), **in_effect(words),
+    }  # fmt: skip
     history = trained(record, dataset, as_json)
     scores = {
         "train": scored(record, rows.x, rows.y),
         "test": None if rows.x_test is None else scored(record, rows.x_test, rows.y_test),
     }
     seconds = time.perf_counter() - began
-    settings = {
-        "dataset": dataset,
-        "source": rows.source,
-        "layers": recipe.layers,
-        "model": recipe.model,
-        "command": " ".join(command_of(dataset, recipe, backend)),
-        "result": {
-            "seconds": round(seconds, 3),
-            **{f"{part}_{k}": v for part, s in scores.items() if s for k, v in s.items()},
-        },
+    settings["result"] = {
+        "seconds": round(seconds, 3),
+        **{f"{part}_{k}": v for part, s in scores.items() if s for k, v in s.items()},
     }
     place = write_run(
         history,
@@ -130,7 +129,7 @@ def command_of(dataset: str, recipe: Recipe, backend: str) -> list[str]:
     return [
         "glassgrad", "train", dataset, *network, "--epochs", str(recipe.epochs), "--batch-size",
         "all" if recipe.batch_size is None else str(recipe.batch_size), "--optimizer",
-        recipe.optimizer, "--lr", f"{recipe.lr:g}", "--seed", str(recipe.seed), "--dtype",
+        recipe.optimizer, "--lr", repr(recipe.lr), "--seed", str(recipe.seed), "--dtype",
         recipe.dtype, "--backend", backend,
     ]  # fmt: skip
 

@@ -1,4 +1,5 @@
 """Looking at networks: programs to read, and pictures."""
 
-from .plots import curves as curves, decision_boundary as decision_boundary
+from .compare import Comparison as Comparison, compare as compare
+from .plots import curves as curves, decision_boundary as decision_boundary, overlaid as overlaid
 from .source import source as source

@@ -1,4 +1,4 @@
-"""Two pictures as SVG text: a run's curves, and what a network says about each point of a plane.
+"""Pictures as SVG text: a run's curves, those of several runs, what a network says about a plane.
 
 No plotting library: the text is short enough to read, opens in any browser, follows its light or
 dark scheme, and contains no script, no link and nothing outside itself (`svg.py`).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["curves", "decision_boundary"]
+__all__ = ["curves", "decision_boundary", "overlaid"]
 
 _TOO_LARGE = 1e300  # drawn as a gap: differences would overflow (and 1e-300 counts as 0)
 _FAR = 1e30  # a point beyond is left out: its neighbours could not be float32
@@ -46,6 +46,8 @@ class _Series:
     values: NDArray[np.float64]
     colour: int
     validation: bool
+    low: NDArray[np.float64] | None = None  # the edges of a band around the line
+    high: NDArray[np.float64] | None = None
 
 
 _NOT_CURVES = frozenset({"epoch", "step", "seconds", "time", "lr", "learning_rate"})
@@ -93,22 +95,106 @@ def curves(history: Mapping[str, Sequence[float]], title: str) -> str:
     if len(epochs) < length or not np.isfinite(epochs).all() or (np.diff(epochs) <= 0).any():
         epochs = np.arange(1.0, length + 1)
 
-    panels = [("loss", _as_series(loss, columns))] if loss or not metrics else []
+    panels = [("loss", _as_series(loss, columns), True)] if loss or not metrics else []
     if metrics:
         stems = {name.removeprefix("val_") for name in metrics}
         heading = stems.pop() if len(stems) == 1 else "metrics"
-        panels.append((heading, _as_series(metrics, columns)))
+        panels.append((heading, _as_series(metrics, columns), False))
+    about = f"{length} epochs of " + ", ".join([*loss, *metrics])
+    return _panels(panels, epochs, title, about if length else "no epochs yet")
+
+
+def overlaid(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], title: str) -> str:
+    """Several runs in one picture: loss on the left, the first metric they share, if any, on the right.
+
+    Each group has a colour: a line for the mean of its runs and, around it, a band from their lowest
+    to their highest value. A run that ended earlier leaves the mean to the others. Validation is drawn
+    where every run has it, training otherwise; the heading says which.
+
+    Parameters
+    ----------
+    groups : mapping from name to runs
+        A run maps names to numbers, one an epoch, as a History does. Names are escaped.
+    title : str
+        Any text; it is escaped.
+
+    Returns
+    -------
+    str
+        An SVG document, 860 by 340 (500 by 340 without a common metric) CSS pixels.
+
+    Raises
+    ------
+    ShapeError
+        A column of a run is not a list of numbers.
+
+    Source: colours by Okabe and Ito; direct labels after Tufte.
+
+    Examples
+    --------
+    >>> runs = {"sgd": [{"loss": [0.9, 0.5]}, {"loss": [0.7, 0.3]}], "adam": [{"loss": [0.8, 0.1]}]}
+    >>> svg = overlaid(runs, "two optimisers")
+    >>> svg.count('class="gg-line'), svg.count("fill-opacity")
+    (2, 1)
+    """
+    runs = [run for group in groups.values() for run in group]
+    panels, longest = [], 0
+    for heading, column in shared_columns(runs):
+        series = []
+        for number, (label, group) in enumerate(groups.items()):
+            values = _stacked([_numbers(column, run[column]) for run in group])
+            longest = max(longest, values.shape[1])
+            colour, many = number % len(COLOURS), len(values) > 1
+            mean, low, high = (_over_runs(f, values) for f in (np.mean, np.min, np.max))
+            series.append(
+                _Series(label, mean, colour, False, low if many else None, high if many else None)
+            )
+        panels.append((heading, series, column.endswith("loss")))
+    about = f"{len(runs)} runs of {', '.join(groups)}: mean, lowest and highest"
+    epochs = np.arange(1.0, longest + 1)
+    return _panels(panels[:2] or [("loss", [], True)], epochs, title, about)
+
+
+def shared_columns(runs: Sequence[Mapping[str, Sequence[float]]]) -> list[tuple[str, str]]:
+    """What every run has, loss first: a heading, and the column, validation where all have it."""
+    common = [n for n in runs[0] if all(n in run for run in runs)] if runs else []
+    stems = [n for n in common if n not in _NOT_CURVES and not n.startswith("val_")]
+    stems.sort(key=lambda n: n != "loss")
+    return [(f"validation {n}", f"val_{n}") if f"val_{n}" in common else (n, n) for n in stems]
+
+
+def _stacked(columns: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """A row for each run, those that ended earlier filled with gaps."""
+    table = np.full((len(columns), max((len(c) for c in columns), default=0)), np.nan)
+    for row, column in zip(table, columns, strict=True):
+        row[: len(column)] = column
+    return table
+
+
+def _over_runs(reduce: Callable[..., Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One number for each epoch, of the runs that have one there."""
+    return np.array(
+        [reduce(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in values.T]
+    )
+
+
+def _panels(
+    panels: list[tuple[str, list[_Series], bool]],
+    epochs: NDArray[np.float64],
+    title: str,
+    about: str,
+) -> str:
+    """One or two pairs of axes side by side; the truth value is whether a scale may be logarithmic."""
     width = 860 if len(panels) == 2 else 500
     each = (width - 20) / len(panels)
-    longest = max((len(_end_label(one)) for _, series in panels for one in series), default=0)
+    longest = max((len(_end_label(one)) for _, series, _ in panels for one in series), default=0)
     room = min(max(6.1 * longest + 14, 60), 170)  # pixels to the right for the labels
     body = []
-    for number, (heading, series) in enumerate(panels):
+    for number, (heading, series, may_be_log) in enumerate(panels):
         left = 10 + number * each
         x0, x1 = left + 48, left + each - room
-        body.append(_panel(heading, series, epochs, x0, x1, heading == "loss"))
-    about = f"{length} epochs of " + ", ".join([*loss, *metrics])
-    return picture(width, 340, title, about if length else "no epochs yet", body)
+        body.append(_panel(heading, series, epochs, x0, x1, may_be_log))
+    return picture(width, 340, title, about, body)
 
 
 def _numbers(name: str, values: Sequence[float]) -> NDArray[np.float64]:
@@ -166,13 +252,15 @@ def _panel(
             + f'<path class="gg-axis" d="{line}"/>'
             + words("gg-soft", (x0 + x1) / 2, (top + bottom) / 2, "nothing to draw yet", "middle")
         )
-    finite = np.concatenate([one.values[np.isfinite(one.values)] for one in drawn])
+    drawn_values = [a for o in drawn for a in (o.values, o.low, o.high) if a is not None]
+    finite = np.concatenate([a[np.isfinite(a)] for a in drawn_values])
     log = bool(may_be_log and finite.min() > 0 and finite.max() > 100 * finite.min())
     y = value_scale(finite, bottom, top, log)
     longest = max(len(one.values) for one in series)
     x = linear(float(epochs[0]), float(epochs[longest - 1]), x0, x1, whole=True)
     note = '<tspan class="gg-soft gg-note" dx="6">log scale</tspan>' if log else ""
     out = [words("gg-head gg-ink", x0, 58, text(heading, 40) + note), *axes(x, y, "epoch")]
+    out += [_band(one, epochs, x, y) for one in drawn if one.low is not None]
     out += [_line(one, epochs, x, y) for one in drawn]
     ends = [y(float(one.values[np.isfinite(one.values)][-1])) for one in drawn]
     for one, height in zip(drawn, _spread(ends, top, bottom), strict=True):
@@ -195,6 +283,20 @@ def _line(one: _Series, epochs: NDArray[np.float64], x: Scale, y: Scale) -> str:
     look = f"gg-line gg-s{one.colour}" + (" gg-val" if one.validation else "")
     look += " gg-many" if len(one.values) > pixels else ""
     return (f'<path class="{look}" d="{"".join(path)}"/>' if path else "") + "".join(dots)
+
+
+def _band(one: _Series, epochs: NDArray[np.float64], x: Scale, y: Scale) -> str:
+    """The area between `low` and `high`, a piece for each stretch without gaps."""
+    assert one.low is not None
+    assert one.high is not None
+    pixels = int(abs(x.end - x.start))
+    pieces = []
+    for begin, end in _stretches(np.isfinite(one.low) & np.isfinite(one.high)):
+        over = [(r, one.high[r]) for r in _thinned(one.high, begin, end, pixels)]
+        under = [(r, one.low[r]) for r in reversed(_thinned(one.low, begin, end, pixels))]
+        points = [f"{coordinate(x(epochs[r]))} {coordinate(y(float(v)))}" for r, v in over + under]
+        pieces.append(f"M{'L'.join(points)}z")
+    return f'<path class="gg-f{one.colour}" fill-opacity="0.16" d="{"".join(pieces)}"/>'
 
 
 def _stretches(there: NDArray[np.bool_]) -> list[tuple[int, int]]:

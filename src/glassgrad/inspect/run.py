@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
+import csv
 import io
-import math
 import os
 import platform
 import re
@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from glassgrad import __version__
-from glassgrad.errors import ConfigError, UsageError, shown
+from glassgrad.errors import ConfigError, FormatError, UsageError, shown
 from glassgrad.files.atomic import synchronise_folder
 from glassgrad.files.labels import Labels
 from glassgrad.files.model import to_bytes
+from glassgrad.files.toml import read_toml, write_toml
 from glassgrad.inspect.plots import curves
-from glassgrad.inspect.source import whole_program
+from glassgrad.inspect.source import network, whole_program
 from glassgrad.train.history import History
 from glassgrad.train.trainer import Record
 
@@ -175,7 +176,7 @@ def _contents(
     files = {
         "model.glass": to_bytes(record.task.model, labels=labels),
         "history.csv": history.to_csv().encode(),
-        "config.toml": write_toml({**settings, **_effective(history, record)}).encode(),
+        "config.toml": write_toml({**settings, **effective(history, record)}).encode(),
         "initial.npz": npz(record.initial),
         "program.py": program.encode(),
         "curves.svg": curves(history, _title(record, labels)).encode(),
@@ -190,11 +191,12 @@ def _title(record: Record, labels: Labels) -> str:
     return f"{name}: {record.epochs} epochs of {record.optimizer!r}, seed {record.seed}"
 
 
-def _effective(history: History, record: Record) -> dict[str, Any]:
+def effective(history: History, record: Record) -> dict[str, Any]:
     """What was in effect, whoever chose it."""
     optimizer = record.optimizer
     return {
         "training": {
+            "network": network(record.task),
             "loss": record.task.loss_name,
             "metrics": [name for name, _ in record.plan.metrics],
             "epochs": record.epochs,
@@ -229,62 +231,69 @@ def npz(arrays: Mapping[str, Any]) -> bytes:
     return out.getvalue()
 
 
-# ------------------------------------------------------------------------------------------- TOML
+# ---------------------------------------------------------------------------------------- reading
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_MOST_ROWS = 1_000_000
+_MOST_COLUMNS = 1_000
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e[+-]?[0-9]{1,4})?|-?inf|nan", re.ASCII)
 
 
-def write_toml(table: Mapping[str, Any]) -> str:
-    """Plain settings as TOML: texts, numbers, truth values, lists of them; tables last.
+def read_run(
+    folder: str | os.PathLike[str],
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """The settings and the history of a run's folder, both read strictly.
 
-    >>> print(write_toml({"seed": 0, "layers": ["64-relu"], "training": {"lr": 0.1}}), end="")
-    seed = 0
-    layers = ["64-relu"]
-    <BLANKLINE>
-    [training]
-    lr = 0.1
+    The history's columns are by name, `epoch` and `seconds` left out. Raises FormatError, with file
+    and line, for what `write_run` would not write, ConfigError where a file cannot be read.
     """
-    lines = [f"{_key(k)} = {_value(v)}" for k, v in table.items() if not isinstance(v, Mapping)]
-    for name, inner in table.items():
-        if isinstance(inner, Mapping):
-            lines += ["", f"[{_key(name)}]"]
-            lines += [f"{_key(k)} = {_value(v)}" for k, v in inner.items()]
-    return "\n".join(lines).lstrip("\n") + "\n"
+    path = Path(folder)
+    where = shown(str(path), 200)[1:-1]
+    if "\0" in str(path) or not path.is_dir():
+        raise UsageError(
+            "there is no such run",
+            where=where,
+            expected="the folder of a run, with config.toml and history.csv",
+            received="no folder",
+        )
+    return read_toml(path / "config.toml"), _read_history(path / "history.csv")
 
 
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _text(name)
+def _read_history(file: Path) -> dict[str, list[float]]:
+    where = shown(str(file), 200)[1:-1]
 
+    def wrong(what: str, line: int, expected: str, received: Any) -> FormatError:
+        place = f"{where}, line {line}"
+        return FormatError(what, where=place, expected=expected, received=shown(received))
 
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return {math.inf: "inf", -math.inf: "-inf"}.get(value, repr(float(value)))
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    raise ConfigError(
-        "a setting that TOML cannot hold here",
-        expected="texts, numbers, truth values and lists of them",
-        received=shown(value),
-    )
-
-
-def _text(value: str) -> str:
-    """A basic string: quotes, backslashes, control characters and half characters escaped."""
-    out = []
-    for c in value:
-        code = ord(c)
-        if c in '"\\':
-            out.append("\\" + c)
-        elif code < 0x20 or 0x7F <= code < 0xA0 or code in (0x2028, 0x2029):
-            out.append(f"\\u{code:04x}")
-        elif 0xD800 <= code < 0xE000:
-            out.append("\\ufffd")  # TOML has no half characters
-        else:
-            out.append(c)
-    return f'"{"".join(out)}"'
+    try:
+        size = file.stat().st_size
+        if size > MOST_DATA:
+            raise wrong("the history is too large", 1, f"at most {MOST_DATA:,} bytes", size)
+        text = file.read_bytes().decode("utf-8")
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except OSError as error:
+        raise ConfigError(
+            "the history cannot be read",
+            where=where,
+            expected="the history.csv of a run",
+            received=error.strerror or str(error),
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise wrong("the history is not CSV", 1, "lines of numbers", str(error)) from None
+    head = lines[0] if lines else []
+    titles = all(1 <= len(n) <= 70 and n.isprintable() for n in head)
+    if head[:1] != ["epoch"] or len(set(head)) != len(head) or not titles:
+        raise wrong("these are no columns of a history", 1, "epoch, and names that differ", head)
+    if len(head) > _MOST_COLUMNS or len(lines) > _MOST_ROWS:
+        most = f"{_MOST_ROWS:,} lines of {_MOST_COLUMNS:,} columns"
+        raise wrong("the history is too large", 1, f"at most {most}", (len(lines), len(head)))
+    for number, cells in enumerate(lines[1:], 2):
+        if len(cells) != len(head):
+            raise wrong("a line has another number of columns", number, str(len(head)), len(cells))
+        if cells[0] != str(number - 1):
+            raise wrong("the epochs are not in their order", number, str(number - 1), cells[0])
+        bad = next((c for c in cells if not _NUMBER.fullmatch(c)), None)
+        if bad is not None:
+            raise wrong("this is not a number", number, "a number such as 0.25", bad)
+    columns = {n: [float(line[i]) for line in lines[1:]] for i, n in enumerate(head)}
+    return {n: v for n, v in columns.items() if n not in ("epoch", "seconds")}

@@ -1,10 +1,16 @@
-"""What can listen to training, and how often it is called."""
+"""What can listen to training, and how often it is called.
+
+`monitors.py` has what decides by a metric, `loggers.py` what writes down. Keras's TerminateOnNaN has
+no counterpart: every training step looks for inf and nan itself, before the update.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from typing import Any, ClassVar, Literal, TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TextIO
 
 from glassgrad.errors import ConfigError, shown
 
@@ -13,10 +19,11 @@ class Callback:
     """Base of callbacks. `every` says when `on_interval` is called, and only then.
 
     "epoch" is after each epoch, a number n after every n-th step. `run` shows the training: see
-    `Run`. Setting `run.stop` ends it after the current epoch (or step).
+    `Run`. Setting `run.stop` ends it after the current epoch (or step). What a callback raises ends
+    it at once: the model keeps the numbers after the last step, and no `on_end` is called.
     """
 
-    every: ClassVar[int | Literal["epoch"]] = "epoch"
+    every: int | Literal["epoch"] = "epoch"
 
     def on_begin(self, run: Run) -> None:
         """Called once before the first step."""
@@ -33,6 +40,8 @@ class Run:
 
     def __init__(self, trainer: Any, epochs: int) -> None:
         self._trainer = trainer
+        self._changed = -1  # the epoch in which the rate was last changed
+        self._before = math.nan  # the rate before the first change in that epoch
         self.epochs = epochs
         self.epoch = 0
         self.step = 0
@@ -50,6 +59,93 @@ class Run:
         """The model with the numbers of this moment."""
         self._trainer.write_back()
         return self._trainer.task.model
+
+    @property
+    def logs(self) -> dict[str, float]:
+        """The last epoch's values by name, and `learning_rate`, the base rate it began with."""
+        rate = self._before if self._changed == self.epoch else self.rate
+        return {**self.history.last, "learning_rate": rate}
+
+    @property
+    def rate(self) -> float:
+        """The base learning rate, above 0; a new one counts from the next step on."""
+        return float(self._trainer.rate)
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        before = self.rate
+        self._trainer.rate = rate
+        if self._changed != self.epoch:
+            self._changed, self._before = self.epoch, before
+
+    def state(self) -> dict[str, Any]:
+        """Copies of all parameters and buffers, by their paths."""
+        found: dict[str, Any] = self._trainer.state()
+        return found
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put parameters and buffers back as `state()` gave them."""
+        self._trainer.restore(state)
+
+    def direction(self, name: str) -> str:
+        """Whether a column of the history is better "down" or "up", "" where nobody has said."""
+        known: dict[str, str] = {"loss": "down"}
+        for head in self._trainer.task.heads:
+            before = f"{head.output}_" if head.output else ""
+            known[f"{before}loss"] = "down"
+            known |= {before + metric.name: metric.direction for metric in head.metrics}
+        return known.get(name.removeprefix("val_"), "")
+
+
+class LambdaCallback(Callback):
+    """A callback from functions of the run, for what is needed once.
+
+    Each may be left out; `every` is the interval of `on_interval`. Keras's class has a function for
+    each of its own hooks (`on_epoch_end(epoch, logs)`, ...); here they are those of `Callback`.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> from glassgrad.train import LambdaCallback
+    >>> say = LambdaCallback(on_interval=lambda run: print(run.epoch, run.logs["learning_rate"]))
+    >>> settings = dict(loss="mse", optimizer="sgd", epochs=2, verbose=False)
+    >>> history = gg.fit(nn.Linear(1), [[1.0]], [[2.0]], callbacks=say, **settings)
+    1 0.1
+    2 0.1
+    """
+
+    def __init__(
+        self,
+        on_begin: Callable[[Run], object] | None = None,
+        on_interval: Callable[[Run], object] | None = None,
+        on_end: Callable[[Run], object] | None = None,
+        *,
+        every: int | Literal["epoch"] = "epoch",
+    ) -> None:
+        given = {"on_begin": on_begin, "on_interval": on_interval, "on_end": on_end}
+        for name, function in given.items():
+            if function is not None and not callable(function):
+                raise ConfigError(
+                    f"{name} is not a function",
+                    where="LambdaCallback",
+                    expected="a function of the run",
+                    received=shown(function),
+                )
+        self.functions = given
+        self.every = every
+
+    def _call(self, name: str, run: Run) -> None:
+        function = self.functions[name]
+        if function is not None:
+            function(run)
+
+    def on_begin(self, run: Run) -> None:
+        self._call("on_begin", run)
+
+    def on_interval(self, run: Run) -> None:
+        self._call("on_interval", run)
+
+    def on_end(self, run: Run) -> None:
+        self._call("on_end", run)
 
 
 class ProgressLines(Callback):

@@ -14,10 +14,14 @@ from glassgrad.ops import Symbol
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A name, and what to add up: (prediction, target, loss name) -> (sum, count per row)."""
+    """A name, and what to add up: (prediction, target, loss name) -> (sum, count per row).
+
+    `direction` is "down" or "up", where it is better; "" where nobody has said.
+    """
 
     name: str
     write: Callable[[Any, Any, str], tuple[Any, int]]
+    direction: str = ""
 
 
 def _accuracy(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
@@ -65,9 +69,9 @@ def _squared(prediction: Any, target: Any) -> Any:
 
 
 NAMED = {
-    "accuracy": Metric("accuracy", _accuracy),
-    "mae": Metric("mae", _mean_over(_absolute)),
-    "mse": Metric("mse", _mean_over(_squared)),
+    "accuracy": Metric("accuracy", _accuracy, "up"),
+    "mae": Metric("mae", _mean_over(_absolute), "down"),
+    "mse": Metric("mse", _mean_over(_squared), "down"),
 }
 
 
@@ -90,7 +94,9 @@ def find(metrics: Sequence[Any]) -> tuple[Metric, ...]:
                 raise unknown_name("metric", metric, tuple(NAMED))
             found.append(NAMED[metric])
         elif callable(metric):
-            found.append(Metric(getattr(metric, "__name__", "metric"), _mean_over(metric)))
+            direction = "down" if any(metric is r.function for r in losses.RECORDS) else ""
+            name = getattr(metric, "__name__", "metric")
+            found.append(Metric(name, _mean_over(metric), direction))
         else:
             raise ConfigError(
                 "this is not a metric",
