@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,6 +44,15 @@ def require_torch() -> Any:
     torch = require("torch")
     torch.set_num_threads(1)
     return torch
+
+
+def require_keras() -> Any:
+    """Keras on PyTorch, or a skip that says how to get it (a failure in CI)."""
+    require_torch()
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    with warnings.catch_warnings():  # what its own dependencies say while it loads
+        warnings.simplefilter("ignore")
+        return require("keras")
 
 
 def data_dir(*needed: str) -> Path:
