@@ -12,8 +12,8 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import nn, optim
+from glassgrad.backends.numpy_source import lbfgs as printed
 from glassgrad.errors import ConfigError, GlassgradError, NonFiniteError, UsageError
-from glassgrad.optim import lbfgs as printed
 from tests.conftest import require_torch
 
 lbfgs: Any = printed.lbfgs  # as it stands in programs, without types

@@ -312,6 +312,14 @@ def test_the_first_group_that_matches_counts_and_the_rest_comes_last() -> None:
     assert optim.Adam(1e-3).grouped(names)[0][2] == names
 
 
+def test_a_group_shares_what_concerns_the_whole_step() -> None:
+    shared: dict[str, Any] = {"clipnorm": 1.0, "use_ema": True, "gradient_accumulation_steps": 2}
+    optimizer = optim.SGD(0.1, **shared, groups=[optim.Group("a", momentum=0.5)])
+    (rule, _, _), rest = optimizer.grouped(["a", "b"])
+    assert rule.settings() == {"momentum": 0.5, **shared}
+    assert rest[0] is optimizer
+
+
 def test_a_schedule_scales_the_rates_of_all_groups() -> None:
     p, q = parameters([np.zeros(1), np.zeros(1)])
     groups = [optim.Group([q], lr=0.25)]
@@ -394,3 +402,45 @@ def test_options_that_cannot_be_meant_are_refused(call: Any, says: str) -> None:
         call()
     assert caught.value.expected
     assert caught.value.received
+
+
+# -- the same in fit ---------------------------------------------------------------------------
+
+IN_FIT: dict[str, dict[str, Any]] = {
+    "rate": {"lr": 0.01},
+    "schedule, clipping, averages": {
+        "lr": optim.WarmUp(3, then=optim.CosineAnnealing(0.1, steps=9)),
+        "clipnorm": 0.1,
+        "use_ema": True,
+    },
+}
+
+
+@pytest.mark.parametrize("options", IN_FIT)
+@pytest.mark.parametrize("kind", [k for k in optim.NAMED if k != "lbfgs"])
+def test_fit_is_the_eager_loop_bit_for_bit(kind: str, options: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
+    fitted, looped = net(), net()
+    settings = IN_FIT[options]
+    optimizer = optim.NAMED[kind](**settings)
+    gg.fit(
+        fitted,
+        x,
+        y,
+        loss="mse",
+        optimizer=optimizer,
+        epochs=6,
+        batch_size=10,
+        shuffle=False,
+        verbose=False,
+    )
+    optimizer = optim.NAMED[kind](**settings).bind(looped)
+    for _ in range(6):
+        for rows in (slice(0, 10), slice(10, 20)):
+            optimizer.zero_grad()
+            nn.losses.mse(looped(gg.tensor(x[rows])), gg.tensor(y[rows])).backward()
+            optimizer.step()
+    optimizer.finalize()
+    for p, q in zip(fitted.parameters(), looped.parameters(), strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
