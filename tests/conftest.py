@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -71,3 +72,13 @@ def data_dir(*needed: str) -> Path:
 def eager_work_starts_afresh() -> None:
     """The seed of eager work is the process's: each test finds it as a new process would."""
     glassgrad.seed(0)
+
+
+@pytest.fixture
+def keras_in_doubles() -> Iterator[Any]:
+    """Keras with float64 as its usual dtype, also for what it makes itself, such as rates."""
+    keras = require_keras()
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield keras
+    keras.config.set_floatx(before)

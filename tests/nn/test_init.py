@@ -9,7 +9,9 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import nn
+from glassgrad.errors import ConfigError
 from glassgrad.nn import init
+from tests.conftest import require_torch
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +32,17 @@ def _seed() -> None:
         ("uniform", 0.5, 1 / 12),
         (init.normal(2, 3), 2, 9),
         (init.uniform(-1, 3), 1, 16 / 12),
+        ("lecun", 0, 1 / 400),
+        ("lecun_normal", 0, 1 / 400),
+        ("lecun_uniform", 0, 1 / 400),
+        (init.lecun("truncated_normal"), 0, 1 / 400),
+        (init.glorot(gain=3.0), 0, 18 / 700),
+        (init.he(slope=1.0), 0, 1 / 400),
+        (init.he("uniform", mode="fan_out"), 0, 2 / 300),
+        (init.variance_scaling(), 0, 1 / 400),
+        (init.variance_scaling(5.0, "fan_avg", "normal"), 0, 5 / 350),
+        (init.variance_scaling(5.0, "fan_out", "uniform"), 0, 5 / 300),
+        (init.truncated_normal(0, 1, -50, 50), 0, 1),  # as good as untruncated
     ],
 )
 def test_mean_and_variance_are_within_sampling_error(
@@ -40,6 +53,96 @@ def test_mean_and_variance_are_within_sampling_error(
     assert abs(values.mean() - mean) < 5 * np.sqrt(variance / n)
     fourth = np.mean((values - values.mean()) ** 4)
     assert abs(values.var() - variance) < 5 * np.sqrt((fourth - variance**2) / n)
+
+
+def drawn(how: Any, *shape: int) -> Any:
+    return init.find(how)(shape, 3, "weight")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "low", "high"),
+    [(0, 1, -2, 2), (1, 3, -2, 2), (0, 1, 1.5, 4), (0, 1, -40, -7), (0, 1, 7, 40), (5, 0.1, 4, 5)],
+)
+def test_truncated_normals_lie_as_scipys_do(
+    mean: float, std: float, low: float, high: float
+) -> None:
+    from scipy import stats
+
+    found = drawn(init.truncated_normal(mean, std, low, high), 200, 300).ravel()
+    wanted = stats.truncnorm((low - mean) / std, (high - mean) / std, mean, std)
+    assert found.min() >= low
+    assert found.max() <= high
+    assert stats.kstest(found, wanted.cdf).pvalue > 1e-3
+
+
+def test_truncated_normals_are_within_pytorchs_bounds() -> None:
+    torch = require_torch()
+    theirs = torch.nn.init.trunc_normal_(torch.empty(100_000), 0.5, 2.0, -1.0, 3.0).numpy()
+    ours = drawn(init.truncated_normal(0.5, 2.0, -1.0, 3.0), 100_000)
+    for share in (0.01, 0.25, 0.5, 0.75, 0.99):
+        assert np.quantile(ours, share) == pytest.approx(np.quantile(theirs, share), abs=0.03)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (6, 2, 3), (2, 3, 4, 5), (1, 4)])
+def test_orthogonal_rows_or_columns_are_at_right_angles(shape: tuple[int, ...]) -> None:
+    flat = drawn(init.orthogonal(gain=3.0), *shape).reshape(shape[0], -1)
+    product = flat @ flat.T if flat.shape[0] <= flat.shape[1] else flat.T @ flat
+    np.testing.assert_allclose(product, 9 * np.eye(len(product)), atol=1e-12)
+
+
+def test_orthogonal_matrices_favour_no_sign_and_no_direction() -> None:
+    many = np.stack([init.orthogonal()((2, 2), seed, "w") for seed in range(400)])
+    assert abs(many.mean(axis=0)).max() < 5 * np.sqrt(0.5 / 400)
+    assert 150 < (np.linalg.det(many) > 0).sum() < 250
+
+
+def test_identity_gives_back_what_comes_in() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype("f")
+    np.testing.assert_array_equal(nn.Linear(4, 4, init="identity")(gg.tensor(x)).numpy(), x)
+    assert drawn(init.identity(2.0), 2, 3).tolist() == [[2, 0, 0], [0, 2, 0]]
+    torch = require_torch()
+    for shape in ((3, 2, 5), (2, 4, 3, 3), (3, 3, 2, 3, 4)):
+        wanted = torch.nn.init.dirac_(torch.empty(shape)).numpy()
+        np.testing.assert_array_equal(drawn("identity", *shape), wanted)
+
+
+def test_sparse_leaves_the_same_share_of_each_inputs_weights() -> None:
+    found = drawn(init.sparse(0.3, std=2.0), 200, 11)
+    assert ((found == 0).sum(axis=1) == 4).all()
+    assert found[found != 0].std() == pytest.approx(2.0, rel=0.1)
+    assert len({tuple(row) for row in (found == 0).tolist()}) > 50
+
+
+def test_gains_are_pytorchs() -> None:
+    torch = require_torch()
+    for name in ("linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"):
+        assert init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
+    wanted = torch.nn.init.calculate_gain("leaky_relu", 0.3)
+    assert init.calculate_gain("leaky_relu", 0.3) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: init.truncated_normal(0, 0), "needs room"),
+        (lambda: init.truncated_normal(0, 1, 2, -2), "needs room"),
+        (lambda: init.truncated_normal(0, float("nan")), "needs room"),
+        (lambda: init.truncated_normal(0, 1, 100, 101), "almost nothing"),
+        (lambda: init.variance_scaling(0), "scale"),
+        (lambda: init.variance_scaling(1.0, "fan"), "did you mean 'fan_"),
+        (lambda: init.variance_scaling(1.0, "fan_in", "gauss"), "unknown distribution"),
+        (lambda: init.sparse(1.5), "sparsity"),
+        (lambda: drawn(init.sparse(0.5), 3), "matrices"),
+        (lambda: drawn("orthogonal", 3), "two axes and more"),
+        (lambda: drawn("identity", 3), "two axes and more"),
+        (lambda: init.calculate_gain("rleu"), "did you mean 'relu'"),
+    ],
+)
+def test_initialisers_that_cannot_be_meant_are_refused(call: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        call()
+    assert caught.value.expected
+    assert caught.value.received
 
 
 def test_fans_follow_the_layouts_of_dense_layers_and_convolutions() -> None:

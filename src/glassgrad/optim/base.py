@@ -251,7 +251,8 @@ class Optimizer:
         for name in overrides:
             if name not in known and name != "lr":
                 raise unknown_name(f"setting of {type(self).__name__}", name, ("lr", *known))
-        kept: dict[str, Any] = {name: getattr(self, name) for name in known}
+        shared = [name for name in _USUAL if name != "groups"]
+        kept: dict[str, Any] = {name: getattr(self, name) for name in (*known, *shared)}
         return type(self)(**{"lr": self.lr, **kept, **overrides})
 
     def grouped(
