@@ -98,6 +98,7 @@ SHAPES = {
     ),
     "max_pool": ("(n, c, *size) to (n, c, *size').", "Raises ShapeError where no window fits."),
     "mean_pool": ("(n, c, *size) to (n, c, *size').", "Raises ShapeError where no window fits."),
+    "arange": ("The result is (size,), int64.", "Raises ConfigError for a size below 0."),
     "take": (
         "x (rows, ...), index int64 of any shape; the result is (*index.shape, ...).",
         "Raises DTypeError unless positions are int64, DataError for one outside 0 to rows - 1.",
@@ -168,6 +169,7 @@ EXAMPLES = {
     "uncolumns": "gg.uncolumns([[[1.0, 2.0], [2.0, 3.0]]], (1, 3), (2,), (1,), (1,))",
     "max_pool": "gg.max_pool([[[1.0, 3.0, 2.0, 0.0]]], (2,), (2,))",
     "mean_pool": "gg.mean_pool([[[1.0, 3.0, 2.0, 0.0]]], (2,), (2,))",
+    "arange": "gg.arange(4)",
     "take": "gg.take([[1.0, 2.0], [3.0, 4.0]], [1, 1])",
     "add_at": "gg.add_at([0.0, 0.0], [1, 1], [3.0, 4.0])",
     "pick": "gg.pick([[1.0, 2.0], [3.0, 4.0]], [1, 0])",
@@ -206,9 +208,12 @@ from glassgrad.ops import OPS, Array
 from .tensor import Tensor, tensor
 
 Operand: TypeAlias = "Array | ArrayLike"
+_START = tensor(0)  # who is asked where no operand can be
 
 
 def _apply(name: str, *operands: Any, **attributes: Any) -> Any:
+    if not OPS[name].inputs:  # into the program that is being written, if one is
+        return _START.emit(OPS[name], (), OPS[name].normal((), attributes))
     arrays = [x for x in operands if isinstance(x, Array)]
     numbers = all(isinstance(x, int | float) for x in operands)
     real = [x.dtype for x in arrays if x.dtype in FLOATS]

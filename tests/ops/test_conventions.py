@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from glassgrad.engine import compile_graph
-from glassgrad.errors import DTypeError, GlassgradError, ShapeError
-from glassgrad.ir import Graph, Type
-from glassgrad.ops import OPS, Tracer, traced_graph
+import glassgrad as gg
+from glassgrad.engine import compile_graph, graph_source
+from glassgrad.errors import ConfigError, DTypeError, GlassgradError, ShapeError
+from glassgrad.ir import Dim, Graph, Type
+from glassgrad.ops import OPS, Tracer, index, traced_graph
 from glassgrad.tensors.tensor import Tensor, tensor
 
 Array = NDArray[Any]
@@ -330,3 +331,30 @@ def test_one_text_serves_every_number_of_rows() -> None:
     for rows in (1, 2, 7):
         x, y = rng.standard_normal((rows, 3)), rng.integers(0, 3, rows)
         np.testing.assert_allclose(program(x, y), value("cross_entropy", x, y), rtol=1e-15)
+
+
+# -- positions --------------------------------------------------------------------------------
+
+
+def test_arange_counts_from_0_eagerly_in_programs_and_in_loops() -> None:
+    assert gg.arange(4).numpy().tolist() == [0, 1, 2, 3]
+    assert gg.arange(0).shape == (0,)
+    assert gg.arange(2).dtype == "int64"
+    ramp = gg.compile(lambda x: x * gg.arange(x.shape[1]).astype(x.dtype))
+    assert ramp(np.ones((2, 3))).numpy().tolist() == [[0, 1, 2]] * 2
+    last, _ = gg.scan(
+        lambda h, x: (h + (gg.arange(3) * x).sum(), h), gg.tensor(0), gg.tensor([1, 10])
+    )
+    assert last.item() == 33
+    with pytest.raises(ConfigError, match="too small"):
+        gg.arange(-1)
+
+
+def test_arange_of_a_named_size_counts_the_rows_of_any_batch() -> None:
+    rows = Type((Dim.named("n"), 2), "int64")
+    graph = traced_graph(lambda x: x + index.positions(x.shape[0], x).reshape(-1, 1), {"x": rows})
+    run = compile_graph(graph)
+    for n in (0, 1, 3):
+        found = run(np.zeros((n, 2), np.int64))
+        assert found.tolist() == [[i, i] for i in range(n)]
+    assert "np.arange(n)" in graph_source(graph, "count")

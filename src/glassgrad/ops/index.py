@@ -5,11 +5,34 @@ take / add_at work with rows, pick / put_at with one number of each row: two adj
 
 from __future__ import annotations
 
+from typing import Any
+
 from glassgrad.errors import DTypeError, ShapeError
-from glassgrad.ir import Op, Type
+from glassgrad.ir import Op, Size, Type
 
 from .movement import zeros
 from .record import Draw, Mistake, Sample, one_dtype, size
+
+
+def _arange_type(*, size: Size) -> Type:
+    return Type((size,), "int64")
+
+
+arange = Op(
+    "arange",
+    (),
+    (size("size"),),
+    says="The whole numbers from 0 on, as many as asked for, such as the positions of an axis.",
+    formula=r"y_i = i",
+    type_rule=_arange_type,
+    numpy="np.arange(size)",
+    family="index",
+)
+
+
+def positions(size: Size, writer: Any) -> Any:
+    """0, 1, ..., size - 1, written by the same hand as `writer`."""
+    return writer.emit(arange, (), {"size": size})
 
 
 def _positions(index: Type) -> None:

@@ -20,9 +20,12 @@ from glassgrad.ops import OPS, Array
 from .tensor import Tensor, tensor
 
 Operand: TypeAlias = "Array | ArrayLike"
+_START = tensor(0)  # who is asked where no operand can be
 
 
 def _apply(name: str, *operands: Any, **attributes: Any) -> Any:
+    if not OPS[name].inputs:  # into the program that is being written, if one is
+        return _START.emit(OPS[name], (), OPS[name].normal((), attributes))
     arrays = [x for x in operands if isinstance(x, Array)]
     numbers = all(isinstance(x, int | float) for x in operands)
     real = [x.dtype for x in arrays if x.dtype in FLOATS]
@@ -712,6 +715,21 @@ def mean_pool(x: Operand, kernel: tuple[int, ...], stride: tuple[int, ...]) -> T
     return found
 
 
+def arange(size: int) -> Tensor:
+    """The whole numbers from 0 on, as many as asked for, such as the positions of an axis.
+
+    Formula: y_i = i.
+
+    The result is (size,), int64. Raises ConfigError for a size below 0.
+
+    >>> import glassgrad as gg
+    >>> gg.arange(4)
+    tensor([0, 1, 2, 3], dtype=int64)
+    """
+    found: Tensor = _apply("arange", size=size)
+    return found
+
+
 def take(x: Operand, index: Operand) -> Tensor:
     """Rows of a tensor at positions, as an embedding looks up its table.
 
@@ -919,6 +937,7 @@ __all__ = [
     "abs",
     "add",
     "add_at",
+    "arange",
     "argmax",
     "astype",
     "broadcast_to",

@@ -73,7 +73,7 @@ class _Positions:
     @staticmethod
     def of(op: Op, types: tuple[Type, ...], results: tuple[Type, ...]) -> _Positions | None:
         """The positions of an op of the family, None for any other."""
-        if op.family != "index":
+        if op.family != "index" or not op.inputs:
             return None
         if op.name == "put_at":
             return _Positions(0, int(results[0].shape[-1]))
