@@ -1,6 +1,6 @@
 # Written by scripts/generate_functions.py from the op records; do not edit. It is long because
 # every record has its function here.
-# ruff: noqa: A001
+# ruff: noqa: A001, RUF022
 """Every public op as a function of tensors.
 
 An operand may be a tensor, a NumPy array, a list of numbers or a number; where none is a tensor,
@@ -27,7 +27,7 @@ def _apply(name: str, *operands: Any, **attributes: Any) -> Any:
     if not OPS[name].inputs:  # into the program that is being written, if one is
         return _START.emit(OPS[name], (), OPS[name].normal((), attributes))
     arrays = [x for x in operands if isinstance(x, Array)]
-    numbers = all(isinstance(x, int | float) for x in operands)
+    numbers = not [x for x in operands if not isinstance(x, int | float)]
     real = [x.dtype for x in arrays if x.dtype in FLOATS]
     given = list(operands)
     for i, x in enumerate(operands):
@@ -180,6 +180,36 @@ def log(x: Operand) -> Tensor:
     return found
 
 
+def log2(x: Operand) -> Tensor:
+    r"""Logarithm to the base 2.
+
+    Formula: \log_2 x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.log2([1.0, 8.0])
+    tensor([0., 3.])
+    """
+    found: Tensor = _apply("log2", x)
+    return found
+
+
+def log10(x: Operand) -> Tensor:
+    r"""Logarithm to the base 10.
+
+    Formula: \log_{10} x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.log10([1.0, 100.0])
+    tensor([0., 2.])
+    """
+    found: Tensor = _apply("log10", x)
+    return found
+
+
 def log1p(x: Operand) -> Tensor:
     r"""Log(1 + x), accurate near zero.
 
@@ -252,6 +282,81 @@ def cos(x: Operand) -> Tensor:
     tensor([1.       , 0.5403023])
     """
     found: Tensor = _apply("cos", x)
+    return found
+
+
+def tan(x: Operand) -> Tensor:
+    r"""Tangent, x in radians.
+
+    Formula: \tan x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.tan([0.5, 1.0])
+    tensor([0.5463025, 1.5574077])
+    """
+    found: Tensor = _apply("tan", x)
+    return found
+
+
+def arcsin(x: Operand) -> Tensor:
+    r"""Angle whose sine is x, in radians.
+
+    Formula: \arcsin x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.arcsin([0.5, 1.0])
+    tensor([0.5235988, 1.5707964])
+    """
+    found: Tensor = _apply("arcsin", x)
+    return found
+
+
+def arccos(x: Operand) -> Tensor:
+    r"""Angle whose cosine is x, in radians.
+
+    Formula: \arccos x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.arccos([0.5, 1.0])
+    tensor([1.0471976, 0.       ])
+    """
+    found: Tensor = _apply("arccos", x)
+    return found
+
+
+def sinh(x: Operand) -> Tensor:
+    r"""Hyperbolic sine.
+
+    Formula: \frac{1}{2} (e^x - e^{-x}).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.sinh([0.5, 1.0])
+    tensor([0.5210953, 1.1752012])
+    """
+    found: Tensor = _apply("sinh", x)
+    return found
+
+
+def cosh(x: Operand) -> Tensor:
+    r"""Hyperbolic cosine.
+
+    Formula: \frac{1}{2} (e^x + e^{-x}).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.cosh([0.5, 1.0])
+    tensor([1.127626 , 1.5430806])
+    """
+    found: Tensor = _apply("cosh", x)
     return found
 
 
@@ -459,6 +564,161 @@ def astype(x: Operand, dtype: str) -> Tensor:
     return found
 
 
+def logical_and(x: Operand, y: Operand) -> Tensor:
+    r"""Whether both hold.
+
+    Formula: x \land y.
+
+    Shapes stretch to fit by NumPy's rule; both bool, as the result. Raises ShapeError for shapes
+    that do not fit, DTypeError for numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logical_and([True, True], [True, False])
+    tensor([ True, False], dtype=bool)
+    """
+    found: Tensor = _apply("logical_and", x, y)
+    return found
+
+
+def logical_or(x: Operand, y: Operand) -> Tensor:
+    r"""Whether one of the two holds, or both.
+
+    Formula: x \lor y.
+
+    Shapes stretch to fit by NumPy's rule; both bool, as the result. Raises ShapeError for shapes
+    that do not fit, DTypeError for numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logical_or([True, False], [False, False])
+    tensor([ True, False], dtype=bool)
+    """
+    found: Tensor = _apply("logical_or", x, y)
+    return found
+
+
+def logical_xor(x: Operand, y: Operand) -> Tensor:
+    r"""Whether just one of the two holds.
+
+    Formula: x \oplus y.
+
+    Shapes stretch to fit by NumPy's rule; both bool, as the result. Raises ShapeError for shapes
+    that do not fit, DTypeError for numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logical_xor([True, True], [True, False])
+    tensor([False,  True], dtype=bool)
+    """
+    found: Tensor = _apply("logical_xor", x, y)
+    return found
+
+
+def logical_not(x: Operand) -> Tensor:
+    r"""Whether it does not hold.
+
+    Formula: \lnot x.
+
+    The shape is kept; bool. Raises DTypeError for numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logical_not([True, False])
+    tensor([False,  True], dtype=bool)
+    """
+    found: Tensor = _apply("logical_not", x)
+    return found
+
+
+def floor(x: Operand) -> Tensor:
+    r"""The next whole number below; it has no derivative.
+
+    Formula: \lfloor x \rfloor.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.floor([-1.5, 1.5])
+    tensor([-2.,  1.])
+    """
+    found: Tensor = _apply("floor", x)
+    return found
+
+
+def ceil(x: Operand) -> Tensor:
+    r"""The next whole number above; it has no derivative.
+
+    Formula: \lceil x \rceil.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.ceil([-1.5, 1.5])
+    tensor([-1.,  2.])
+    """
+    found: Tensor = _apply("ceil", x)
+    return found
+
+
+def trunc(x: Operand) -> Tensor:
+    r"""The next whole number towards 0; it has no derivative.
+
+    Formula: \operatorname{sign}(x) \lfloor |x| \rfloor.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.trunc([-1.5, 1.5])
+    tensor([-1.,  1.])
+    """
+    found: Tensor = _apply("trunc", x)
+    return found
+
+
+def round(x: Operand) -> Tensor:
+    r"""The nearest whole number, the even one of two; it has no derivative.
+
+    Formula: \lfloor x \rceil.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.round([0.5, 1.5, 2.6])
+    tensor([0., 2., 3.])
+    """
+    found: Tensor = _apply("round", x)
+    return found
+
+
+def remainder(x: Operand, y: Operand) -> Tensor:
+    r"""What division leaves, with the sign of the divisor.
+
+    Formula: x - y \lfloor x / y \rfloor.
+
+    Shapes stretch to fit by NumPy's rule; one real dtype for both. Raises ShapeError for shapes
+    that do not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.remainder([-1.0, 4.5], 3.0)
+    tensor([2. , 1.5])
+    """
+    found: Tensor = _apply("remainder", x, y)
+    return found
+
+
+def clip(x: Operand, low: float | None = None, high: float | None = None) -> Tensor:
+    r"""The nearest number within bounds; at a bound the derivative is 1.
+
+    Formula: \min(\max(x, a), b).
+
+    Shape and dtype are kept; one of the bounds may be None. Raises ConfigError without a bound or
+    for low above high, DTypeError for other numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.clip([-2.0, 0.5, 2.0], -1.0, 1.0)
+    tensor([-1. ,  0.5,  1. ])
+    """
+    found: Tensor = _apply("clip", x, low=low, high=high)
+    return found
+
+
 def sum(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     r"""Sum over axes, all of them by default.
 
@@ -507,6 +767,22 @@ def max(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = 
     return found
 
 
+def min(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Smallest number over axes, all of them by default; a tie gives all to the first.
+
+    Formula: \min_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there or has no numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.min([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    tensor([1., 3.])
+    """
+    found: Tensor = _apply("min", x, axis=axis, keepdims=keepdims)
+    return found
+
+
 def argmax(x: Operand, axis: int = -1) -> Tensor:
     r"""Position of the first largest number along an axis.
 
@@ -520,6 +796,148 @@ def argmax(x: Operand, axis: int = -1) -> Tensor:
     tensor([1, 0], dtype=int64)
     """
     found: Tensor = _apply("argmax", x, axis=axis)
+    return found
+
+
+def argmin(x: Operand, axis: int = -1) -> Tensor:
+    r"""Position of the first smallest number along an axis.
+
+    Formula: \operatorname{argmin}_i x_i.
+
+    The axis goes; the result is int64. Raises ShapeError for an axis that is not there or has no
+    numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.argmin([[1.0, 2.0], [4.0, 3.0]])
+    tensor([0, 1], dtype=int64)
+    """
+    found: Tensor = _apply("argmin", x, axis=axis)
+    return found
+
+
+def prod(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Product over axes, all of them by default; its derivative is right where factors are 0.
+
+    Formula: \prod_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there, DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.prod([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    tensor([3., 8.])
+    """
+    found: Tensor = _apply("prod", x, axis=axis, keepdims=keepdims)
+    return found
+
+
+def cumsum(x: Operand, axis: int = -1) -> Tensor:
+    r"""Running sums along an axis: each number and all before it.
+
+    Formula: y_i = \sum_{j \le i} x_j.
+
+    Shape and dtype are kept. Raises ShapeError for an axis that is not there, DTypeError for truth
+    values.
+
+    >>> import glassgrad as gg
+    >>> gg.cumsum([1.0, 2.0, 3.0])
+    tensor([1., 3., 6.])
+    """
+    found: Tensor = _apply("cumsum", x, axis=axis)
+    return found
+
+
+def var(
+    x: Operand,
+    axis: int | tuple[int, ...] | None = None,
+    correction: int = 1,
+    keepdims: bool = False,
+) -> Tensor:
+    r"""Mean square distance from the mean; the sum is divided by the count less the correction.
+
+    Formula: \frac{1}{n - c} \sum_i (x_i - \bar x)^2.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. `correction` is
+    PyTorch's, 1 by default (NumPy's ddof is 0). Raises ShapeError for an axis that is not there or
+    has too few numbers, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.var([1.0, 2.0, 3.0])
+    tensor(1.)
+    """
+    found: Tensor = _apply("var", x, axis=axis, correction=correction, keepdims=keepdims)
+    return found
+
+
+def std(
+    x: Operand,
+    axis: int | tuple[int, ...] | None = None,
+    correction: int = 1,
+    keepdims: bool = False,
+) -> Tensor:
+    r"""Square root of var: how far numbers spread around their mean.
+
+    Formula: \sqrt{\frac{1}{n - c} \sum_i (x_i - \bar x)^2}.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. `correction` is
+    PyTorch's, 1 by default (NumPy's ddof is 0). Raises ShapeError for an axis that is not there or
+    has too few numbers, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.std([1.0, 2.0, 3.0])
+    tensor(1.)
+    """
+    found: Tensor = _apply("std", x, axis=axis, correction=correction, keepdims=keepdims)
+    return found
+
+
+def logsumexp(
+    x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> Tensor:
+    r"""Logarithm of the sum of exponentials over axes, accurate for any size of x.
+
+    Formula: \ln \sum_i e^{x_i}.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there or has no numbers, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logsumexp([0.0, 0.0])
+    tensor(0.6931472)
+    """
+    found: Tensor = _apply("logsumexp", x, axis=axis, keepdims=keepdims)
+    return found
+
+
+def any(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Whether one of the values over axes holds.
+
+    Formula: \bigvee_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there, DTypeError unless x is bool.
+
+    >>> import glassgrad as gg
+    >>> gg.any([[True, False], [False, False]], axis=1)
+    tensor([ True, False], dtype=bool)
+    """
+    found: Tensor = _apply("any", x, axis=axis, keepdims=keepdims)
+    return found
+
+
+def all(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Whether all values over axes hold.
+
+    Formula: \bigwedge_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there, DTypeError unless x is bool.
+
+    >>> import glassgrad as gg
+    >>> gg.all([[True, True], [True, False]], axis=1)
+    tensor([ True, False], dtype=bool)
+    """
+    found: Tensor = _apply("all", x, axis=axis, keepdims=keepdims)
     return found
 
 
@@ -599,6 +1017,68 @@ def concatenate(xs: Sequence[Operand], axis: int = 0) -> Tensor:
     tensor([1., 2., 3.])
     """
     found: Tensor = _apply("concatenate", *xs, axis=axis)
+    return found
+
+
+def flip(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """The numbers in reverse order along axes, all of them by default.
+
+    Formula: y_i = x_{n - 1 - i}.
+
+    Shape and dtype are kept. Raises ShapeError for an axis that is not there.
+
+    >>> import glassgrad as gg
+    >>> gg.flip([1.0, 2.0, 3.0])
+    tensor([3., 2., 1.])
+    """
+    found: Tensor = _apply("flip", x, axis=axis)
+    return found
+
+
+def roll(x: Operand, shift: int, axis: int = -1) -> Tensor:
+    r"""The numbers moved on along an axis; what leaves at the end comes in at the start.
+
+    Formula: y_{(i + s) \bmod n} = x_i.
+
+    Shape and dtype are kept. Raises ShapeError for an axis that is not there.
+
+    >>> import glassgrad as gg
+    >>> gg.roll([1.0, 2.0, 3.0], 1)
+    tensor([3., 1., 2.])
+    """
+    found: Tensor = _apply("roll", x, shift=shift, axis=axis)
+    return found
+
+
+def tril(x: Operand, diagonal: int = 0) -> Tensor:
+    r"""Matrices with zeros above a diagonal: 0 the main one, above it from 1 on.
+
+    Formula: x_{ij}\,[j \le i + k].
+
+    (..., rows, columns), kept. Raises ShapeError for fewer than two axes.
+
+    >>> import glassgrad as gg
+    >>> gg.tril([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 0.],
+            [3., 4.]])
+    """
+    found: Tensor = _apply("tril", x, diagonal=diagonal)
+    return found
+
+
+def triu(x: Operand, diagonal: int = 0) -> Tensor:
+    r"""Matrices with zeros below a diagonal: 0 the main one, above it from 1 on.
+
+    Formula: x_{ij}\,[j \ge i + k].
+
+    (..., rows, columns), kept. Raises ShapeError for fewer than two axes.
+
+    >>> import glassgrad as gg
+    >>> gg.triu([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 2.],
+            [0., 4.]])
+    """
+    found: Tensor = _apply("triu", x, diagonal=diagonal)
     return found
 
 
@@ -796,6 +1276,89 @@ def put_at(index: Operand, values: Operand, size: int) -> Tensor:
     return found
 
 
+def take_along_axis(x: Operand, index: Operand, axis: int = -1) -> Tensor:
+    """Along an axis, the numbers at positions, which differ from row to row.
+
+    Formula: y_{i,j} = x_{i, k_{i,j}}.
+
+    x and index int64 have the same shape but along the axis; the result has index's. Raises
+    ShapeError otherwise, DataError for a position outside.
+
+    >>> import glassgrad as gg
+    >>> gg.take_along_axis([[1.0, 2.0], [3.0, 4.0]], [[1], [0]])
+    tensor([[2.],
+            [3.]])
+    """
+    found: Tensor = _apply("take_along_axis", x, index, axis=axis)
+    return found
+
+
+def add_along_axis(index: Operand, values: Operand, size: int, axis: int = -1) -> Tensor:
+    r"""Zeros with values added at positions along an axis: the adjoint of take_along_axis.
+
+    Formula: y_{i,l} = \sum_j v_{i,j}\,[l = k_{i,j}].
+
+    index int64 and values have one shape; the result has `size` numbers along the axis. Raises
+    ShapeError otherwise, DataError for a position outside.
+
+    >>> import glassgrad as gg
+    >>> gg.add_along_axis([[1], [0]], [[5.0], [6.0]], 2)
+    tensor([[0., 5.],
+            [6., 0.]])
+    """
+    found: Tensor = _apply("add_along_axis", index, values, size=size, axis=axis)
+    return found
+
+
+def one_hot(index: Operand, classes: int, dtype: str = 'float32') -> Tensor:
+    """A row for each position, 1 there and 0 elsewhere.
+
+    Formula: y_{i,j} = [j = k_i].
+
+    index (...) int64 to (..., classes), float32 by default (PyTorch's is int64). Raises DTypeError
+    unless positions are int64, DataError for one outside.
+
+    >>> import glassgrad as gg
+    >>> gg.one_hot([2, 0], 3)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    found: Tensor = _apply("one_hot", index, classes=classes, dtype=dtype)
+    return found
+
+
+def argsort(x: Operand, axis: int = -1, descending: bool = False) -> Tensor:
+    r"""The positions that put numbers in order along an axis; equal numbers keep theirs.
+
+    Formula: k \text{ with } x_{k_1} \le x_{k_2} \le \dots.
+
+    The shape is kept; the result is int64. PyTorch promises no order of equal numbers. Raises
+    ShapeError for an axis that is not there, DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.argsort([3.0, 1.0, 2.0], descending=True)
+    tensor([0, 2, 1], dtype=int64)
+    """
+    found: Tensor = _apply("argsort", x, axis=axis, descending=descending)
+    return found
+
+
+def sort(x: Operand, axis: int = -1, descending: bool = False) -> Tensor:
+    r"""The numbers along an axis in order, the smallest first unless descending.
+
+    Formula: x_{k_1} \le x_{k_2} \le \dots.
+
+    Shape and dtype are kept. PyTorch's sort gives positions, too: see argsort. Raises ShapeError
+    for an axis that is not there, DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.sort([3.0, 1.0, 2.0])
+    tensor([1., 2., 3.])
+    """
+    found: Tensor = _apply("sort", x, axis=axis, descending=descending)
+    return found
+
+
 def relu(x: Operand) -> Tensor:
     r"""Rectified linear unit; its derivative at 0 is 0.
 
@@ -936,21 +1499,34 @@ select = where
 __all__ = [
     "abs",
     "add",
+    "add_along_axis",
     "add_at",
+    "all",
+    "any",
     "arange",
+    "arccos",
+    "arcsin",
     "argmax",
+    "argmin",
+    "argsort",
     "astype",
     "broadcast_to",
+    "ceil",
+    "clip",
     "columns",
     "concatenate",
     "conv",
     "cos",
+    "cosh",
+    "cumsum",
     "divide",
     "elu",
     "equal",
     "erf",
     "exp",
     "expm1",
+    "flip",
+    "floor",
     "gelu",
     "greater",
     "greater_equal",
@@ -958,37 +1534,59 @@ __all__ = [
     "less",
     "less_equal",
     "log",
+    "log10",
     "log1p",
+    "log2",
     "log_softmax",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "logsumexp",
     "matmul",
     "max",
     "max_pool",
     "maximum",
     "mean",
     "mean_pool",
+    "min",
     "minimum",
     "multiply",
     "negative",
     "not_equal",
+    "one_hot",
     "pad",
     "permute",
     "pick",
     "power",
+    "prod",
     "put_at",
     "relu",
+    "remainder",
     "reshape",
+    "roll",
+    "round",
     "select",
     "sigmoid",
     "sign",
     "silu",
     "sin",
+    "sinh",
     "softmax",
     "softplus",
+    "sort",
     "sqrt",
+    "std",
     "subtract",
     "sum",
     "take",
+    "take_along_axis",
+    "tan",
     "tanh",
+    "tril",
+    "triu",
+    "trunc",
     "uncolumns",
+    "var",
     "where",
 ]
