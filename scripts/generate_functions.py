@@ -127,6 +127,16 @@ SHAPES = {
         "index (...) int64 to (..., classes), float32 by default (PyTorch's is int64).",
         "Raises DTypeError unless positions are int64, DataError for one outside.",
     ),
+    "prelu": (
+        "x (n, channels, ...), w (1,) or (channels,); the result has x's shape.",
+        "Raises ShapeError for other slopes, DTypeError for whole numbers.",
+    ),
+    "glu": ("The axis is halved.", f"{_NO_AXIS} or is odd, DTypeError for whole numbers."),
+    "celu": ("Shape and dtype are kept.", f"{_REAL} Raises ConfigError for an alpha of 0."),
+    "softshrink": (
+        "Shape and dtype are kept.",
+        f"{_REAL} Raises ConfigError for a lambda below 0.",
+    ),
     "reshape": ("One size may be -1.", "Raises ShapeError where the elements do not fill it."),
     "permute": (
         "Axis i of the result is axis axes[i] of x.",
@@ -265,6 +275,12 @@ EXAMPLES = {
     "add_at": "gg.add_at([0.0, 0.0], [1, 1], [3.0, 4.0])",
     "pick": "gg.pick([[1.0, 2.0], [3.0, 4.0]], [1, 0])",
     "put_at": "gg.put_at([1, 0], [5.0, 6.0], 2)",
+    "hardtanh": "gg.hardtanh([-2.0, 0.5])",
+    "threshold": "gg.threshold([-1.0, 2.0], 0.0, -5.0)",
+    "prelu": "gg.prelu([[-1.0, 2.0]], [0.5])",
+    "celu": "gg.celu([-1.0, 2.0])",
+    "softshrink": "gg.softshrink([-1.0, 0.2])",
+    "glu": "gg.glu([1.0, 2.0, 0.0, 0.0])",
     "relu": "gg.relu([-1.0, 2.0])",
     "leaky_relu": "gg.leaky_relu([-1.0, 2.0], slope=0.5)",
     "elu": "gg.elu([-1.0, 2.0])",
@@ -333,7 +349,10 @@ def name_of(op: Op) -> str:
 
 def _parameter(attribute: Attribute) -> str:
     text = f"{attribute.name}: {attribute.annotation}"
-    return text if attribute.default is ... else f"{text} = {attribute.default!r}"
+    if attribute.default is ...:
+        return text
+    default = repr(attribute.default)
+    return f"{text} = {default.replace(chr(39), chr(34))}"
 
 
 def _facts(op: Op) -> tuple[str, str]:

@@ -350,6 +350,15 @@ def variance(numbers: list[Any], correction: int) -> Fraction:
     return (squares - mean * mean) * n / (n - correction)
 
 
+def gated(x: Array, axis: int) -> Array:
+    half = x.shape[-1] // 2
+    found = at(
+        (*x.shape[:-1], half),
+        lambda *i: mpf(float(x[i])) * (1 + mp.tanh(mpf(float(x[(*i[:-1], i[-1] + half)])) / 2)) / 2,
+    )
+    return np.moveaxis(found, -1, axis)
+
+
 def logarithms(z: list[Any]) -> list[Any]:
     total = mp.fsum(mp.exp(v) for v in z)
     return [v - mp.log(total) for v in z]
@@ -525,6 +534,32 @@ ORACLES: dict[str, Oracle] = {
     "silu": digits(lambda x: x * (1 + mp.tanh(x / 2)) / 2),
     "gelu": digits(lambda x: x * mp.ncdf(x)),
     "softplus": digits(lambda x: mp.log(1 + mp.exp(x))),
+    "relu6": exact(lambda x: (abs(x) - abs(x - 6) + 6) / 2),
+    "hardtanh": digits(lambda x, min_val, max_val: sorted([mpf(min_val), x, mpf(max_val)])[1]),
+    "hardsigmoid": exact(lambda x: (abs(x + 3) - abs(x - 3) + 6) / 12),
+    "hardswish": exact(lambda x: x * (abs(x + 3) - abs(x - 3) + 6) / 12),
+    "threshold": digits(lambda x, threshold, value: x if x > threshold else mpf(value)),
+    "hardshrink": digits(lambda x, lambd: x * (abs(x) > lambd)),
+    "softshrink": digits(lambda x, lambd: mp.sign(x) * max(abs(x) - mpf(lambd), 0)),
+    "prelu": lambda x, w: at(
+        x.shape, lambda *i: max(x[i], 0) + float(w[i[1] % len(w)]) * min(float(x[i]), 0)
+    ),
+    "selu": digits(
+        lambda x: (
+            mpf("1.0507009873554804934193349852946")
+            * (max(x, 0) + mpf("1.6732632423543772848170429916717") * min(0, mp.exp(x) - 1))
+        )
+    ),
+    "celu": digits(lambda x, alpha: max(x, 0) + min(0, mpf(alpha) * mp.expm1(x / mpf(alpha)))),
+    "softsign": exact(lambda x: x / (1 + max(x, -x))),
+    "log_sigmoid": digits(lambda x: -mp.log(1 + mp.exp(-x))),
+    "tanhshrink": digits(lambda x: x - (mp.exp(2 * x) - 1) / (mp.exp(2 * x) + 1)),
+    "mish": digits(lambda x: x * (1 - 2 / ((1 + mp.exp(x)) ** 2 + 1))),
+    "gelu_tanh": digits(
+        lambda x: x / (1 + mp.exp(-2 * mp.sqrt(2 / mp.pi) * (x + mpf("0.044715") * x**3)))
+    ),
+    "glu": lambda x, *, axis: gated(np.moveaxis(x, axis, -1), axis),
+    "softmin": rows(lambda z: [mp.exp(v) for v in logarithms([-v for v in z])]),
     "log_softmax": rows(logarithms),
     "softmax": rows(lambda z: [mp.exp(v) for v in logarithms(z)]),
     "linear": lambda x, w, b: matmul(x, w) + b.astype(float),

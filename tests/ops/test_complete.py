@@ -25,6 +25,7 @@ CLASSES: dict[str, tuple[Callable[[Sample], bool], dict[str, str]]] = {
             "roll": ROWS, "take_along_axis": ROWS, "add_along_axis": ROWS,
             "tril": "works on matrices", "triu": "works on matrices",
             "var": "one number does not spread", "std": "one number does not spread",
+            "glu": ROWS, "softmin": ROWS, "prelu": "has a slope for each channel",
             "concatenate": ROWS, "take": ROWS, "add_at": ROWS, "pick": ROWS,
             "subtract_one_at": ROWS, "log_softmax": ROWS, "softmax": ROWS,
             "matmul": "works on matrices", "linear": "works on matrices",
@@ -95,7 +96,8 @@ def test_exemptions_and_oracles_are_of_ops_that_exist() -> None:
 def test_an_op_with_a_kink_says_where() -> None:
     choosing = {"min", "argmin", "sort", "argsort", "clip", "floor", "ceil", "trunc", "round",
                 "remainder", "absolute", "sign", "maximum", "minimum", "max", "argmax", "max_pool", "relu",
-                "leaky_relu", "elu", "bce", "max_unpool", "max_pick"}  # fmt: skip
+                "leaky_relu", "elu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "threshold",
+                "hardshrink", "softshrink", "prelu", "selu", "bce", "max_unpool", "max_pick"}  # fmt: skip
     assert {name for name in choosing if not OPS[name].kinks} == set()
 
 

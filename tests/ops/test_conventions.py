@@ -184,7 +184,12 @@ UNARY = sorted(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", UNARY)
 def test_nan_in_is_nan_out(name: str, dtype: str) -> None:
-    defaults = {"leaky_relu": {"slope": 0.1}, "elu": {"alpha": 1.0}, "clip": {"low": 0.0}}
+    defaults = {
+        "leaky_relu": {"slope": 0.1},
+        "elu": {"alpha": 1.0},
+        "clip": {"low": 0.0},
+        "threshold": {"threshold": 0.0, "value": 1.0},
+    }
     with np.errstate(all="ignore"):
         assert np.isnan(value(name, [NAN, 1.0], dtype=dtype, **defaults.get(name, {}))[0])
 

@@ -1310,7 +1310,7 @@ def add_along_axis(index: Operand, values: Operand, size: int, axis: int = -1) -
     return found
 
 
-def one_hot(index: Operand, classes: int, dtype: str = 'float32') -> Tensor:
+def one_hot(index: Operand, classes: int, dtype: str = "float32") -> Tensor:
     """A row for each position, 1 there and 0 elsewhere.
 
     Formula: y_{i,j} = [j = k_i].
@@ -1464,6 +1464,250 @@ def softplus(x: Operand) -> Tensor:
     return found
 
 
+def relu6(x: Operand) -> Tensor:
+    r"""ReLU that stays at 6; its derivative at 0 and at 6 is 0.
+
+    Formula: \min(\max(0, x), 6).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.relu6([0.5, 1.0])
+    tensor([0.5, 1. ])
+    """
+    found: Tensor = _apply("relu6", x)
+    return found
+
+
+def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    r"""The number itself within bounds, and the bound beyond; the derivative there is 0.
+
+    Formula: \min(\max(x, a), b).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardtanh([-2.0, 0.5])
+    tensor([-1. ,  0.5])
+    """
+    found: Tensor = _apply("hardtanh", x, min_val=min_val, max_val=max_val)
+    return found
+
+
+def hardsigmoid(x: Operand) -> Tensor:
+    r"""Sigmoid in straight pieces: 0 below -3, 1 above 3.
+
+    Formula: \min(\max(x / 6 + \tfrac{1}{2}, 0), 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardsigmoid([0.5, 1.0])
+    tensor([0.5833333, 0.6666667])
+    """
+    found: Tensor = _apply("hardsigmoid", x)
+    return found
+
+
+def hardswish(x: Operand) -> Tensor:
+    r"""X times its hardsigmoid (Howard 2019).
+
+    Formula: x \min(\max(x / 6 + \tfrac{1}{2}, 0), 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardswish([0.5, 1.0])
+    tensor([0.29166666, 0.6666667 ])
+    """
+    found: Tensor = _apply("hardswish", x)
+    return found
+
+
+def threshold(x: Operand, threshold: float, value: float) -> Tensor:
+    r"""The number itself above a threshold, another number elsewhere.
+
+    Formula: x \text{ if } x > t \text{ else } v.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.threshold([-1.0, 2.0], 0.0, -5.0)
+    tensor([-5.,  2.])
+    """
+    found: Tensor = _apply("threshold", x, threshold=threshold, value=value)
+    return found
+
+
+def hardshrink(x: Operand, lambd: float = 0.5) -> Tensor:
+    r"""0 between -lambda and lambda, the number itself elsewhere.
+
+    Formula: x \text{ if } |x| > \lambda \text{ else } 0.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardshrink([0.5, 1.0])
+    tensor([0., 1.])
+    """
+    found: Tensor = _apply("hardshrink", x, lambd=lambd)
+    return found
+
+
+def softshrink(x: Operand, lambd: float = 0.5) -> Tensor:
+    r"""The number moved towards 0 by lambda, 0 where it is nearer.
+
+    Formula: x - \min(\max(x, -\lambda), \lambda).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64. Raises
+    ConfigError for a lambda below 0.
+
+    >>> import glassgrad as gg
+    >>> gg.softshrink([-1.0, 0.2])
+    tensor([-0.5,  0. ])
+    """
+    found: Tensor = _apply("softshrink", x, lambd=lambd)
+    return found
+
+
+def prelu(x: Operand, w: Operand) -> Tensor:
+    r"""ReLU with a learnt slope below 0, one for all or one for each channel (He 2015).
+
+    Formula: x \text{ if } x > 0 \text{ else } w x.
+
+    x (n, channels, ...), w (1,) or (channels,); the result has x's shape. Raises ShapeError for
+    other slopes, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.prelu([[-1.0, 2.0]], [0.5])
+    tensor([[-0.5,  2. ]])
+    """
+    found: Tensor = _apply("prelu", x, w)
+    return found
+
+
+def selu(x: Operand) -> Tensor:
+    r"""ELU scaled so that mean 0 and variance 1 are kept (Klambauer 2017).
+
+    Formula: s x \text{ if } x > 0 \text{ else } s \alpha (e^x - 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.selu([0.5, 1.0])
+    tensor([0.5253505, 1.050701 ])
+    """
+    found: Tensor = _apply("selu", x)
+    return found
+
+
+def celu(x: Operand, alpha: float = 1.0) -> Tensor:
+    r"""ELU whose slope is 1 at 0 for any alpha (Barron 2017).
+
+    Formula: x \text{ if } x > 0 \text{ else } \alpha (e^{x / \alpha} - 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64. Raises
+    ConfigError for an alpha of 0.
+
+    >>> import glassgrad as gg
+    >>> gg.celu([-1.0, 2.0])
+    tensor([-0.63212055,  2.        ])
+    """
+    found: Tensor = _apply("celu", x, alpha=alpha)
+    return found
+
+
+def softsign(x: Operand) -> Tensor:
+    r"""From -1 to 1, slower than tanh.
+
+    Formula: \frac{x}{1 + |x|}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.softsign([0.5, 1.0])
+    tensor([0.33333334, 0.5       ])
+    """
+    found: Tensor = _apply("softsign", x)
+    return found
+
+
+def log_sigmoid(x: Operand) -> Tensor:
+    r"""Logarithm of the sigmoid, accurate for any size of x.
+
+    Formula: -\ln(1 + e^{-x}).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.log_sigmoid([0.5, 1.0])
+    tensor([-0.474077 , -0.3132617])
+    """
+    found: Tensor = _apply("log_sigmoid", x)
+    return found
+
+
+def tanhshrink(x: Operand) -> Tensor:
+    r"""The number less its tanh.
+
+    Formula: x - \tanh x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.tanhshrink([0.5, 1.0])
+    tensor([0.0378828 , 0.23840582])
+    """
+    found: Tensor = _apply("tanhshrink", x)
+    return found
+
+
+def mish(x: Operand) -> Tensor:
+    r"""X times the tanh of its softplus (Misra 2019).
+
+    Formula: x \tanh \ln(1 + e^x).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.mish([0.5, 1.0])
+    tensor([0.37524518, 0.8650984 ])
+    """
+    found: Tensor = _apply("mish", x)
+    return found
+
+
+def gelu_tanh(x: Operand) -> Tensor:
+    r"""GELU by tanh, as GPT-2 has it: within 0.0005 of the exact one.
+
+    Formula: \tfrac{x}{2} \left(1 + \tanh(\sqrt{2 / \pi}\,(x + 0.044715 x^3))\right).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.gelu_tanh([0.5, 1.0])
+    tensor([0.34571403, 0.841192  ])
+    """
+    found: Tensor = _apply("gelu_tanh", x)
+    return found
+
+
+def glu(x: Operand, axis: int = -1) -> Tensor:
+    r"""Gated linear unit: the first half along an axis times the sigmoid of the second.
+
+    Formula: x_1 \sigma(x_2).
+
+    The axis is halved. Raises ShapeError for an axis that is not there or is odd, DTypeError for
+    whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.glu([1.0, 2.0, 0.0, 0.0])
+    tensor([0.5, 1. ])
+    """
+    found: Tensor = _apply("glu", x, axis=axis)
+    return found
+
+
 def log_softmax(x: Operand, axis: int = -1) -> Tensor:
     r"""Logarithm of softmax, accurate for any size of x.
 
@@ -1494,6 +1738,21 @@ def softmax(x: Operand, axis: int = -1) -> Tensor:
     return found
 
 
+def softmin(x: Operand, axis: int = -1) -> Tensor:
+    r"""Softmax of the negative numbers: the smallest has the largest share.
+
+    Formula: \frac{e^{-x_i}}{\sum_j e^{-x_j}}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.softmin([0.5, 1.0])
+    tensor([0.62245935, 0.37754068])
+    """
+    found: Tensor = _apply("softmin", x, axis=axis)
+    return found
+
+
 select = where
 
 __all__ = [
@@ -1512,6 +1771,7 @@ __all__ = [
     "astype",
     "broadcast_to",
     "ceil",
+    "celu",
     "clip",
     "columns",
     "concatenate",
@@ -1528,8 +1788,14 @@ __all__ = [
     "flip",
     "floor",
     "gelu",
+    "gelu_tanh",
+    "glu",
     "greater",
     "greater_equal",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "leaky_relu",
     "less",
     "less_equal",
@@ -1537,6 +1803,7 @@ __all__ = [
     "log10",
     "log1p",
     "log2",
+    "log_sigmoid",
     "log_softmax",
     "logical_and",
     "logical_not",
@@ -1551,6 +1818,7 @@ __all__ = [
     "mean_pool",
     "min",
     "minimum",
+    "mish",
     "multiply",
     "negative",
     "not_equal",
@@ -1559,21 +1827,27 @@ __all__ = [
     "permute",
     "pick",
     "power",
+    "prelu",
     "prod",
     "put_at",
     "relu",
+    "relu6",
     "remainder",
     "reshape",
     "roll",
     "round",
     "select",
+    "selu",
     "sigmoid",
     "sign",
     "silu",
     "sin",
     "sinh",
     "softmax",
+    "softmin",
     "softplus",
+    "softshrink",
+    "softsign",
     "sort",
     "sqrt",
     "std",
@@ -1583,6 +1857,8 @@ __all__ = [
     "take_along_axis",
     "tan",
     "tanh",
+    "tanhshrink",
+    "threshold",
     "tril",
     "triu",
     "trunc",
