@@ -84,7 +84,7 @@ PAIRS: dict[str, Pair] = {
     ),
     "selu": same("selu", lambda t, x: t.nn.functional.selu(x)),
     "selu at kinks": same("selu", lambda t, x: t.nn.functional.selu(x), tie=True, second=False),
-    # PyTorch keeps 1/alpha in single precision; that of 0.5 is exact.
+    # PyTorch rounds 1 / alpha to single precision in its derivative; that of 0.5 is exact.
     "celu": same("celu", lambda t, x: t.nn.functional.celu(x, 0.5), alpha=0.5),
     "celu at kinks": same(
         "celu", lambda t, x: t.nn.functional.celu(x, 0.5), alpha=0.5, tie=True, second=False

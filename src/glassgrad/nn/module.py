@@ -179,7 +179,7 @@ class Module:
     ['hidden.weight', 'hidden.bias', 'output.weight', 'output.bias']
     """
 
-    formula: ClassVar[tuple[str, str]] = ("", "")  # forward and backward, as program headings
+    formula: tuple[str, str] = ("", "")  # forward and backward, as program headings
     relu_like: ClassVar[bool] = False
     looked_through: ClassVar[bool] = False  # by init="auto", on the way to an activation
     input_type: Type | None = (
