@@ -23,7 +23,16 @@ from glassgrad.ops.record import (
 )
 
 PATH = Path(__file__).parent.parent / "src" / "glassgrad" / "tensors" / "functions.py"
-FAMILIES = ("elementwise", "reduction", "movement", "contraction", "window", "index", "activation")
+FAMILIES = (
+    "elementwise",
+    "reduction",
+    "movement",
+    "contraction",
+    "window",
+    "index",
+    "order",
+    "activation",
+)
 
 # The one table of names: what NumPy or PyTorch call it, where the record is called otherwise.
 NAMES = {"absolute": "abs", "cast": "astype", "select": "where"}
@@ -64,8 +73,70 @@ SHAPES = {
     "cast": ("The shape is kept.", "Raises DTypeError for an unknown dtype."),
     "sum": (_AXES, f"{_NO_AXIS}, DTypeError for truth values."),
     "mean": (_AXES, f"{_NO_AXIS}, DTypeError for whole numbers."),
-    "max": (_AXES, f"{_NO_AXIS} or has no numbers."),
-    "argmax": ("The axis goes; the result is int64.", f"{_NO_AXIS} or has no numbers."),
+    **dict.fromkeys(("max", "min"), (_AXES, f"{_NO_AXIS} or has no numbers.")),
+    **dict.fromkeys(
+        ("argmax", "argmin"),
+        ("The axis goes; the result is int64.", f"{_NO_AXIS} or has no numbers."),
+    ),
+    "prod": (_AXES, f"{_NO_AXIS}, DTypeError for truth values."),
+    "logsumexp": (_AXES, f"{_NO_AXIS} or has no numbers, DTypeError for whole numbers."),
+    **dict.fromkeys(
+        ("var", "std"),
+        (
+            f"{_AXES} `correction` is PyTorch's, 1 by default (NumPy's ddof is 0).",
+            f"{_NO_AXIS} or has too few numbers, DTypeError for whole numbers.",
+        ),
+    ),
+    **dict.fromkeys(("any", "all"), (_AXES, f"{_NO_AXIS}, DTypeError unless x is bool.")),
+    "cumsum": ("Shape and dtype are kept.", f"{_NO_AXIS}, DTypeError for truth values."),
+    "flip": ("Shape and dtype are kept.", f"{_NO_AXIS}."),
+    "roll": ("Shape and dtype are kept.", f"{_NO_AXIS}."),
+    **dict.fromkeys(
+        ("tril", "triu"),
+        ("(..., rows, columns), kept.", "Raises ShapeError for fewer than two axes."),
+    ),
+    "sort": (
+        "Shape and dtype are kept. PyTorch's sort gives positions, too: see argsort.",
+        f"{_NO_AXIS}, DTypeError for truth values.",
+    ),
+    "argsort": (
+        "The shape is kept; the result is int64. PyTorch promises no order of equal numbers.",
+        f"{_NO_AXIS}, DTypeError for truth values.",
+    ),
+    **dict.fromkeys(
+        ("logical_and", "logical_or", "logical_xor"),
+        (
+            "Shapes stretch to fit by NumPy's rule; both bool, as the result.",
+            "Raises ShapeError for shapes that do not fit, DTypeError for numbers.",
+        ),
+    ),
+    "logical_not": ("The shape is kept; bool.", "Raises DTypeError for numbers."),
+    "clip": (
+        "Shape and dtype are kept; one of the bounds may be None.",
+        "Raises ConfigError without a bound or for low above high, DTypeError for other numbers.",
+    ),
+    "take_along_axis": (
+        "x and index int64 have the same shape but along the axis; the result has index's.",
+        "Raises ShapeError otherwise, DataError for a position outside.",
+    ),
+    "add_along_axis": (
+        "index int64 and values have one shape; the result has `size` numbers along the axis.",
+        "Raises ShapeError otherwise, DataError for a position outside.",
+    ),
+    "one_hot": (
+        "index (...) int64 to (..., classes), float32 by default (PyTorch's is int64).",
+        "Raises DTypeError unless positions are int64, DataError for one outside.",
+    ),
+    "prelu": (
+        "x (n, channels, ...), w (1,) or (channels,); the result has x's shape.",
+        "Raises ShapeError for other slopes, DTypeError for whole numbers.",
+    ),
+    "glu": ("The axis is halved.", f"{_NO_AXIS} or is odd, DTypeError for whole numbers."),
+    "celu": ("Shape and dtype are kept.", f"{_REAL} Raises ConfigError for an alpha of 0."),
+    "softshrink": (
+        "Shape and dtype are kept.",
+        f"{_REAL} Raises ConfigError for a lambda below 0.",
+    ),
     "reshape": ("One size may be -1.", "Raises ShapeError where the elements do not fill it."),
     "permute": (
         "Axis i of the result is axis axes[i] of x.",
@@ -102,6 +173,7 @@ SHAPES = {
     ),
     "max_pool": ("(n, c, *size) to (n, c, *size').", "Raises ShapeError where no window fits."),
     "mean_pool": ("(n, c, *size) to (n, c, *size').", "Raises ShapeError where no window fits."),
+    "arange": ("The result is (size,), int64.", "Raises ConfigError for a size below 0."),
     "take": (
         "x (rows, ...), index int64 of any shape; the result is (*index.shape, ...).",
         "Raises DTypeError unless positions are int64, DataError for one outside 0 to rows - 1.",
@@ -146,6 +218,18 @@ EXAMPLES = {
     "cos": "gg.cos([0.0, 1.0])",
     "erf": "gg.erf([0.0, 1.0])",
     "absolute": "gg.abs([-1.5, 2.0])",
+    "log2": "gg.log2([1.0, 8.0])",
+    "log10": "gg.log10([1.0, 100.0])",
+    "logical_and": "gg.logical_and([True, True], [True, False])",
+    "logical_or": "gg.logical_or([True, False], [False, False])",
+    "logical_xor": "gg.logical_xor([True, True], [True, False])",
+    "logical_not": "gg.logical_not([True, False])",
+    "floor": "gg.floor([-1.5, 1.5])",
+    "ceil": "gg.ceil([-1.5, 1.5])",
+    "trunc": "gg.trunc([-1.5, 1.5])",
+    "round": "gg.round([0.5, 1.5, 2.6])",
+    "remainder": "gg.remainder([-1.0, 4.5], 3.0)",
+    "clip": "gg.clip([-2.0, 0.5, 2.0], -1.0, 1.0)",
     "sign": "gg.sign([-1.5, 0.0, 2.0])",
     "maximum": "gg.maximum([1.0, 5.0], 3.0)",
     "minimum": "gg.minimum([1.0, 5.0], 3.0)",
@@ -161,6 +245,24 @@ EXAMPLES = {
     "mean": "gg.mean([[1.0, 2.0], [3.0, 4.0]])",
     "max": "gg.max([[1.0, 2.0], [3.0, 4.0]], axis=1)",
     "argmax": "gg.argmax([[1.0, 2.0], [4.0, 3.0]])",
+    "min": "gg.min([[1.0, 2.0], [3.0, 4.0]], axis=1)",
+    "argmin": "gg.argmin([[1.0, 2.0], [4.0, 3.0]])",
+    "prod": "gg.prod([[1.0, 2.0], [3.0, 4.0]], axis=0)",
+    "var": "gg.var([1.0, 2.0, 3.0])",
+    "std": "gg.std([1.0, 2.0, 3.0])",
+    "logsumexp": "gg.logsumexp([0.0, 0.0])",
+    "any": "gg.any([[True, False], [False, False]], axis=1)",
+    "all": "gg.all([[True, True], [True, False]], axis=1)",
+    "cumsum": "gg.cumsum([1.0, 2.0, 3.0])",
+    "flip": "gg.flip([1.0, 2.0, 3.0])",
+    "roll": "gg.roll([1.0, 2.0, 3.0], 1)",
+    "tril": "gg.tril([[1.0, 2.0], [3.0, 4.0]])",
+    "triu": "gg.triu([[1.0, 2.0], [3.0, 4.0]])",
+    "sort": "gg.sort([3.0, 1.0, 2.0])",
+    "argsort": "gg.argsort([3.0, 1.0, 2.0], descending=True)",
+    "take_along_axis": "gg.take_along_axis([[1.0, 2.0], [3.0, 4.0]], [[1], [0]])",
+    "add_along_axis": "gg.add_along_axis([[1], [0]], [[5.0], [6.0]], 2)",
+    "one_hot": "gg.one_hot([2, 0], 3)",
     "reshape": "gg.reshape([1.0, 2.0, 3.0, 4.0], (2, -1))",
     "permute": "gg.permute([[1.0, 2.0]], (1, 0))",
     "broadcast_to": "gg.broadcast_to([1.0, 2.0], (2, 2))",
@@ -173,10 +275,17 @@ EXAMPLES = {
     "uncolumns": "gg.uncolumns([[[1.0, 2.0], [2.0, 3.0]]], (1, 3), (2,), (1,), (1,))",
     "max_pool": "gg.max_pool([[[1.0, 3.0, 2.0, 0.0]]], (2,), (2,))",
     "mean_pool": "gg.mean_pool([[[1.0, 3.0, 2.0, 0.0]]], (2,), (2,))",
+    "arange": "gg.arange(4)",
     "take": "gg.take([[1.0, 2.0], [3.0, 4.0]], [1, 1])",
     "add_at": "gg.add_at([0.0, 0.0], [1, 1], [3.0, 4.0])",
     "pick": "gg.pick([[1.0, 2.0], [3.0, 4.0]], [1, 0])",
     "put_at": "gg.put_at([1, 0], [5.0, 6.0], 2)",
+    "hardtanh": "gg.hardtanh([-2.0, 0.5])",
+    "threshold": "gg.threshold([-1.0, 2.0], 0.0, -5.0)",
+    "prelu": "gg.prelu([[-1.0, 2.0]], [0.5])",
+    "celu": "gg.celu([-1.0, 2.0])",
+    "softshrink": "gg.softshrink([-1.0, 0.2])",
+    "glu": "gg.glu([1.0, 2.0, 0.0, 0.0])",
     "relu": "gg.relu([-1.0, 2.0])",
     "leaky_relu": "gg.leaky_relu([-1.0, 2.0], slope=0.5)",
     "elu": "gg.elu([-1.0, 2.0])",
@@ -191,7 +300,7 @@ EXAMPLES = {
 HEADER = '''\
 # Written by scripts/generate_functions.py from the op records; do not edit. It is long because
 # every record has its function here.
-# ruff: noqa: A001
+# ruff: noqa: A001, RUF022
 """Every public op as a function of tensors.
 
 An operand may be a tensor, a NumPy array, a list of numbers or a number; where none is a tensor,
@@ -211,11 +320,14 @@ from glassgrad.ops import OPS, Array
 from .tensor import Tensor, tensor
 
 Operand: TypeAlias = "Array | ArrayLike"
+_START = tensor(0)  # who is asked where no operand can be
 
 
 def _apply(name: str, *operands: Any, **attributes: Any) -> Any:
+    if not OPS[name].inputs:  # into the program that is being written, if one is
+        return _START.emit(OPS[name], (), OPS[name].normal((), attributes))
     arrays = [x for x in operands if isinstance(x, Array)]
-    numbers = all(isinstance(x, int | float) for x in operands)
+    numbers = not [x for x in operands if not isinstance(x, int | float)]
     real = [x.dtype for x in arrays if x.dtype in FLOATS]
     given = list(operands)
     for i, x in enumerate(operands):
@@ -242,7 +354,10 @@ def name_of(op: Op) -> str:
 
 def _parameter(attribute: Attribute) -> str:
     text = f"{attribute.name}: {attribute.annotation}"
-    return text if attribute.default is ... else f"{text} = {attribute.default!r}"
+    if attribute.default is ...:
+        return text
+    default = repr(attribute.default)
+    return f"{text} = {default.replace(chr(39), chr(34))}"
 
 
 def _facts(op: Op) -> tuple[str, str]:

@@ -25,11 +25,15 @@ from glassgrad.tensors import random
 
 Spec: TypeAlias = "tuple[str, dict[str, Any]]"  # a module's class and settings
 
-ACTIVATIONS = ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Sigmoid", "Tanh", "Softplus")
+ACTIVATIONS = tuple(
+    """ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus ReLU6 SELU CELU Hardtanh Hardsigmoid
+    Hardswish Softsign Mish LogSigmoid Tanhshrink Hardshrink Softshrink Threshold PReLU""".split()
+)
+SHARES = ("Softmax", "LogSoftmax", "Softmin")
 POOLS = ("Max", "Avg", "AdaptiveAvg", "AdaptiveMax")
 MODULES = (
     *ACTIVATIONS,
-    *("Linear", "Flatten", "Dropout", "Embedding", "RNN", "Softmax", "LogSoftmax"),
+    *("Linear", "Flatten", "Dropout", "Embedding", "RNN", "GLU", *SHARES),
     *[f"{kind}{rank}d" for kind in ("Conv", "ConvTranspose") for rank in (1, 2, 3)],
     *[f"{kind}Pool{rank}d" for kind in POOLS for rank in (1, 2, 3)],
     *("GlobalAvgPool", "GlobalMaxPool", "LayerNorm", "GroupNorm", "RMSNorm", "LocalResponseNorm"),
@@ -37,7 +41,7 @@ MODULES = (
     *("Sequential", "Residual", "Gated"),
 )
 WITH_PARAMETERS = re.compile(
-    r"Linear|Conv.*|(Batch|Instance)Norm.*|(Layer|Group|RMS)Norm|Embedding|RNN"
+    r"Linear|Conv.*|(Batch|Instance)Norm.*|(Layer|Group|RMS)Norm|Embedding|RNN|PReLU"
 )
 
 
@@ -110,7 +114,8 @@ class _Draw:
             return kind, {"sizes": (float(self.one(0.01, 0.2)),)}
         if kind == "ELU":
             return kind, {"sizes": (float(self.one(1.0, 0.5)),)}
-        return kind, {}
+        numbers = {"CELU": (0.5,), "Hardtanh": (-0.5, 1.5), "Threshold": (0.1, -0.3)}
+        return kind, {"sizes": numbers[kind]} if kind in numbers else {}
 
     def linear(self, inputs: int, out: int) -> Spec:
         return "Linear", {"sizes": self.sizes(inputs, out), "bias": self.often(0.85)}
@@ -145,6 +150,10 @@ class _Draw:
             if self.often(0.3):
                 inner = [self.linear(width, width), self.activation()]
                 modules.append(("Residual", {"modules": inner}))
+            if self.often(0.3):
+                modules.append((self.one(*SHARES), {}))
+            if self.often(0.2):
+                modules += [self.linear(width, 2 * width), ("GLU", {})]
             if self.often(0.2):
                 gate = {"left": self.linear(width, width), "right": self.linear(width, width)}
                 modules.append(("Gated", gate))
@@ -492,11 +501,59 @@ class _Twin:
     def do_softplus(self, x: Any, path: str) -> Any:
         return self.f.softplus(x)
 
-    def do_softmax(self, x: Any, path: str) -> Any:
-        return self.torch.softmax(x, -1)
+    def do_relu6(self, x: Any, path: str) -> Any:
+        return self.f.relu6(x)
 
-    def do_logsoftmax(self, x: Any, path: str) -> Any:
-        return self.torch.log_softmax(x, -1)
+    def do_selu(self, x: Any, path: str) -> Any:
+        return self.f.selu(x)
+
+    def do_celu(self, x: Any, path: str, sizes: tuple[float]) -> Any:
+        return self.f.celu(x, *sizes)
+
+    def do_hardtanh(self, x: Any, path: str, sizes: tuple[float, float]) -> Any:
+        return self.f.hardtanh(x, *sizes)
+
+    def do_hardsigmoid(self, x: Any, path: str) -> Any:
+        return self.f.relu6(x + 3) / 6  # its own derivative has 1/6 in single precision
+
+    def do_hardswish(self, x: Any, path: str) -> Any:
+        return self.f.hardswish(x)
+
+    def do_softsign(self, x: Any, path: str) -> Any:
+        return self.f.softsign(x)
+
+    def do_mish(self, x: Any, path: str) -> Any:
+        return self.f.mish(x)
+
+    def do_logsigmoid(self, x: Any, path: str) -> Any:
+        return self.f.logsigmoid(x)
+
+    def do_tanhshrink(self, x: Any, path: str) -> Any:
+        return self.f.tanhshrink(x)
+
+    def do_hardshrink(self, x: Any, path: str) -> Any:
+        return self.f.hardshrink(x)
+
+    def do_softshrink(self, x: Any, path: str) -> Any:
+        return self.f.softshrink(x)
+
+    def do_threshold(self, x: Any, path: str, sizes: tuple[float, float]) -> Any:
+        return self.f.threshold(x, *sizes)
+
+    def do_prelu(self, x: Any, path: str) -> Any:
+        return self.f.prelu(x, self.get(path, "weight"))
+
+    def do_glu(self, x: Any, path: str) -> Any:
+        return self.f.glu(x)
+
+    def do_softmin(self, x: Any, path: str, sizes: tuple[int] = (-1,)) -> Any:
+        return self.torch.softmax(-x, sizes[0])
+
+    def do_softmax(self, x: Any, path: str, sizes: tuple[int] = (-1,)) -> Any:
+        return self.torch.softmax(x, sizes[0])
+
+    def do_logsoftmax(self, x: Any, path: str, sizes: tuple[int] = (-1,)) -> Any:
+        return self.torch.log_softmax(x, sizes[0])
 
 
 FAMILIES = ("rows", "images", "signals", "sequences", "dense images", "volumes")
@@ -572,8 +629,10 @@ def _drawn(
     loss = str(draw.one("mse", "bce", "bce_logits", "cross_entropy", "cross_entropy", "shares"))
     if loss == "bce":
         modules.append(("Sigmoid", {}))
-    elif loss == "mse" and draw.often(0.7):
-        modules.append((draw.one("Softmax", "LogSoftmax"), {}))
+    elif loss == "mse" and draw.often(0.8):
+        # Over the classes: over the width of an image, what a bias adds would change nothing.
+        over = {"sizes": (1,)} if family == "dense images" else {}
+        modules.append((draw.one(*SHARES), over))
     spec: Spec = ("Sequential", {"modules": modules})
     probe = built(spec, "float64").eval()
     with gg.no_grad():

@@ -316,6 +316,14 @@ def added_at(x: Array, index: Array, values: Array) -> Array:
     return np.array([[float(v) for v in row] for row in out]).reshape(x.shape)
 
 
+def added_along(index: Array, values: Array, *, size: int, axis: int) -> Array:
+    sizes = (*index.shape[:axis], size, *index.shape[axis + 1 :])
+    found = {place: Fraction(0) for place in np.ndindex(*sizes)}
+    for i in np.ndindex(*index.shape):
+        found[(*i[:axis], int(index[i]), *i[axis + 1 :])] += Fraction(float(values[i]))
+    return at(sizes, lambda *i: found[i])
+
+
 def where_index(index: Array, size: int, f: Callable[[tuple[int, ...], int, bool], Any]) -> Array:
     """f(row, column, whether the row's position is this column)."""
     return at((*index.shape, size), lambda *i: f(i[:-1], i[-1], int(index[i[:-1]]) == i[-1]))
@@ -375,6 +383,23 @@ def by_size(numbers: list[float], eps: float) -> list[Any]:
     return [mpf(v) * mp.sqrt(len(numbers) / (total + mpf(eps) * len(numbers))) for v in numbers]
 
 
+def variance(numbers: list[Any], correction: int) -> Fraction:
+    """Mean of squares less square of mean, in fractions, scaled by the count less a correction."""
+    found, n = [Fraction(v) for v in numbers], len(numbers)
+    mean = sum(found, Fraction(0)) / n
+    squares = sum((v * v for v in found), Fraction(0)) / n
+    return (squares - mean * mean) * n / (n - correction)
+
+
+def gated(x: Array, axis: int) -> Array:
+    half = x.shape[-1] // 2
+    found = at(
+        (*x.shape[:-1], half),
+        lambda *i: mpf(float(x[i])) * (1 + mp.tanh(mpf(float(x[(*i[:-1], i[-1] + half)])) / 2)) / 2,
+    )
+    return np.moveaxis(found, -1, axis)
+
+
 def logarithms(z: list[Any]) -> list[Any]:
     total = mp.fsum(mp.exp(v) for v in z)
     return [v - mp.log(total) for v in z]
@@ -407,6 +432,10 @@ def dropped(x: Array, seed: Any, step: Any, *, p: float, stream: str) -> Array:
     return at(x.shape, lambda *i: Fraction(float(x[i])) / (1 - Fraction(p)) * (draws[i] >= p))
 
 
+def _or(bound: float | None, otherwise: Any) -> Any:
+    return otherwise if bound is None else mpf(bound)
+
+
 def clip(p: Any, eps: float) -> Any:
     return min(max(p, mpf(eps)), 1 - mpf(eps))
 
@@ -428,6 +457,13 @@ ORACLES: dict[str, Oracle] = {
     "sqrt": digits(lambda x: mp.exp(mp.log(x) / 2)),
     "sin": digits(lambda x: (mp.expj(x) - mp.expj(-x)).imag / 2),
     "cos": digits(lambda x: (mp.expj(x) + mp.expj(-x)).real / 2),
+    "tan": digits(lambda x: mp.sin(x) / mp.cos(x)),
+    "arcsin": digits(lambda x: mp.findroot(lambda y: mp.sin(y) - x, float(mp.asin(x)))),
+    "arccos": digits(lambda x: mp.findroot(lambda y: mp.cos(y) - x, float(mp.acos(x)))),
+    "sinh": digits(lambda x: (mp.exp(x) - mp.exp(-x)) / 2),
+    "cosh": digits(lambda x: (mp.exp(x) + mp.exp(-x)) / 2),
+    "log2": digits(lambda x: mp.log(x) / mp.log(2)),
+    "log10": digits(lambda x: mp.log(x) / mp.log(10)),
     "erf": digits(lambda x: 2 / mp.sqrt(mp.pi) * mp.quad(lambda t: mp.exp(-t * t), [0, x])),
     "absolute": exact(lambda x: max(x, -x)),
     "sign": exact(lambda x: (x > 0) - (x < 0)),
@@ -440,6 +476,16 @@ ORACLES: dict[str, Oracle] = {
     "equal": exact(lambda x, y: (x - y).numerator == 0, bool),
     "not_equal": exact(lambda x, y: (x - y).numerator != 0, bool),
     "select": exact(lambda c, x, y: (y, x)[c]),
+    "logical_and": exact(lambda x, y: x * y == 1, bool),
+    "logical_or": exact(lambda x, y: x + y > 0, bool),
+    "logical_xor": exact(lambda x, y: x + y == 1, bool),
+    "logical_not": exact(lambda x: 1 - x, bool),
+    "floor": exact(lambda x: x.numerator // x.denominator),
+    "ceil": exact(lambda x: -(-x.numerator // x.denominator)),
+    "trunc": exact(int),
+    "round": exact(round),
+    "remainder": exact(lambda x, y: x - y * math.floor(x / y)),
+    "clip": digits(lambda x, low, high: sorted([_or(low, -mp.inf), x, _or(high, mp.inf)])[1]),
     "cast": lambda x, *, dtype: at(x.shape, lambda *i: np.dtype(dtype).type(x[i].item())),
     "sum": lambda x, *, axis, keepdims: over(x, axis, keepdims, math.fsum),
     "mean": lambda x, *, axis, keepdims: over(
@@ -447,6 +493,39 @@ ORACLES: dict[str, Oracle] = {
     ),
     "max": lambda x, *, axis, keepdims: over(x, axis, keepdims, max),
     "argmax": lambda x, *, axis: over(x, axis, False, lambda v: v.index(max(v))),
+    "min": lambda x, *, axis, keepdims: over(x, axis, keepdims, min),
+    "argmin": lambda x, *, axis: over(x, axis, False, lambda v: v.index(min(v))),
+    "prod": lambda x, *, axis, keepdims: over(
+        x, axis, keepdims, lambda v: math.prod(map(Fraction, v))
+    ),
+    "any": lambda x, *, axis, keepdims: over(x, axis, keepdims, lambda v: max(v, default=0)),
+    "all": lambda x, *, axis, keepdims: over(x, axis, keepdims, lambda v: min(v, default=1)),
+    "var": lambda x, *, axis, correction, keepdims: over(
+        x, axis, keepdims, lambda v: variance(v, correction)
+    ),
+    "std": lambda x, *, axis, correction, keepdims: over(
+        x, axis, keepdims, lambda v: mp.sqrt(mpf(float(variance(v, correction))))
+    ),
+    "logsumexp": lambda x, *, axis, keepdims: over(
+        x, axis, keepdims, lambda v: mp.log(mp.fsum(mp.exp(mpf(a)) for a in v))
+    ),
+    "cumsum": rows(lambda v: [mp.fsum(v[: i + 1]) for i in range(len(v))]),
+    "flip": lambda x, *, axis: at(
+        x.shape,
+        lambda *i: x[tuple(-1 - v if axis is None or a in axis else v for a, v in enumerate(i))],
+    ),
+    "roll": lambda x, *, shift, axis: at(
+        x.shape,
+        lambda *i: x[tuple((v - shift) % x.shape[a] if a == axis else v for a, v in enumerate(i))],
+    ),
+    "tril": lambda x, *, diagonal: at(x.shape, lambda *i: 0 if i[-1] - i[-2] > diagonal else x[i]),
+    "triu": lambda x, *, diagonal: at(x.shape, lambda *i: 0 if i[-1] - i[-2] < diagonal else x[i]),
+    "sort": lambda x, *, axis, descending: rows(lambda v: sorted(v, reverse=descending))(
+        x, axis=axis
+    ),
+    "argsort": lambda x, *, axis, descending: rows(
+        lambda v: sorted(range(len(v)), key=v.__getitem__, reverse=descending)
+    )(x, axis=axis),
     "reshape": lambda x, *, shape: np.array([v.item() for v in x.flat], float).reshape(shape),
     "permute": lambda x, *, axes: at(
         tuple(x.shape[a] for a in axes),
@@ -480,6 +559,12 @@ ORACLES: dict[str, Oracle] = {
     "put_at": lambda index, values, *, size: where_index(
         index, size, lambda row, column, here: values[row] if here else 0
     ),
+    "take_along_axis": lambda x, index, *, axis: at(
+        index.shape,
+        lambda *i: np.moveaxis(x, axis, 0)[int(index[i])][i[:axis] + i[axis + 1 :]],
+    ),
+    "add_along_axis": added_along,
+    "one_hot": lambda index, *, classes, dtype: one_hot(index, classes),
     "subtract_one_at": lambda x, index: where_index(
         index, x.shape[-1], lambda row, column, here: Fraction(float(x[(*row, column)])) - here
     ),
@@ -491,6 +576,32 @@ ORACLES: dict[str, Oracle] = {
     "silu": digits(lambda x: x * (1 + mp.tanh(x / 2)) / 2),
     "gelu": digits(lambda x: x * mp.ncdf(x)),
     "softplus": digits(lambda x: mp.log(1 + mp.exp(x))),
+    "relu6": exact(lambda x: (abs(x) - abs(x - 6) + 6) / 2),
+    "hardtanh": digits(lambda x, min_val, max_val: sorted([mpf(min_val), x, mpf(max_val)])[1]),
+    "hardsigmoid": exact(lambda x: (abs(x + 3) - abs(x - 3) + 6) / 12),
+    "hardswish": exact(lambda x: x * (abs(x + 3) - abs(x - 3) + 6) / 12),
+    "threshold": digits(lambda x, threshold, value: x if x > threshold else mpf(value)),
+    "hardshrink": digits(lambda x, lambd: x * (abs(x) > lambd)),
+    "softshrink": digits(lambda x, lambd: mp.sign(x) * max(abs(x) - mpf(lambd), 0)),
+    "prelu": lambda x, w: at(
+        x.shape, lambda *i: max(x[i], 0) + float(w[i[1] % len(w)]) * min(float(x[i]), 0)
+    ),
+    "selu": digits(
+        lambda x: (
+            mpf("1.0507009873554804934193349852946")
+            * (max(x, 0) + mpf("1.6732632423543772848170429916717") * min(0, mp.exp(x) - 1))
+        )
+    ),
+    "celu": digits(lambda x, alpha: max(x, 0) + min(0, mpf(alpha) * mp.expm1(x / mpf(alpha)))),
+    "softsign": exact(lambda x: x / (1 + max(x, -x))),
+    "log_sigmoid": digits(lambda x: -mp.log(1 + mp.exp(-x))),
+    "tanhshrink": digits(lambda x: x - (mp.exp(2 * x) - 1) / (mp.exp(2 * x) + 1)),
+    "mish": digits(lambda x: x * (1 - 2 / ((1 + mp.exp(x)) ** 2 + 1))),
+    "gelu_tanh": digits(
+        lambda x: x / (1 + mp.exp(-2 * mp.sqrt(2 / mp.pi) * (x + mpf("0.044715") * x**3)))
+    ),
+    "glu": lambda x, *, axis: gated(np.moveaxis(x, axis, -1), axis),
+    "softmin": rows(lambda z: [mp.exp(v) for v in logarithms([-v for v in z])]),
     "log_softmax": rows(logarithms),
     "softmax": rows(lambda z: [mp.exp(v) for v in logarithms(z)]),
     "linear": lambda x, w, b: matmul(x, w) + b.astype(float),
@@ -526,6 +637,7 @@ def pooled_at(v: Array, x: Array, kernel: Any, stride: Any) -> Array:
 
 
 EXEMPT: dict[str, str] = {
+    "arange": "has no operand: tests/ops/test_conventions.py",
     "constant": "has no operand; every sample with a plain number writes one",
     "scan": "is a loop: tests/ops/test_scan.py holds it against the unrolled program",
     "last": "reads a scan: tests/ops/test_scan.py",

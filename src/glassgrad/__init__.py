@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
     from .inspect.source import source as source
     from .tensors.functions import *  # noqa: F403  # it lists its names
     from .tensors.loops import scan as scan
+    from .tensors.order import topk as topk
     from .tensors.random import seed as seed
     from .tensors.tensor import (
         Buffer as Buffer,
@@ -65,6 +66,7 @@ _NAMES = {
     "source": "inspect.source",
     "summary": "inspect.summary",
     "tensor": "tensors.tensor",
+    "topk": "tensors.order",
 }
 _NAMES.update(dict.fromkeys(FUNCTIONS, "tensors.functions"))
 

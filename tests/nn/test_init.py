@@ -224,12 +224,18 @@ def chosen(*modules: nn.Module) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("after", [nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus])
+@pytest.mark.parametrize(
+    "after",
+    [
+        *[nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus],
+        *[nn.ReLU6, nn.CELU, nn.Hardswish, nn.Mish, nn.PReLU],
+    ],
+)
 def test_auto_is_he_before_relu_likes(after: Any) -> None:
     assert chosen(nn.Linear(3, 4), after(), nn.Linear(4, 2))[0] == "he"
 
 
-@pytest.mark.parametrize("after", [nn.Sigmoid, nn.Tanh, nn.Softmax, nn.LogSoftmax])
+@pytest.mark.parametrize("after", [nn.Sigmoid, nn.Tanh, nn.Softmax, nn.SELU, nn.Hardtanh])
 def test_auto_is_glorot_before_others_and_at_the_end(after: Any) -> None:
     assert "he" not in chosen(nn.Linear(3, 4), after(), nn.Linear(4, 2))
 

@@ -254,6 +254,19 @@ class ComplexNumpy:
     def minimum(x: Any, y: Any, out: Any = None) -> Any:
         return _put(np.where(np.real(x) <= np.real(y), x, y), out)
 
+    @classmethod
+    def clip(cls, x: Any, low: Any, high: Any) -> Any:
+        above = x if low is None else cls.maximum(x, low)
+        return above if high is None else cls.minimum(above, high)
+
+    @staticmethod
+    def round(x: Any) -> Any:
+        return np.round(np.real(x)) + 0j
+
+    @staticmethod
+    def remainder(x: Any, y: Any) -> Any:
+        return x - np.floor(np.real(x) / np.real(y)) * y
+
 
 def _put(found: AnyArray, out: Any) -> AnyArray:
     if out is None:

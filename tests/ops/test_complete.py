@@ -21,7 +21,12 @@ CLASSES: dict[str, tuple[Callable[[Sample], bool], dict[str, str]]] = {
     "scalar": (
         lambda s: all(d.shape == () for d in drawn(s)),
         {
-            "argmax": ROWS, "concatenate": ROWS, "take": ROWS, "add_at": ROWS, "pick": ROWS,
+            "argmax": ROWS, "argmin": ROWS, "cumsum": ROWS, "sort": ROWS, "argsort": ROWS,
+            "roll": ROWS, "take_along_axis": ROWS, "add_along_axis": ROWS,
+            "tril": "works on matrices", "triu": "works on matrices",
+            "var": "one number does not spread", "std": "one number does not spread",
+            "glu": ROWS, "softmin": ROWS, "prelu": "has a slope for each channel",
+            "concatenate": ROWS, "take": ROWS, "add_at": ROWS, "pick": ROWS,
             "subtract_one_at": ROWS, "log_softmax": ROWS, "softmax": ROWS,
             "matmul": "works on matrices", "linear": "works on matrices",
             "conv": IMAGES, "conv_dx": IMAGES, "conv_dw": IMAGES, "conv_transpose": IMAGES, "columns": IMAGES,
@@ -89,8 +94,10 @@ def test_exemptions_and_oracles_are_of_ops_that_exist() -> None:
 
 
 def test_an_op_with_a_kink_says_where() -> None:
-    choosing = {"absolute", "sign", "maximum", "minimum", "max", "argmax", "max_pool", "relu",
-                "leaky_relu", "elu", "bce", "max_unpool", "max_pick"}  # fmt: skip
+    choosing = {"min", "argmin", "sort", "argsort", "clip", "floor", "ceil", "trunc", "round",
+                "remainder", "absolute", "sign", "maximum", "minimum", "max", "argmax", "max_pool", "relu",
+                "leaky_relu", "elu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "threshold",
+                "hardshrink", "softshrink", "prelu", "selu", "bce", "max_unpool", "max_pick"}  # fmt: skip
     assert {name for name in choosing if not OPS[name].kinks} == set()
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from glassgrad.engine import compile_graph
-from glassgrad.errors import DTypeError, GlassgradError, ShapeError
-from glassgrad.ir import Graph, Type
-from glassgrad.ops import OPS, Tracer, traced_graph
+import glassgrad as gg
+from glassgrad.engine import compile_graph, graph_source
+from glassgrad.errors import ConfigError, DataError, DTypeError, GlassgradError, ShapeError
+from glassgrad.ir import Dim, Graph, Type
+from glassgrad.ops import OPS, Tracer, index, traced_graph
 from glassgrad.tensors.tensor import Tensor, tensor
 
 Array = NDArray[Any]
@@ -174,14 +176,21 @@ def test_binary_cross_entropy_clips_probabilities_of_0_and_1() -> None:
 UNARY = sorted(
     op.name
     for op in OPS.values()
-    if "elementwise" in op.roles and op.inputs == ("x",) and op.name not in ("cast", "scalar")
+    if "elementwise" in op.roles
+    and op.inputs == ("x",)
+    and op.name not in ("cast", "scalar", "logical_not")
 )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", UNARY)
 def test_nan_in_is_nan_out(name: str, dtype: str) -> None:
-    defaults = {"leaky_relu": {"slope": 0.1}, "elu": {"alpha": 1.0}}
+    defaults = {
+        "leaky_relu": {"slope": 0.1},
+        "elu": {"alpha": 1.0},
+        "clip": {"low": 0.0},
+        "threshold": {"threshold": 0.0, "value": 1.0},
+    }
     with np.errstate(all="ignore"):
         assert np.isnan(value(name, [NAN, 1.0], dtype=dtype, **defaults.get(name, {}))[0])
 
@@ -330,3 +339,122 @@ def test_one_text_serves_every_number_of_rows() -> None:
     for rows in (1, 2, 7):
         x, y = rng.standard_normal((rows, 3)), rng.integers(0, 3, rows)
         np.testing.assert_allclose(program(x, y), value("cross_entropy", x, y), rtol=1e-15)
+
+
+# -- positions --------------------------------------------------------------------------------
+
+
+def test_arange_counts_from_0_eagerly_in_programs_and_in_loops() -> None:
+    assert gg.arange(4).numpy().tolist() == [0, 1, 2, 3]
+    assert gg.arange(0).shape == (0,)
+    assert gg.arange(2).dtype == "int64"
+    ramp = gg.compile(lambda x: x * gg.arange(x.shape[1]).astype(x.dtype))
+    assert ramp(np.ones((2, 3))).numpy().tolist() == [[0, 1, 2]] * 2
+    last, _ = gg.scan(
+        lambda h, x: (h + (gg.arange(3) * x).sum(), h), gg.tensor(0), gg.tensor([1, 10])
+    )
+    assert last.item() == 33
+    with pytest.raises(ConfigError, match="too small"):
+        gg.arange(-1)
+
+
+def test_arange_of_a_named_size_counts_the_rows_of_any_batch() -> None:
+    rows = Type((Dim.named("n"), 2), "int64")
+    graph = traced_graph(lambda x: x + index.positions(x.shape[0], x).reshape(-1, 1), {"x": rows})
+    run = compile_graph(graph)
+    for n in (0, 1, 3):
+        found = run(np.zeros((n, 2), np.int64))
+        assert found.tolist() == [[i, i] for i in range(n)]
+    assert "np.arange(n)" in graph_source(graph, "count")
+
+
+def test_positions_outside_an_axis_are_refused() -> None:
+    calls: tuple[Callable[[Any], Any], ...] = (
+        lambda i: gg.take_along_axis(np.ones((2, 3)), i, 1),
+        lambda i: gg.add_along_axis(i, np.ones((2, 1)), 3, 1),
+        lambda i: gg.one_hot(i, 3),
+    )
+    for call in calls:
+        for wrong in (-1, 3):
+            with pytest.raises(DataError, match="outside the axis"):
+                call(np.array([[0], [wrong]]))
+
+
+# -- order ------------------------------------------------------------------------------------
+
+
+def test_equal_numbers_keep_their_order_either_way() -> None:
+    x = [2.0, 1.0, 2.0, 1.0]
+    assert gg.argsort(x).numpy().tolist() == [1, 3, 0, 2]
+    assert gg.argsort(x, descending=True).numpy().tolist() == [0, 2, 1, 3]
+    assert gg.topk(x, 1)[1].numpy().tolist() == [0]
+    assert gg.topk(x, 1, largest=False)[1].numpy().tolist() == [1]
+    assert gg.argsort([5, -(2**63), 7], descending=True).numpy().tolist() == [2, 0, 1]
+
+
+def test_a_sort_sends_each_gradient_back_to_its_number() -> None:
+    x = tensor(np.array([3.0, 1.0, 1.0]), requires_grad=True)
+    (x.sort() * np.array([10.0, 20.0, 30.0])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.numpy().tolist() == [30, 10, 20]
+
+
+def test_topk_takes_at_most_what_is_there() -> None:
+    values, where = gg.topk([[3.0, 1.0]], 2)
+    assert values.numpy().tolist() == [[3, 1]]
+    assert gg.topk([3.0, 1.0], 0)[0].shape == (0,)
+    assert where.dtype == "int64"
+    with pytest.raises(ShapeError, match="not so many"):
+        gg.topk([3.0, 1.0], 3)
+    with pytest.raises(ConfigError, match="too small"):
+        gg.topk([3.0, 1.0], -1)
+
+
+# -- products, rounding, bounds ---------------------------------------------------------------
+
+
+def test_a_product_has_its_derivative_where_factors_are_0() -> None:
+    settings: Any = {"axis": None, "keepdims": False}
+    assert slope("prod", [2.0, 3.0, 4.0], **settings) == [12, 8, 6]
+    assert slope("prod", [2.0, 0.0, 4.0], **settings) == [0, 8, 0]
+    assert slope("prod", [0.0, 0.0, 4.0], **settings) == [0, 0, 0]
+    assert value("prod", np.zeros((0, 2)), axis=0, keepdims=False).tolist() == [1, 1]
+    assert gg.prod(np.array([200, 200], np.uint8)).item() == 40000
+
+
+def test_the_least_of_equals_is_the_first() -> None:
+    assert slope("min", [2.0, 1.0, 1.0], axis=None, keepdims=False) == [0, 1, 0]
+
+
+def test_halves_round_to_even_and_rounding_has_no_derivative() -> None:
+    halves = [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]
+    assert value("round", halves).tolist() == [-2, -2, 0, 0, 2, 2]
+    x = tensor(np.array([0.5, 1.7]), requires_grad=True)
+    (x * 3 - x.round()).sum().backward()
+    assert x.grad is not None
+    assert x.grad.numpy().tolist() == [3, 3]
+
+
+def test_remainder_has_the_sign_of_the_divisor() -> None:
+    x = gg.tensor([-1.0, 1.0])
+    assert (x % 3).numpy().tolist() == [2, 1]
+    assert (x % -3).numpy().tolist() == [-1, -2]
+
+
+def test_a_bound_passes_the_derivative_on_and_hardtanh_does_not() -> None:
+    assert slope("clip", [-2.0, -1.0, 0.0, 1.0, 2.0], low=-1, high=1) == [0, 1, 1, 1, 0]
+    assert slope("hardtanh", [-2.0, -1.0, 0.0, 1.0, 2.0]) == [0, 0, 1, 0, 0]
+    assert gg.clip([1, 5, 9], 2, 6).numpy().tolist() == [2, 5, 6]
+
+
+def test_truth_values_have_operators() -> None:
+    a, b = gg.tensor([True, True, False]), gg.tensor([True, False, False])
+    assert (a & b).numpy().tolist() == [True, False, False]
+    assert (a | b).numpy().tolist() == [True, True, False]
+    assert (a ^ b).numpy().tolist() == [False, True, False]
+    assert (~a).numpy().tolist() == [False, False, True]
+    assert (a & True).numpy().tolist() == a.numpy().tolist()
+    assert bool(a.any())
+    assert not bool(a.all())
+    with pytest.raises(DTypeError, match="truth values are needed"):
+        gg.tensor([1, 2]) & gg.tensor([1, 2])

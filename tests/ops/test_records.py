@@ -167,6 +167,8 @@ LINEAR = {
     "conv": (0, 1), "conv_dx": (0, 1), "conv_dw": (0, 1), "columns": (0,), "uncolumns": (0,),
     "mean_pool": (0,), "mean_unpool": (0,), "take": (0,), "add_at": (0, 2), "pick": (0,),
     "put_at": (1,), "subtract_one_at": (0,), "linear": (0, 1, 2), "channel_bias": (0, 1),
+    "flip": (0,), "roll": (0,), "cumsum": (0,), "tril": (0,), "triu": (0,),
+    "take_along_axis": (0,), "add_along_axis": (1,), "prelu": (1,),
     "layer_norm": (1, 2), "batch_norm": (1, 2), "dropout": (0,),
 }  # fmt: skip
 

@@ -293,7 +293,11 @@ def test_the_program_replays_what_callbacks_did(tmp_path: Path) -> None:
         ReduceLROnPlateau("val_loss", factor=0.3, patience=1, min_delta=0.05),
         EarlyStopping("val_loss", patience=4, restore_best_weights=True),
     ]
-    how: dict[str, Any] = {"optimizer": optim.SGD(2.0), "epochs": 40, "validation_data": (X[:9], Y[:9])}
+    how: dict[str, Any] = {
+        "optimizer": optim.SGD(2.0),
+        "epochs": 40,
+        "validation_data": (X[:9], Y[:9]),
+    }
     history = fit(callbacks, model, **how)
     assert 4 < history.epochs < 40
     place = write_run(history, tmp_path / "run")

@@ -59,6 +59,10 @@ MODEL_EPOCHS = {"lenet": 3}
 ACTIVATIONS = {
     "relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid", "gelu": "GELU", "silu": "SiLU",
     "elu": "ELU", "leakyrelu": "LeakyReLU", "softplus": "Softplus",
+    "relu6": "ReLU6", "selu": "SELU", "celu": "CELU", "mish": "Mish", "hardswish": "Hardswish",
+    "hardsigmoid": "Hardsigmoid", "hardtanh": "Hardtanh", "softsign": "Softsign",
+    "logsigmoid": "LogSigmoid", "hardshrink": "Hardshrink", "softshrink": "Softshrink",
+    "tanhshrink": "Tanhshrink",
 }  # fmt: skip
 _OTHERS = ("dropout", "batchnorm", "layernorm")
 _MOST_LAYERS = 1000

@@ -420,4 +420,6 @@ def _direction(column: str) -> str:
     plain = column.removeprefix("val_")
     if plain == "loss" or plain.endswith("_loss"):
         return "down"
-    return next((m.direction for n, m in NAMED.items() if plain == n or plain.endswith(f"_{n}")), "")
+    return next(
+        (m.direction for n, m in NAMED.items() if plain == n or plain.endswith(f"_{n}")), ""
+    )

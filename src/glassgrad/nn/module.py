@@ -184,7 +184,7 @@ class Module:
     ['hidden.weight', 'hidden.bias', 'output.weight', 'output.bias']
     """
 
-    formula: ClassVar[tuple[str, str]] = ("", "")  # forward and backward, as program headings
+    formula: tuple[str, str] = ("", "")  # forward and backward, as program headings
     relu_like: ClassVar[bool] = False
     looked_through: ClassVar[bool] = False  # by init="auto", on the way to an activation
     # Of the last call of a whole network, with their names where a file gives them: what a file

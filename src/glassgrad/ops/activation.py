@@ -10,11 +10,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from glassgrad.ir import Op, Type
+from glassgrad.errors import ConfigError, ShapeError
+from glassgrad.ir import Op, Size, Type
 
-from .elementwise import absolute, erf, exp, expm1, log, log1p, maximum, minimum, select
+from . import movement
+from .discrete import clip, logical_and
+from .elementwise import absolute, erf, exp, expm1, log, log1p, maximum, minimum, select, tanh
 from .naming import named
-from .record import Draw, Mistake, Sample, Spelled, axis, number, unary_float, unary_samples
+from .record import (
+    Draw,
+    Mistake,
+    Sample,
+    Spelled,
+    axis,
+    need_float,
+    number,
+    unary_float,
+    unary_samples,
+)
 
 _COMPOSITE = frozenset({"composite"})
 _ELEMENTWISE = frozenset({"composite", "elementwise"})
@@ -31,19 +44,24 @@ def _activation(name: str, says: str, formula: str, expand: Any, **rest: Any) ->
         attributes,
         says,
         formula,
-        unary_float,
+        rest.pop("type_rule", unary_float),
         expand=expand,
         family="activation",
         errors=(
-            Mistake(
-                (Type((3,), "int64"),), {a.name: a.default for a in attributes}, "real numbers"
-            ),
+            Mistake((Type((3,), "int64"),), dict(rest["samples"][0].attributes), "real numbers"),
+            *rest.pop("errors", ()),
         ),
         **rest,
     )
 
 
 _AWAY = unary_samples(apart=0.1, away_from=(0.0,))
+
+
+def _samples(*places: float, low: float = -2.0, high: float = 2.0, **attributes: Any) -> Any:
+    """Every shape class, away from the places where the derivative jumps."""
+    found = unary_samples(low, high, apart=0.1, away_from=places)
+    return tuple([Sample(s.operands, attributes, s.about) for s in found])
 
 
 relu = _activation(
@@ -161,6 +179,343 @@ softplus = _activation(
 )
 
 
+# -- straight pieces --------------------------------------------------------------------------
+
+
+def _between(x: Any, low: float, high: float) -> Any:
+    return named(logical_and(x > low, x < high), "between")
+
+
+relu6 = _activation(
+    "relu6",
+    "ReLU that stays at 6; its derivative at 0 and at 6 is 0.",
+    r"\min(\max(0, x), 6)",
+    lambda x: clip(x, low=0, high=6),
+    vjp=(lambda g, y, x: g * _between(x, 0, 6),),
+    kinks="x = 0 and x = 6",
+    samples=_samples(0.0, 6.0, low=-2.0, high=8.0),
+    plain=("a = min(max(0, z), 6)", "dz = da * (0 < z < 6)"),
+)
+hardtanh = _activation(
+    "hardtanh",
+    "The number itself within bounds, and the bound beyond; the derivative there is 0.",
+    r"\min(\max(x, a), b)",
+    lambda x, min_val, max_val: clip(x, low=min_val, high=max_val),
+    vjp=(lambda g, y, x, min_val, max_val: g * _between(x, min_val, max_val),),
+    attributes=(number("min_val", -1.0), number("max_val", 1.0)),
+    kinks="x = min_val and x = max_val",
+    samples=_samples(-0.5, 1.0, min_val=-0.5, max_val=1.0),
+    plain=("a = min(max(low, z), high)", "dz = da * (low < z < high)"),
+)
+
+
+def _part(x: Any) -> Any:
+    """From 0 to 1 on a straight line between -3 and 3."""
+    return named(clip(x / 6 + 0.5, low=0, high=1), "part")
+
+
+hardsigmoid = _activation(
+    "hardsigmoid",
+    "Sigmoid in straight pieces: 0 below -3, 1 above 3.",
+    r"\min(\max(x / 6 + \tfrac{1}{2}, 0), 1)",
+    _part,
+    vjp=(lambda g, y, x: g * _between(x, -3, 3) / 6,),
+    kinks="x = -3 and x = 3",
+    samples=_samples(-3.0, 3.0, low=-5.0, high=5.0),
+    plain=("a = min(max(0, z / 6 + 1/2), 1)", "dz = da / 6 * (-3 < z < 3)"),
+)
+hardswish = _activation(
+    "hardswish",
+    "x times its hardsigmoid (Howard 2019).",
+    r"x \min(\max(x / 6 + \tfrac{1}{2}, 0), 1)",
+    lambda x: x * _part(x),
+    vjp=(lambda g, y, x: g * select(_between(x, -3, 3), x / 3 + 0.5, _part(x)),),
+    kinks="x = -3 and x = 3",
+    samples=_samples(-3.0, 3.0, low=-5.0, high=5.0),
+    plain=("a = z * hardsigmoid(z)", "dz = da * (z / 3 + 1/2 where -3 < z < 3, else 0 or 1)"),
+)
+threshold = _activation(
+    "threshold",
+    "The number itself above a threshold, another number elsewhere.",
+    r"x \text{ if } x > t \text{ else } v",
+    lambda x, threshold, value: select(x <= threshold, value, x),  # so that nan stays nan
+    vjp=(lambda g, y, x, threshold, value: select(x <= threshold, 0.0, g),),
+    attributes=(number("threshold"), number("value")),
+    kinks="x = threshold",
+    samples=_samples(0.5, threshold=0.5, value=-1.0),
+    plain=("a = z where z > threshold, else value", "dz = da where z > threshold, else 0"),
+)
+
+
+def _within(x: Any, lambd: float) -> Any:
+    return named(absolute(x) <= lambd, "within")
+
+
+hardshrink = _activation(
+    "hardshrink",
+    "0 between -lambda and lambda, the number itself elsewhere.",
+    r"x \text{ if } |x| > \lambda \text{ else } 0",
+    lambda x, lambd: select(_within(x, lambd), 0.0, x),
+    vjp=(lambda g, y, x, lambd: select(_within(x, lambd), 0.0, g),),
+    attributes=(number("lambd", 0.5),),
+    kinks="|x| = lambda",
+    samples=_samples(-0.5, 0.5, lambd=0.5),
+    plain=("a = z where |z| > lambda, else 0", "dz = da where |z| > lambda, else 0"),
+)
+
+
+def _softshrink_type(x: Type, *, lambd: float) -> Type:
+    if lambd < 0:
+        raise ConfigError("lambda is a distance", expected="at least 0", received=str(lambd))
+    return unary_float(x)
+
+
+softshrink = _activation(
+    "softshrink",
+    "The number moved towards 0 by lambda, 0 where it is nearer.",
+    r"x - \min(\max(x, -\lambda), \lambda)",
+    lambda x, lambd: x - clip(x, low=-lambd, high=lambd),
+    vjp=(lambda g, y, x, lambd: select(_within(x, lambd), 0.0, g),),
+    attributes=(number("lambd", 0.5),),
+    type_rule=_softshrink_type,
+    kinks="|x| = lambda",
+    samples=_samples(-0.5, 0.5, lambd=0.5),
+    errors=(Mistake((Type((3,), "float32"),), {"lambd": -1.0}, "is a distance"),),
+    plain=("a = z - min(max(-lambda, z), lambda)", "dz = da where |z| > lambda, else 0"),
+)
+
+
+def _prelu_type(x: Type, w: Type) -> Type:
+    need_float(x, w)
+    if len(w.shape) != 1 or (w.shape != (1,) and w.shape != x.shape[1:2]):
+        raise ShapeError(
+            "one slope for all, or one for each channel, is needed",
+            expected="(1,)" + (f" or ({x.shape[1]},)" if len(x.shape) > 1 else ""),
+            received=f"{w.shape} for {x.shape}",
+        )
+    return x
+
+
+def _slope(w: Any, x: Any) -> Any:
+    """The slopes along the channels, axis 1."""
+    return w.reshape((-1, *[1] * (x.ndim - 2))) if x.ndim > 2 and w.shape != (1,) else w
+
+
+def _prelu_slope_vjp(g: Any, y: Any, x: Any, w: Any) -> Any:
+    below = select(_above(x), 0.0, g * x)
+    if w.shape == (1,):
+        return below.sum().reshape(1)
+    # Row by row first: sums over a long last axis are pairwise, hence accurate, and quick.
+    return (below.flatten(2).sum(axis=2) if x.ndim > 2 else below).sum(axis=0)
+
+
+prelu = Op(
+    "prelu",
+    ("x", "w"),
+    (),
+    says="ReLU with a learnt slope below 0, one for all or one for each channel (He 2015).",
+    formula=r"x \text{ if } x > 0 \text{ else } w x",
+    type_rule=_prelu_type,
+    vjp=(lambda g, y, x, w: select(_above(x), g, _slope(w, x) * g), _prelu_slope_vjp),
+    expand=lambda x, w: select(_above(x), x, _slope(w, x) * x),
+    roles=_COMPOSITE,
+    family="activation",
+    kinks="x = 0",
+    plain=(
+        "a = z where z > 0, else w * z",
+        "dz = da where z > 0, else w * da   dw = sum of da * z",
+    ),
+    samples=tuple(
+        Sample(
+            (Draw(shape, apart=0.1, away_from=(0.0,), order=order), Draw((count,), 0.1, 0.5)),
+            about=about,
+        )
+        for shape, count, order, about in (
+            ((4, 5), 1, "C", "one slope"),
+            ((4, 5), 5, "C", "rows"),
+            ((2, 3, 4, 5), 3, "C", "images"),
+            ((2, 3, 4), 1, "C", "signals, one slope"),
+            ((0, 3), 3, "C", "empty"),
+            ((1, 1, 2), 1, "C", "size-1 axes"),
+            ((2, 3, 4), 3, "F", "non-contiguous"),
+        )
+    ),
+    errors=(
+        Mistake((Type((2, 3), "float32"), Type((2,), "float32")), {}, "one slope for all"),
+        Mistake((Type((2, 3), "int64"), Type((1,), "float32")), {}, "real numbers"),
+    ),
+)
+
+# -- curves -----------------------------------------------------------------------------------
+
+# The numbers for which mean 0 and variance 1 stay as they are (Klambauer 2017).
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+
+selu = _activation(
+    "selu",
+    "ELU scaled so that mean 0 and variance 1 are kept (Klambauer 2017).",
+    r"s x \text{ if } x > 0 \text{ else } s \alpha (e^x - 1)",
+    lambda x: SELU_SCALE * select(_above(x), x, SELU_ALPHA * expm1(_below(x))),
+    vjp=(lambda g, y, x: SELU_SCALE * select(_above(x), g, g * (SELU_ALPHA * exp(_below(x)))),),
+    kinks="x = 0",
+    samples=_AWAY,
+    plain=(
+        "a = scale * (z where z > 0, else alpha * (e^z - 1))",
+        "dz = da * scale * (1 where z > 0, else alpha * e^z)",
+    ),
+)
+
+
+def _celu_type(x: Type, *, alpha: float) -> Type:
+    if alpha == 0:
+        raise ConfigError("alpha divides, so it cannot be 0", received="0")
+    return unary_float(x)
+
+
+celu = _activation(
+    "celu",
+    "ELU whose slope is 1 at 0 for any alpha (Barron 2017).",
+    r"x \text{ if } x > 0 \text{ else } \alpha (e^{x / \alpha} - 1)",
+    lambda x, alpha: select(_above(x), x, alpha * expm1(_below(x) / alpha)),
+    vjp=(lambda g, y, x, alpha: g * exp(_below(x) / alpha),),
+    attributes=(number("alpha", 1.0),),
+    type_rule=_celu_type,
+    samples=tuple(Sample(s.operands, {"alpha": 0.7}, s.about) for s in _AWAY),
+    kinks="x = 0, in the second derivative",
+    errors=(Mistake((Type((3,), "float32"),), {"alpha": 0.0}, "cannot be 0"),),
+    plain=(
+        "a = z where z > 0, else alpha * (e^(z / alpha) - 1)",
+        "dz = da where z > 0, else da * e^(z / alpha)",
+    ),
+)
+softsign = _activation(
+    "softsign",
+    "From -1 to 1, slower than tanh.",
+    r"\frac{x}{1 + |x|}",
+    lambda x: x / (1 + absolute(x)),
+    vjp=(lambda g, y, x: g / (1 + absolute(x)) ** 2,),
+    kinks="x = 0, in the second derivative",
+    samples=_AWAY,
+    plain=("a = z / (1 + |z|)", "dz = da / (1 + |z|)^2"),
+)
+log_sigmoid = _activation(
+    "log_sigmoid",
+    "Logarithm of the sigmoid, accurate for any size of x.",
+    r"-\ln(1 + e^{-x})",
+    lambda x: minimum(x, 0.0) - log1p(exp(-absolute(x))),
+    vjp=(lambda g, y, x: g * sigmoid(-x),),
+    plain=("a = log(sigmoid(z))", "dz = da * sigmoid(-z)"),
+)
+tanhshrink = _activation(
+    "tanhshrink",
+    "The number less its tanh.",
+    r"x - \tanh x",
+    lambda x: x - tanh(x),
+    vjp=(lambda g, y, x: g * tanh(x) ** 2,),
+    plain=("a = z - tanh(z)", "dz = da * tanh(z)^2"),
+)
+
+
+def _mish_gate(x: Any) -> Any:
+    return named(tanh(softplus(x)), "gate")
+
+
+mish = _activation(
+    "mish",
+    "x times the tanh of its softplus (Misra 2019).",
+    r"x \tanh \ln(1 + e^x)",
+    lambda x: x * _mish_gate(x),
+    vjp=(lambda g, y, x: g * (_mish_gate(x) + x * (1 - _mish_gate(x) ** 2) * sigmoid(x)),),
+    plain=(
+        "a = z * tanh(softplus(z))",
+        "dz = da * (gate + z * (1 - gate^2) * sigmoid(z)), gate = tanh(softplus(z))",
+    ),
+)
+
+ROOT_TWO_OVER_PI = Spelled(math.sqrt(2 / math.pi), "math.sqrt(2 / math.pi)")
+
+
+def _bent(x: Any) -> Any:
+    return named(tanh(ROOT_TWO_OVER_PI * (x + 0.044715 * x**3)), "bent")
+
+
+def _gelu_tanh_vjp(g: Any, y: Any, x: Any) -> Any:
+    steep = ROOT_TWO_OVER_PI * (1 + 0.134145 * x**2)  # 3 * 0.044715
+    return g * (0.5 * (1 + _bent(x)) + 0.5 * x * (1 - _bent(x) ** 2) * steep)
+
+
+gelu_tanh = _activation(
+    "gelu_tanh",
+    "GELU by tanh, as GPT-2 has it: within 0.0005 of the exact one.",
+    r"\tfrac{x}{2} \left(1 + \tanh(\sqrt{2 / \pi}\,(x + 0.044715 x^3))\right)",
+    lambda x: 0.5 * x * (1 + _bent(x)),
+    vjp=(_gelu_tanh_vjp,),
+    plain=(
+        "a = z/2 * (1 + t), t = tanh(sqrt(2/pi) * (z + 0.044715 z^3))",
+        "dz = da * ((1 + t)/2 + z/2 * (1 - t^2) * sqrt(2/pi) * (1 + 0.134145 z^2))",
+    ),
+)
+
+
+def _glu_type(x: Type, *, axis: int) -> Type:
+    need_float(x)
+    size = x.shape[axis]
+    if isinstance(size, int) and size % 2:
+        raise ShapeError(
+            "two halves are needed",
+            expected=f"an even size along axis {axis}",
+            received=repr(x),
+        )
+    return Type((*x.shape[:axis], size // 2, *x.shape[axis + 1 :]), x.dtype)
+
+
+def _halves(x: Any, axis: int) -> tuple[Any, Any]:
+    half: Size = x.shape[axis] // 2
+
+    def part(start: Size, stop: Size) -> Any:
+        whole = [(0, s, 1) for s in x.shape]
+        return movement.slice(x, spans=(*whole[:axis], (start, stop, 1), *whole[axis + 1 :]))
+
+    return part(0, half), part(half, x.shape[axis])
+
+
+def _glu(x: Any, axis: int) -> Any:
+    first, second = _halves(x, axis)
+    return first * named(sigmoid(second), "gate")
+
+
+def _glu_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
+    gate = named(sigmoid(_halves(x, axis)[1]), "gate")
+    return movement.concatenate(g * gate, g * (y * (1 - gate)), axis=axis)
+
+
+glu = _activation(
+    "glu",
+    "Gated linear unit: the first half along an axis times the sigmoid of the second.",
+    r"x_1 \sigma(x_2)",
+    _glu,
+    vjp=(_glu_vjp,),
+    attributes=(axis(default=-1),),
+    type_rule=_glu_type,
+    roles=_COMPOSITE,
+    samples=tuple(
+        Sample((Draw(shape, order=order),), {"axis": a}, about)
+        for shape, a, order, about in (
+            ((4, 6), -1, "C", "rows"),
+            ((4, 5), 0, "C", "columns"),
+            ((2, 4, 3), 1, "C", "middle axis"),
+            ((6,), 0, "C", "vector"),
+            ((1, 2), -1, "C", "size-1 axes"),
+            ((0, 4), -1, "C", "empty"),
+            ((3, 4), -1, "F", "non-contiguous"),
+        )
+    ),
+    errors=(Mistake((Type((2, 3), "float32"),), {"axis": 1}, "two halves"),),
+    plain=("a = u * sigmoid(v), halves u and v of z", "du = da * gate, dv = da * a * (1 - gate)"),
+)
+
+
 _ROWS = tuple(
     Sample((Draw(shape, order=order),), {"axis": a}, about)
     for shape, a, order, about in (
@@ -208,4 +563,16 @@ softmax = _activation(
     samples=_ROWS,
     roles=_COMPOSITE,
     plain=("p = exp(z) / sum exp(z)", "dz = p * (dp - sum of dp * p)"),
+)
+
+softmin = _activation(
+    "softmin",
+    "Softmax of the negative numbers: the smallest has the largest share.",
+    r"\frac{e^{-x_i}}{\sum_j e^{-x_j}}",
+    lambda x, axis: softmax(-x, axis=axis),
+    vjp=(lambda g, y, x, axis: y * ((g * y).sum(axis=axis, keepdims=True) - g),),
+    attributes=(axis(default=-1),),
+    samples=_ROWS,
+    roles=_COMPOSITE,
+    plain=("p = exp(-z) / sum exp(-z)", "dz = p * (sum of dp * p - dp)"),
 )

@@ -81,6 +81,30 @@ class Array:
     def __rpow__(self, other: Operand) -> Self:
         return elementwise.power(other, self)
 
+    def __mod__(self, other: Operand) -> Self:
+        return discrete.remainder(self, other)
+
+    def __rmod__(self, other: Operand) -> Self:
+        return discrete.remainder(other, self)
+
+    def __and__(self, other: Array | bool) -> Self:
+        return discrete.logical_and(self, other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Array | bool) -> Self:
+        return discrete.logical_or(self, other)
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Array | bool) -> Self:
+        return discrete.logical_xor(self, other)
+
+    __rxor__ = __xor__
+
+    def __invert__(self) -> Self:
+        return discrete.logical_not(self)
+
     def __neg__(self) -> Self:
         return elementwise.negative(self)
 
@@ -125,9 +149,71 @@ class Array:
         """Largest value over axes, all of them by default."""
         return reduction.max(self, axis=axis, keepdims=keepdims)
 
+    def min(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Self:
+        """Smallest value over axes, all of them by default."""
+        return reduction.min(self, axis=axis, keepdims=keepdims)
+
+    def prod(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Self:
+        """Product over axes, all of them by default."""
+        return reduction.prod(self, axis=axis, keepdims=keepdims)
+
+    def var(
+        self,
+        axis: int | tuple[int, ...] | None = None,
+        correction: int = 1,
+        keepdims: bool = False,
+    ) -> Self:
+        """Mean square distance from the mean; `correction` as in PyTorch."""
+        return reduction.var(self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def std(
+        self,
+        axis: int | tuple[int, ...] | None = None,
+        correction: int = 1,
+        keepdims: bool = False,
+    ) -> Self:
+        """Square root of the variance; `correction` as in PyTorch."""
+        return reduction.std(self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def any(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Self:
+        """Whether one of the truth values over axes holds."""
+        return reduction.any(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Self:
+        """Whether all truth values over axes hold."""
+        return reduction.all(self, axis=axis, keepdims=keepdims)
+
     def argmax(self, axis: int = -1) -> Self:
         """Position of the first largest value along an axis."""
         return reduction.argmax(self, axis=axis)
+
+    def argmin(self, axis: int = -1) -> Self:
+        """Position of the first smallest value along an axis."""
+        return reduction.argmin(self, axis=axis)
+
+    def cumsum(self, axis: int = -1) -> Self:
+        """Running sums along an axis."""
+        return reduction.cumsum(self, axis=axis)
+
+    def sort(self, axis: int = -1, descending: bool = False) -> Self:
+        """The values along an axis in order, as a new tensor."""
+        return order.sort(self, axis=axis, descending=descending)
+
+    def argsort(self, axis: int = -1, descending: bool = False) -> Self:
+        """The positions that put the values along an axis in order."""
+        return order.argsort(self, axis=axis, descending=descending)
+
+    def topk(self, k: int, axis: int = -1, largest: bool = True) -> tuple[Self, Self]:
+        """The k largest (or smallest) values along an axis, and their positions."""
+        return order.topk(self, k, axis, largest)
+
+    def clip(self, low: float | None = None, high: float | None = None) -> Self:
+        """The nearest values within bounds."""
+        return discrete.clip(self, low=low, high=high)
+
+    def round(self) -> Self:
+        """The nearest whole numbers, even ones of two."""
+        return discrete.round(self)
 
     def reshape(self, *shape: Any) -> Self:
         """The same elements in another shape; one size may be -1."""
@@ -201,5 +287,13 @@ def _is_tuple(arguments: tuple[Any, ...]) -> bool:
     return len(arguments) == 1 and isinstance(arguments[0], tuple | list)
 
 
-from . import contraction, elementwise, index, movement, reduction  # noqa: E402  # they build on Array
+from . import (  # noqa: E402  # they build on Array
+    contraction,
+    discrete,
+    elementwise,
+    index,
+    movement,
+    order,
+    reduction,
+)
 from .record import normal_axis  # noqa: E402  # likewise

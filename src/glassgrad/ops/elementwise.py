@@ -37,7 +37,8 @@ _WRONG_PAIR = (
 )
 
 
-def _unary(name: str, says: str, formula: str, vjp: Any, numpy: str, **rest: Any) -> Op:
+def unary(name: str, says: str, formula: str, vjp: Any, numpy: str, **rest: Any) -> Op:
+    """A record of one operand, real numbers unless it says otherwise."""
     rest.setdefault("type_rule", unary_float)
     rest.setdefault("samples", unary_samples())
     rest.setdefault("errors", _WRONG_DTYPE)
@@ -47,9 +48,10 @@ def _unary(name: str, says: str, formula: str, vjp: Any, numpy: str, **rest: Any
     )
 
 
-def _binary(
+def binary(
     name: str, says: str, formula: str, vjp: tuple[Any, Any] | None, numpy: str, **rest: Any
 ) -> Op:
+    """A record of two operands that stretch to fit, real numbers unless it says otherwise."""
     rest.setdefault("type_rule", binary_float)
     rest.setdefault("samples", binary_samples())
     rest.setdefault("errors", _WRONG_PAIR)
@@ -88,7 +90,7 @@ def _product_type(x: Type, y: Type) -> Type:
     return binary_number(x, y)
 
 
-add = _binary(
+add = binary(
     "add",
     "Sum of two tensors.",
     r"x + y",
@@ -97,7 +99,7 @@ add = _binary(
     type_rule=binary_number,
     roles=("commutative",),
 )
-subtract = _binary(
+subtract = binary(
     "subtract",
     "Difference of two tensors.",
     r"x - y",
@@ -105,7 +107,7 @@ subtract = _binary(
     "x - y",
     type_rule=binary_number,
 )
-multiply = _binary(
+multiply = binary(
     "multiply",
     "Product of two tensors, number by number; the second may be truth values.",
     r"x\,y",
@@ -114,7 +116,7 @@ multiply = _binary(
     type_rule=_product_type,
     roles=("commutative",),
 )
-divide = _binary(
+divide = binary(
     "divide",
     "Quotient of two tensors.",
     r"x / y",
@@ -122,7 +124,7 @@ divide = _binary(
     "x / y",
     samples=binary_samples(second=(0.5, 2.0)),
 )
-negative = _unary(
+negative = unary(
     "negative",
     "The number with the other sign.",
     r"-x",
@@ -157,7 +159,7 @@ def _power_exponent(g: Any, y: Any, x: Any, p: Any) -> Any:
     return g * select(x == 0.0, 0.0 * y, y * log(select(x == 0.0, 1.0, x)))
 
 
-power = _binary(
+power = binary(
     "power",
     "The first tensor to the power of the second.",
     r"x^y",
@@ -174,15 +176,15 @@ power = _binary(
 
 # -- functions --------------------------------------------------------------------------------
 
-exp = _unary("exp", "e to the power of x.", r"e^{x}", lambda g, y, x: g * y, "np.exp(x)")
-expm1 = _unary(
+exp = unary("exp", "e to the power of x.", r"e^{x}", lambda g, y, x: g * y, "np.exp(x)")
+expm1 = unary(
     "expm1",
     "exp(x) - 1, accurate near zero.",
     r"e^{x} - 1",
     lambda g, y, x: g * (y + 1),
     "np.expm1(x)",
 )
-log = _unary(
+log = unary(
     "log",
     "Natural logarithm.",
     r"\ln x",
@@ -191,7 +193,27 @@ log = _unary(
     samples=unary_samples(0.2, 4.0),
     kinks="x = 0",
 )
-log1p = _unary(
+LN_2 = Spelled(math.log(2), "math.log(2)")
+LN_10 = Spelled(math.log(10), "math.log(10)")
+log2 = unary(
+    "log2",
+    "Logarithm to the base 2.",
+    r"\log_2 x",
+    lambda g, y, x: g / (x * LN_2),
+    "np.log2(x)",
+    samples=unary_samples(0.2, 4.0),
+    kinks="x = 0",
+)
+log10 = unary(
+    "log10",
+    "Logarithm to the base 10.",
+    r"\log_{10} x",
+    lambda g, y, x: g / (x * LN_10),
+    "np.log10(x)",
+    samples=unary_samples(0.2, 4.0),
+    kinks="x = 0",
+)
+log1p = unary(
     "log1p",
     "log(1 + x), accurate near zero.",
     r"\ln(1 + x)",
@@ -200,7 +222,7 @@ log1p = _unary(
     samples=unary_samples(-0.7, 3.0),
     kinks="x = -1",
 )
-tanh = _unary(
+tanh = unary(
     "tanh",
     "Hyperbolic tangent.",
     r"\tanh x",
@@ -208,7 +230,7 @@ tanh = _unary(
     "np.tanh(x)",
     plain=("a = tanh(z)", "dz = da * (1 - a^2)"),
 )
-sqrt = _unary(
+sqrt = unary(
     "sqrt",
     "Square root.",
     r"\sqrt{x}",
@@ -217,19 +239,57 @@ sqrt = _unary(
     samples=unary_samples(0.2, 4.0),
     kinks="x = 0",
 )
-sin = _unary("sin", "Sine, x in radians.", r"\sin x", lambda g, y, x: g * cos(x), "np.sin(x)")
-cos: Op = _unary(
-    "cos", "Cosine, x in radians.", r"\cos x", lambda g, y, x: g * -sin(x), "np.cos(x)"
+sin = unary("sin", "Sine, x in radians.", r"\sin x", lambda g, y, x: g * cos(x), "np.sin(x)")
+cos: Op = unary("cos", "Cosine, x in radians.", r"\cos x", lambda g, y, x: g * -sin(x), "np.cos(x)")
+tan = unary(
+    "tan",
+    "Tangent, x in radians.",
+    r"\tan x",
+    lambda g, y, x: g * (1 + y * y),
+    "np.tan(x)",
+    samples=unary_samples(-1.2, 1.2),
+)
+arcsin = unary(
+    "arcsin",
+    "Angle whose sine is x, in radians.",
+    r"\arcsin x",
+    lambda g, y, x: g / sqrt((1 - x) * (1 + x)),
+    "np.arcsin(x)",
+    samples=unary_samples(-0.9, 0.9),
+    kinks="x = -1 and 1",
+)
+arccos = unary(
+    "arccos",
+    "Angle whose cosine is x, in radians.",
+    r"\arccos x",
+    lambda g, y, x: -g / sqrt((1 - x) * (1 + x)),
+    "np.arccos(x)",
+    samples=unary_samples(-0.9, 0.9),
+    kinks="x = -1 and 1",
+)
+sinh = unary(
+    "sinh",
+    "Hyperbolic sine.",
+    r"\frac{1}{2} (e^x - e^{-x})",
+    lambda g, y, x: g * cosh(x),
+    "np.sinh(x)",
+)
+cosh: Op = unary(
+    "cosh",
+    "Hyperbolic cosine.",
+    r"\frac{1}{2} (e^x + e^{-x})",
+    lambda g, y, x: g * sinh(x),
+    "np.cosh(x)",
 )
 TWO_OVER_ROOT_PI = Spelled(2 / math.sqrt(math.pi), "2 / math.sqrt(math.pi)")
-erf = _unary(
+erf = unary(
     "erf",
     "Error function, the share of a normal distribution near its middle.",
     r"\frac{2}{\sqrt{\pi}} \int_0^x e^{-t^2}\,dt",
     lambda g, y, x: g * (TWO_OVER_ROOT_PI * exp(-(x * x))),
     "erf(x)",
 )
-absolute = _unary(
+absolute = unary(
     "absolute",
     "Size of the number without its sign; the derivative at 0 is 0.",
     r"|x|",
@@ -240,7 +300,7 @@ absolute = _unary(
     samples=unary_samples(apart=0.1, away_from=(0.0,)),
     errors=(Mistake((Type((3,), "bool"),), {}, "no arithmetic"),),
 )
-sign: Op = _unary(
+sign: Op = unary(
     "sign",
     "-1, 0 or 1.",
     r"\operatorname{sign} x",
@@ -256,7 +316,7 @@ sign: Op = _unary(
 
 _APART = binary_samples((-2.0, -0.1), (0.1, 2.0)) + binary_samples((0.1, 2.0), (-2.0, -0.1))
 
-maximum = _binary(
+maximum = binary(
     "maximum",
     "The larger of two numbers; a tie gives the derivative to the first.",
     r"\max(x, y)",
@@ -267,7 +327,7 @@ maximum = _binary(
     kinks="x = y",
     samples=_APART,
 )
-minimum = _binary(
+minimum = binary(
     "minimum",
     "The smaller of two numbers; a tie gives the derivative to the first.",
     r"\min(x, y)",
@@ -284,12 +344,12 @@ _COMPARED: dict[str, Any] = {
     "kinks": "x = y",
     "samples": _APART,
 }
-less = _binary("less", "Whether x < y.", r"x < y", numpy="x < y", **_COMPARED)
-less_equal = _binary("less_equal", "Whether x <= y.", r"x \le y", numpy="x <= y", **_COMPARED)
-greater = _binary("greater", "Whether x > y.", r"x > y", numpy="x > y", **_COMPARED)
-greater_equal = _binary("greater_equal", "Whether x >= y.", r"x \ge y", numpy="x >= y", **_COMPARED)
-equal = _binary("equal", "Whether x = y.", r"x = y", numpy="x == y", **_COMPARED)
-not_equal = _binary("not_equal", "Whether x and y differ.", r"x \ne y", numpy="x != y", **_COMPARED)
+less = binary("less", "Whether x < y.", r"x < y", numpy="x < y", **_COMPARED)
+less_equal = binary("less_equal", "Whether x <= y.", r"x \le y", numpy="x <= y", **_COMPARED)
+greater = binary("greater", "Whether x > y.", r"x > y", numpy="x > y", **_COMPARED)
+greater_equal = binary("greater_equal", "Whether x >= y.", r"x \ge y", numpy="x >= y", **_COMPARED)
+equal = binary("equal", "Whether x = y.", r"x = y", numpy="x == y", **_COMPARED)
+not_equal = binary("not_equal", "Whether x and y differ.", r"x \ne y", numpy="x != y", **_COMPARED)
 
 
 def _select_type(condition: Type, x: Type, y: Type) -> Type:

@@ -9,7 +9,19 @@ from glassgrad.errors import ConfigError, ShapeError, shown
 from glassgrad.ir import Attribute, Dim, Op, Shape, Size, Type, broadcast, product
 
 from .elementwise import constant
-from .record import Draw, Mistake, Sample, axis, data, number, one_dtype, sizes, whole
+from .record import (
+    Draw,
+    Mistake,
+    Sample,
+    axes,
+    axis,
+    data,
+    integer,
+    number,
+    one_dtype,
+    sizes,
+    whole,
+)
 
 _MOVEMENT = frozenset({"movement"})
 
@@ -426,4 +438,69 @@ concatenate = Op(
     errors=(
         Mistake((Type((2, 3), "float32"), Type((2, 4), "float32")), {"axis": 0}, "side by side"),
     ),
+)
+
+
+# -- flip and roll ----------------------------------------------------------------------------
+
+
+def _flip_type(x: Type, *, axis: tuple[int, ...] | None) -> Type:
+    return x
+
+
+def _flip_text(types: tuple[Type, ...], attributes: dict[str, Any]) -> str:
+    over: tuple[int, ...] | None = attributes["axis"]
+    if over is None:
+        return "np.flip(x)"
+    return f"np.flip(x, axis={over[0] if len(over) == 1 else over})"
+
+
+flip: Op = Op(
+    "flip",
+    ("x",),
+    (axes(default=None),),
+    says="The numbers in reverse order along axes, all of them by default.",
+    formula=r"y_i = x_{n - 1 - i}",
+    type_rule=_flip_type,
+    vjp=(lambda g, y, x, axis: flip(g, axis=axis),),
+    numpy=_flip_text,
+    result="view",
+    roles=_MOVEMENT,
+    family="movement",
+    samples=(
+        Sample((Draw((4, 5)),), {"axis": None}, "all axes"),
+        Sample((Draw((4, 5)),), {"axis": 0}, "rows"),
+        Sample((Draw((2, 3, 4)),), {"axis": (0, -1)}, "two axes"),
+        Sample((Draw(()),), {"axis": None}, "scalar"),
+        Sample((Draw((0, 3)),), {"axis": 0}, "empty"),
+        Sample((Draw((1, 5, 1)),), {"axis": 1}, "size-1 axes"),
+        Sample((Draw((3, 4), order="F"),), {"axis": 1}, "non-contiguous"),
+    ),
+    errors=(Mistake((Type((2, 3), "float32"),), {"axis": (0, 0)}, "named twice"),),
+)
+
+
+def _roll_type(x: Type, *, shift: int, axis: int) -> Type:
+    return x
+
+
+roll: Op = Op(
+    "roll",
+    ("x",),
+    (integer("shift"), axis(default=-1)),
+    says="The numbers moved on along an axis; what leaves at the end comes in at the start.",
+    formula=r"y_{(i + s) \bmod n} = x_i",
+    type_rule=_roll_type,
+    vjp=(lambda g, y, x, shift, axis: roll(g, shift=-shift, axis=axis),),
+    numpy="np.roll(x, shift, axis=axis)",
+    roles=_MOVEMENT,
+    family="movement",
+    samples=(
+        Sample((Draw((4, 5)),), {"shift": 2, "axis": 1}, "rows"),
+        Sample((Draw((4, 5)),), {"shift": -9, "axis": 0}, "back, more than once around"),
+        Sample((Draw((0, 3)),), {"shift": 1, "axis": 0}, "empty"),
+        Sample((Draw((1, 5, 1)),), {"shift": 3, "axis": 1}, "size-1 axes"),
+        Sample((Draw((3, 4), order="F"),), {"shift": 1, "axis": 1}, "non-contiguous"),
+    ),
+    errors=(Mistake((Type((), "float32"),), {"shift": 1, "axis": 0}, "no such axis"),),
 )

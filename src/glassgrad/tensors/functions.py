@@ -1,6 +1,6 @@
 # Written by scripts/generate_functions.py from the op records; do not edit. It is long because
 # every record has its function here.
-# ruff: noqa: A001
+# ruff: noqa: A001, RUF022
 """Every public op as a function of tensors.
 
 An operand may be a tensor, a NumPy array, a list of numbers or a number; where none is a tensor,
@@ -20,11 +20,14 @@ from glassgrad.ops import OPS, Array
 from .tensor import Tensor, tensor
 
 Operand: TypeAlias = "Array | ArrayLike"
+_START = tensor(0)  # who is asked where no operand can be
 
 
 def _apply(name: str, *operands: Any, **attributes: Any) -> Any:
+    if not OPS[name].inputs:  # into the program that is being written, if one is
+        return _START.emit(OPS[name], (), OPS[name].normal((), attributes))
     arrays = [x for x in operands if isinstance(x, Array)]
-    numbers = all(isinstance(x, int | float) for x in operands)
+    numbers = not [x for x in operands if not isinstance(x, int | float)]
     real = [x.dtype for x in arrays if x.dtype in FLOATS]
     given = list(operands)
     for i, x in enumerate(operands):
@@ -177,6 +180,36 @@ def log(x: Operand) -> Tensor:
     return found
 
 
+def log2(x: Operand) -> Tensor:
+    r"""Logarithm to the base 2.
+
+    Formula: \log_2 x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.log2([1.0, 8.0])
+    tensor([0., 3.])
+    """
+    found: Tensor = _apply("log2", x)
+    return found
+
+
+def log10(x: Operand) -> Tensor:
+    r"""Logarithm to the base 10.
+
+    Formula: \log_{10} x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.log10([1.0, 100.0])
+    tensor([0., 2.])
+    """
+    found: Tensor = _apply("log10", x)
+    return found
+
+
 def log1p(x: Operand) -> Tensor:
     r"""Log(1 + x), accurate near zero.
 
@@ -249,6 +282,81 @@ def cos(x: Operand) -> Tensor:
     tensor([1.       , 0.5403023])
     """
     found: Tensor = _apply("cos", x)
+    return found
+
+
+def tan(x: Operand) -> Tensor:
+    r"""Tangent, x in radians.
+
+    Formula: \tan x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.tan([0.5, 1.0])
+    tensor([0.5463025, 1.5574077])
+    """
+    found: Tensor = _apply("tan", x)
+    return found
+
+
+def arcsin(x: Operand) -> Tensor:
+    r"""Angle whose sine is x, in radians.
+
+    Formula: \arcsin x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.arcsin([0.5, 1.0])
+    tensor([0.5235988, 1.5707964])
+    """
+    found: Tensor = _apply("arcsin", x)
+    return found
+
+
+def arccos(x: Operand) -> Tensor:
+    r"""Angle whose cosine is x, in radians.
+
+    Formula: \arccos x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.arccos([0.5, 1.0])
+    tensor([1.0471976, 0.       ])
+    """
+    found: Tensor = _apply("arccos", x)
+    return found
+
+
+def sinh(x: Operand) -> Tensor:
+    r"""Hyperbolic sine.
+
+    Formula: \frac{1}{2} (e^x - e^{-x}).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.sinh([0.5, 1.0])
+    tensor([0.5210953, 1.1752012])
+    """
+    found: Tensor = _apply("sinh", x)
+    return found
+
+
+def cosh(x: Operand) -> Tensor:
+    r"""Hyperbolic cosine.
+
+    Formula: \frac{1}{2} (e^x + e^{-x}).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.cosh([0.5, 1.0])
+    tensor([1.127626 , 1.5430806])
+    """
+    found: Tensor = _apply("cosh", x)
     return found
 
 
@@ -456,6 +564,161 @@ def astype(x: Operand, dtype: str) -> Tensor:
     return found
 
 
+def logical_and(x: Operand, y: Operand) -> Tensor:
+    r"""Whether both hold.
+
+    Formula: x \land y.
+
+    Shapes stretch to fit by NumPy's rule; both bool, as the result. Raises ShapeError for shapes
+    that do not fit, DTypeError for numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logical_and([True, True], [True, False])
+    tensor([ True, False], dtype=bool)
+    """
+    found: Tensor = _apply("logical_and", x, y)
+    return found
+
+
+def logical_or(x: Operand, y: Operand) -> Tensor:
+    r"""Whether one of the two holds, or both.
+
+    Formula: x \lor y.
+
+    Shapes stretch to fit by NumPy's rule; both bool, as the result. Raises ShapeError for shapes
+    that do not fit, DTypeError for numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logical_or([True, False], [False, False])
+    tensor([ True, False], dtype=bool)
+    """
+    found: Tensor = _apply("logical_or", x, y)
+    return found
+
+
+def logical_xor(x: Operand, y: Operand) -> Tensor:
+    r"""Whether just one of the two holds.
+
+    Formula: x \oplus y.
+
+    Shapes stretch to fit by NumPy's rule; both bool, as the result. Raises ShapeError for shapes
+    that do not fit, DTypeError for numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logical_xor([True, True], [True, False])
+    tensor([False,  True], dtype=bool)
+    """
+    found: Tensor = _apply("logical_xor", x, y)
+    return found
+
+
+def logical_not(x: Operand) -> Tensor:
+    r"""Whether it does not hold.
+
+    Formula: \lnot x.
+
+    The shape is kept; bool. Raises DTypeError for numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logical_not([True, False])
+    tensor([False,  True], dtype=bool)
+    """
+    found: Tensor = _apply("logical_not", x)
+    return found
+
+
+def floor(x: Operand) -> Tensor:
+    r"""The next whole number below; it has no derivative.
+
+    Formula: \lfloor x \rfloor.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.floor([-1.5, 1.5])
+    tensor([-2.,  1.])
+    """
+    found: Tensor = _apply("floor", x)
+    return found
+
+
+def ceil(x: Operand) -> Tensor:
+    r"""The next whole number above; it has no derivative.
+
+    Formula: \lceil x \rceil.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.ceil([-1.5, 1.5])
+    tensor([-1.,  2.])
+    """
+    found: Tensor = _apply("ceil", x)
+    return found
+
+
+def trunc(x: Operand) -> Tensor:
+    r"""The next whole number towards 0; it has no derivative.
+
+    Formula: \operatorname{sign}(x) \lfloor |x| \rfloor.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.trunc([-1.5, 1.5])
+    tensor([-1.,  1.])
+    """
+    found: Tensor = _apply("trunc", x)
+    return found
+
+
+def round(x: Operand) -> Tensor:
+    r"""The nearest whole number, the even one of two; it has no derivative.
+
+    Formula: \lfloor x \rceil.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.round([0.5, 1.5, 2.6])
+    tensor([0., 2., 3.])
+    """
+    found: Tensor = _apply("round", x)
+    return found
+
+
+def remainder(x: Operand, y: Operand) -> Tensor:
+    r"""What division leaves, with the sign of the divisor.
+
+    Formula: x - y \lfloor x / y \rfloor.
+
+    Shapes stretch to fit by NumPy's rule; one real dtype for both. Raises ShapeError for shapes
+    that do not stretch to fit, DTypeError for two dtypes.
+
+    >>> import glassgrad as gg
+    >>> gg.remainder([-1.0, 4.5], 3.0)
+    tensor([2. , 1.5])
+    """
+    found: Tensor = _apply("remainder", x, y)
+    return found
+
+
+def clip(x: Operand, low: float | None = None, high: float | None = None) -> Tensor:
+    r"""The nearest number within bounds; at a bound the derivative is 1.
+
+    Formula: \min(\max(x, a), b).
+
+    Shape and dtype are kept; one of the bounds may be None. Raises ConfigError without a bound or
+    for low above high, DTypeError for other numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.clip([-2.0, 0.5, 2.0], -1.0, 1.0)
+    tensor([-1. ,  0.5,  1. ])
+    """
+    found: Tensor = _apply("clip", x, low=low, high=high)
+    return found
+
+
 def sum(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     r"""Sum over axes, all of them by default.
 
@@ -504,6 +767,22 @@ def max(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = 
     return found
 
 
+def min(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Smallest number over axes, all of them by default; a tie gives all to the first.
+
+    Formula: \min_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there or has no numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.min([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    tensor([1., 3.])
+    """
+    found: Tensor = _apply("min", x, axis=axis, keepdims=keepdims)
+    return found
+
+
 def argmax(x: Operand, axis: int = -1) -> Tensor:
     r"""Position of the first largest number along an axis.
 
@@ -517,6 +796,148 @@ def argmax(x: Operand, axis: int = -1) -> Tensor:
     tensor([1, 0], dtype=int64)
     """
     found: Tensor = _apply("argmax", x, axis=axis)
+    return found
+
+
+def argmin(x: Operand, axis: int = -1) -> Tensor:
+    r"""Position of the first smallest number along an axis.
+
+    Formula: \operatorname{argmin}_i x_i.
+
+    The axis goes; the result is int64. Raises ShapeError for an axis that is not there or has no
+    numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.argmin([[1.0, 2.0], [4.0, 3.0]])
+    tensor([0, 1], dtype=int64)
+    """
+    found: Tensor = _apply("argmin", x, axis=axis)
+    return found
+
+
+def prod(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Product over axes, all of them by default; its derivative is right where factors are 0.
+
+    Formula: \prod_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there, DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.prod([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    tensor([3., 8.])
+    """
+    found: Tensor = _apply("prod", x, axis=axis, keepdims=keepdims)
+    return found
+
+
+def cumsum(x: Operand, axis: int = -1) -> Tensor:
+    r"""Running sums along an axis: each number and all before it.
+
+    Formula: y_i = \sum_{j \le i} x_j.
+
+    Shape and dtype are kept. Raises ShapeError for an axis that is not there, DTypeError for truth
+    values.
+
+    >>> import glassgrad as gg
+    >>> gg.cumsum([1.0, 2.0, 3.0])
+    tensor([1., 3., 6.])
+    """
+    found: Tensor = _apply("cumsum", x, axis=axis)
+    return found
+
+
+def var(
+    x: Operand,
+    axis: int | tuple[int, ...] | None = None,
+    correction: int = 1,
+    keepdims: bool = False,
+) -> Tensor:
+    r"""Mean square distance from the mean; the sum is divided by the count less the correction.
+
+    Formula: \frac{1}{n - c} \sum_i (x_i - \bar x)^2.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. `correction` is
+    PyTorch's, 1 by default (NumPy's ddof is 0). Raises ShapeError for an axis that is not there or
+    has too few numbers, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.var([1.0, 2.0, 3.0])
+    tensor(1.)
+    """
+    found: Tensor = _apply("var", x, axis=axis, correction=correction, keepdims=keepdims)
+    return found
+
+
+def std(
+    x: Operand,
+    axis: int | tuple[int, ...] | None = None,
+    correction: int = 1,
+    keepdims: bool = False,
+) -> Tensor:
+    r"""Square root of var: how far numbers spread around their mean.
+
+    Formula: \sqrt{\frac{1}{n - c} \sum_i (x_i - \bar x)^2}.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. `correction` is
+    PyTorch's, 1 by default (NumPy's ddof is 0). Raises ShapeError for an axis that is not there or
+    has too few numbers, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.std([1.0, 2.0, 3.0])
+    tensor(1.)
+    """
+    found: Tensor = _apply("std", x, axis=axis, correction=correction, keepdims=keepdims)
+    return found
+
+
+def logsumexp(
+    x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> Tensor:
+    r"""Logarithm of the sum of exponentials over axes, accurate for any size of x.
+
+    Formula: \ln \sum_i e^{x_i}.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there or has no numbers, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.logsumexp([0.0, 0.0])
+    tensor(0.6931472)
+    """
+    found: Tensor = _apply("logsumexp", x, axis=axis, keepdims=keepdims)
+    return found
+
+
+def any(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Whether one of the values over axes holds.
+
+    Formula: \bigvee_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there, DTypeError unless x is bool.
+
+    >>> import glassgrad as gg
+    >>> gg.any([[True, False], [False, False]], axis=1)
+    tensor([ True, False], dtype=bool)
+    """
+    found: Tensor = _apply("any", x, axis=axis, keepdims=keepdims)
+    return found
+
+
+def all(x: Operand, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    r"""Whether all values over axes hold.
+
+    Formula: \bigwedge_i x_i.
+
+    Without `axis` the result is one number; `keepdims` leaves axes of size 1. Raises ShapeError for
+    an axis that is not there, DTypeError unless x is bool.
+
+    >>> import glassgrad as gg
+    >>> gg.all([[True, True], [True, False]], axis=1)
+    tensor([ True, False], dtype=bool)
+    """
+    found: Tensor = _apply("all", x, axis=axis, keepdims=keepdims)
     return found
 
 
@@ -596,6 +1017,68 @@ def concatenate(xs: Sequence[Operand], axis: int = 0) -> Tensor:
     tensor([1., 2., 3.])
     """
     found: Tensor = _apply("concatenate", *xs, axis=axis)
+    return found
+
+
+def flip(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """The numbers in reverse order along axes, all of them by default.
+
+    Formula: y_i = x_{n - 1 - i}.
+
+    Shape and dtype are kept. Raises ShapeError for an axis that is not there.
+
+    >>> import glassgrad as gg
+    >>> gg.flip([1.0, 2.0, 3.0])
+    tensor([3., 2., 1.])
+    """
+    found: Tensor = _apply("flip", x, axis=axis)
+    return found
+
+
+def roll(x: Operand, shift: int, axis: int = -1) -> Tensor:
+    r"""The numbers moved on along an axis; what leaves at the end comes in at the start.
+
+    Formula: y_{(i + s) \bmod n} = x_i.
+
+    Shape and dtype are kept. Raises ShapeError for an axis that is not there.
+
+    >>> import glassgrad as gg
+    >>> gg.roll([1.0, 2.0, 3.0], 1)
+    tensor([3., 1., 2.])
+    """
+    found: Tensor = _apply("roll", x, shift=shift, axis=axis)
+    return found
+
+
+def tril(x: Operand, diagonal: int = 0) -> Tensor:
+    r"""Matrices with zeros above a diagonal: 0 the main one, above it from 1 on.
+
+    Formula: x_{ij}\,[j \le i + k].
+
+    (..., rows, columns), kept. Raises ShapeError for fewer than two axes.
+
+    >>> import glassgrad as gg
+    >>> gg.tril([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 0.],
+            [3., 4.]])
+    """
+    found: Tensor = _apply("tril", x, diagonal=diagonal)
+    return found
+
+
+def triu(x: Operand, diagonal: int = 0) -> Tensor:
+    r"""Matrices with zeros below a diagonal: 0 the main one, above it from 1 on.
+
+    Formula: x_{ij}\,[j \ge i + k].
+
+    (..., rows, columns), kept. Raises ShapeError for fewer than two axes.
+
+    >>> import glassgrad as gg
+    >>> gg.triu([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 2.],
+            [0., 4.]])
+    """
+    found: Tensor = _apply("triu", x, diagonal=diagonal)
     return found
 
 
@@ -745,6 +1228,21 @@ def mean_pool(x: Operand, kernel: tuple[int, ...], stride: tuple[int, ...]) -> T
     return found
 
 
+def arange(size: int) -> Tensor:
+    """The whole numbers from 0 on, as many as asked for, such as the positions of an axis.
+
+    Formula: y_i = i.
+
+    The result is (size,), int64. Raises ConfigError for a size below 0.
+
+    >>> import glassgrad as gg
+    >>> gg.arange(4)
+    tensor([0, 1, 2, 3], dtype=int64)
+    """
+    found: Tensor = _apply("arange", size=size)
+    return found
+
+
 def take(x: Operand, index: Operand) -> Tensor:
     """Rows of a tensor at positions, as an embedding looks up its table.
 
@@ -808,6 +1306,89 @@ def put_at(index: Operand, values: Operand, size: int) -> Tensor:
             [6., 0.]])
     """
     found: Tensor = _apply("put_at", index, values, size=size)
+    return found
+
+
+def take_along_axis(x: Operand, index: Operand, axis: int = -1) -> Tensor:
+    """Along an axis, the numbers at positions, which differ from row to row.
+
+    Formula: y_{i,j} = x_{i, k_{i,j}}.
+
+    x and index int64 have the same shape but along the axis; the result has index's. Raises
+    ShapeError otherwise, DataError for a position outside.
+
+    >>> import glassgrad as gg
+    >>> gg.take_along_axis([[1.0, 2.0], [3.0, 4.0]], [[1], [0]])
+    tensor([[2.],
+            [3.]])
+    """
+    found: Tensor = _apply("take_along_axis", x, index, axis=axis)
+    return found
+
+
+def add_along_axis(index: Operand, values: Operand, size: int, axis: int = -1) -> Tensor:
+    r"""Zeros with values added at positions along an axis: the adjoint of take_along_axis.
+
+    Formula: y_{i,l} = \sum_j v_{i,j}\,[l = k_{i,j}].
+
+    index int64 and values have one shape; the result has `size` numbers along the axis. Raises
+    ShapeError otherwise, DataError for a position outside.
+
+    >>> import glassgrad as gg
+    >>> gg.add_along_axis([[1], [0]], [[5.0], [6.0]], 2)
+    tensor([[0., 5.],
+            [6., 0.]])
+    """
+    found: Tensor = _apply("add_along_axis", index, values, size=size, axis=axis)
+    return found
+
+
+def one_hot(index: Operand, classes: int, dtype: str = "float32") -> Tensor:
+    """A row for each position, 1 there and 0 elsewhere.
+
+    Formula: y_{i,j} = [j = k_i].
+
+    index (...) int64 to (..., classes), float32 by default (PyTorch's is int64). Raises DTypeError
+    unless positions are int64, DataError for one outside.
+
+    >>> import glassgrad as gg
+    >>> gg.one_hot([2, 0], 3)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    found: Tensor = _apply("one_hot", index, classes=classes, dtype=dtype)
+    return found
+
+
+def argsort(x: Operand, axis: int = -1, descending: bool = False) -> Tensor:
+    r"""The positions that put numbers in order along an axis; equal numbers keep theirs.
+
+    Formula: k \text{ with } x_{k_1} \le x_{k_2} \le \dots.
+
+    The shape is kept; the result is int64. PyTorch promises no order of equal numbers. Raises
+    ShapeError for an axis that is not there, DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.argsort([3.0, 1.0, 2.0], descending=True)
+    tensor([0, 2, 1], dtype=int64)
+    """
+    found: Tensor = _apply("argsort", x, axis=axis, descending=descending)
+    return found
+
+
+def sort(x: Operand, axis: int = -1, descending: bool = False) -> Tensor:
+    r"""The numbers along an axis in order, the smallest first unless descending.
+
+    Formula: x_{k_1} \le x_{k_2} \le \dots.
+
+    Shape and dtype are kept. PyTorch's sort gives positions, too: see argsort. Raises ShapeError
+    for an axis that is not there, DTypeError for truth values.
+
+    >>> import glassgrad as gg
+    >>> gg.sort([3.0, 1.0, 2.0])
+    tensor([1., 2., 3.])
+    """
+    found: Tensor = _apply("sort", x, axis=axis, descending=descending)
     return found
 
 
@@ -916,6 +1497,250 @@ def softplus(x: Operand) -> Tensor:
     return found
 
 
+def relu6(x: Operand) -> Tensor:
+    r"""ReLU that stays at 6; its derivative at 0 and at 6 is 0.
+
+    Formula: \min(\max(0, x), 6).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.relu6([0.5, 1.0])
+    tensor([0.5, 1. ])
+    """
+    found: Tensor = _apply("relu6", x)
+    return found
+
+
+def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    r"""The number itself within bounds, and the bound beyond; the derivative there is 0.
+
+    Formula: \min(\max(x, a), b).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardtanh([-2.0, 0.5])
+    tensor([-1. ,  0.5])
+    """
+    found: Tensor = _apply("hardtanh", x, min_val=min_val, max_val=max_val)
+    return found
+
+
+def hardsigmoid(x: Operand) -> Tensor:
+    r"""Sigmoid in straight pieces: 0 below -3, 1 above 3.
+
+    Formula: \min(\max(x / 6 + \tfrac{1}{2}, 0), 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardsigmoid([0.5, 1.0])
+    tensor([0.5833333, 0.6666667])
+    """
+    found: Tensor = _apply("hardsigmoid", x)
+    return found
+
+
+def hardswish(x: Operand) -> Tensor:
+    r"""X times its hardsigmoid (Howard 2019).
+
+    Formula: x \min(\max(x / 6 + \tfrac{1}{2}, 0), 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardswish([0.5, 1.0])
+    tensor([0.29166666, 0.6666667 ])
+    """
+    found: Tensor = _apply("hardswish", x)
+    return found
+
+
+def threshold(x: Operand, threshold: float, value: float) -> Tensor:
+    r"""The number itself above a threshold, another number elsewhere.
+
+    Formula: x \text{ if } x > t \text{ else } v.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.threshold([-1.0, 2.0], 0.0, -5.0)
+    tensor([-5.,  2.])
+    """
+    found: Tensor = _apply("threshold", x, threshold=threshold, value=value)
+    return found
+
+
+def hardshrink(x: Operand, lambd: float = 0.5) -> Tensor:
+    r"""0 between -lambda and lambda, the number itself elsewhere.
+
+    Formula: x \text{ if } |x| > \lambda \text{ else } 0.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardshrink([0.5, 1.0])
+    tensor([0., 1.])
+    """
+    found: Tensor = _apply("hardshrink", x, lambd=lambd)
+    return found
+
+
+def softshrink(x: Operand, lambd: float = 0.5) -> Tensor:
+    r"""The number moved towards 0 by lambda, 0 where it is nearer.
+
+    Formula: x - \min(\max(x, -\lambda), \lambda).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64. Raises
+    ConfigError for a lambda below 0.
+
+    >>> import glassgrad as gg
+    >>> gg.softshrink([-1.0, 0.2])
+    tensor([-0.5,  0. ])
+    """
+    found: Tensor = _apply("softshrink", x, lambd=lambd)
+    return found
+
+
+def prelu(x: Operand, w: Operand) -> Tensor:
+    r"""ReLU with a learnt slope below 0, one for all or one for each channel (He 2015).
+
+    Formula: x \text{ if } x > 0 \text{ else } w x.
+
+    x (n, channels, ...), w (1,) or (channels,); the result has x's shape. Raises ShapeError for
+    other slopes, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.prelu([[-1.0, 2.0]], [0.5])
+    tensor([[-0.5,  2. ]])
+    """
+    found: Tensor = _apply("prelu", x, w)
+    return found
+
+
+def selu(x: Operand) -> Tensor:
+    r"""ELU scaled so that mean 0 and variance 1 are kept (Klambauer 2017).
+
+    Formula: s x \text{ if } x > 0 \text{ else } s \alpha (e^x - 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.selu([0.5, 1.0])
+    tensor([0.5253505, 1.050701 ])
+    """
+    found: Tensor = _apply("selu", x)
+    return found
+
+
+def celu(x: Operand, alpha: float = 1.0) -> Tensor:
+    r"""ELU whose slope is 1 at 0 for any alpha (Barron 2017).
+
+    Formula: x \text{ if } x > 0 \text{ else } \alpha (e^{x / \alpha} - 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64. Raises
+    ConfigError for an alpha of 0.
+
+    >>> import glassgrad as gg
+    >>> gg.celu([-1.0, 2.0])
+    tensor([-0.63212055,  2.        ])
+    """
+    found: Tensor = _apply("celu", x, alpha=alpha)
+    return found
+
+
+def softsign(x: Operand) -> Tensor:
+    r"""From -1 to 1, slower than tanh.
+
+    Formula: \frac{x}{1 + |x|}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.softsign([0.5, 1.0])
+    tensor([0.33333334, 0.5       ])
+    """
+    found: Tensor = _apply("softsign", x)
+    return found
+
+
+def log_sigmoid(x: Operand) -> Tensor:
+    r"""Logarithm of the sigmoid, accurate for any size of x.
+
+    Formula: -\ln(1 + e^{-x}).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.log_sigmoid([0.5, 1.0])
+    tensor([-0.474077 , -0.3132617])
+    """
+    found: Tensor = _apply("log_sigmoid", x)
+    return found
+
+
+def tanhshrink(x: Operand) -> Tensor:
+    r"""The number less its tanh.
+
+    Formula: x - \tanh x.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.tanhshrink([0.5, 1.0])
+    tensor([0.0378828 , 0.23840582])
+    """
+    found: Tensor = _apply("tanhshrink", x)
+    return found
+
+
+def mish(x: Operand) -> Tensor:
+    r"""X times the tanh of its softplus (Misra 2019).
+
+    Formula: x \tanh \ln(1 + e^x).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.mish([0.5, 1.0])
+    tensor([0.37524518, 0.8650984 ])
+    """
+    found: Tensor = _apply("mish", x)
+    return found
+
+
+def gelu_tanh(x: Operand) -> Tensor:
+    r"""GELU by tanh, as GPT-2 has it: within 0.0005 of the exact one.
+
+    Formula: \tfrac{x}{2} \left(1 + \tanh(\sqrt{2 / \pi}\,(x + 0.044715 x^3))\right).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.gelu_tanh([0.5, 1.0])
+    tensor([0.34571403, 0.841192  ])
+    """
+    found: Tensor = _apply("gelu_tanh", x)
+    return found
+
+
+def glu(x: Operand, axis: int = -1) -> Tensor:
+    r"""Gated linear unit: the first half along an axis times the sigmoid of the second.
+
+    Formula: x_1 \sigma(x_2).
+
+    The axis is halved. Raises ShapeError for an axis that is not there or is odd, DTypeError for
+    whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.glu([1.0, 2.0, 0.0, 0.0])
+    tensor([0.5, 1. ])
+    """
+    found: Tensor = _apply("glu", x, axis=axis)
+    return found
+
+
 def log_softmax(x: Operand, axis: int = -1) -> Tensor:
     r"""Logarithm of softmax, accurate for any size of x.
 
@@ -946,64 +1771,132 @@ def softmax(x: Operand, axis: int = -1) -> Tensor:
     return found
 
 
+def softmin(x: Operand, axis: int = -1) -> Tensor:
+    r"""Softmax of the negative numbers: the smallest has the largest share.
+
+    Formula: \frac{e^{-x_i}}{\sum_j e^{-x_j}}.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.softmin([0.5, 1.0])
+    tensor([0.62245935, 0.37754068])
+    """
+    found: Tensor = _apply("softmin", x, axis=axis)
+    return found
+
+
 select = where
 
 __all__ = [
     "abs",
     "add",
+    "add_along_axis",
     "add_at",
+    "all",
+    "any",
+    "arange",
+    "arccos",
+    "arcsin",
     "argmax",
+    "argmin",
+    "argsort",
     "astype",
     "broadcast_to",
+    "ceil",
+    "celu",
+    "clip",
     "columns",
     "concatenate",
     "conv",
     "conv_transpose",
     "cos",
+    "cosh",
+    "cumsum",
     "divide",
     "elu",
     "equal",
     "erf",
     "exp",
     "expm1",
+    "flip",
+    "floor",
     "gelu",
+    "gelu_tanh",
+    "glu",
     "greater",
     "greater_equal",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "leaky_relu",
     "less",
     "less_equal",
     "log",
+    "log10",
     "log1p",
+    "log2",
+    "log_sigmoid",
     "log_softmax",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "logsumexp",
     "matmul",
     "max",
     "max_pool",
     "maximum",
     "mean",
     "mean_pool",
+    "min",
     "minimum",
+    "mish",
     "multiply",
     "negative",
     "not_equal",
+    "one_hot",
     "pad",
     "permute",
     "pick",
     "power",
+    "prelu",
+    "prod",
     "put_at",
     "relu",
+    "relu6",
+    "remainder",
     "reshape",
+    "roll",
+    "round",
     "select",
+    "selu",
     "sigmoid",
     "sign",
     "silu",
     "sin",
+    "sinh",
     "softmax",
+    "softmin",
     "softplus",
+    "softshrink",
+    "softsign",
+    "sort",
     "sqrt",
+    "std",
     "subtract",
     "sum",
     "take",
+    "take_along_axis",
+    "tan",
     "tanh",
+    "tanhshrink",
+    "threshold",
+    "tril",
+    "triu",
+    "trunc",
     "uncolumns",
+    "var",
     "where",
 ]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from glassgrad.engine import compile_graph
 from glassgrad.errors import DataError, DTypeError, ShapeError, TraceError, UsageError, shown
-from glassgrad.ir import DTYPES, FLOATS, Graph, Op, Shape, Type, Value, attribute_key
+from glassgrad.ir import DTYPES, FLOATS, Graph, Node, Op, Shape, Type, Value, attribute_key
 from glassgrad.ops import Array, Symbol, Tracer, checked_number, number_dtype, user_line
 from glassgrad.passes.differentiate import Step, pull_back
 
@@ -52,7 +52,7 @@ class _Cell:
         )
         values = tracer.node(op, operands, attributes)
         self.types = tuple([v.type for v in values])
-        self.positions = _Positions.of(op, types, self.types)
+        self.positions = _Positions.of(values[0].node)
         self.differentiable = (op.vjp is not None or "call" in op.roles) and any(
             t.dtype in FLOATS for t in self.types
         )
@@ -71,13 +71,14 @@ class _Positions:
         self.size = size
 
     @staticmethod
-    def of(op: Op, types: tuple[Type, ...], results: tuple[Type, ...]) -> _Positions | None:
-        """The positions of an op of the family, None for any other."""
-        if op.family != "index":
+    def of(node: Node) -> _Positions | None:
+        """The positions that an op reads or writes at, None for one that has none."""
+        if "index" not in node.op.inputs:
             return None
-        if op.name == "put_at":
-            return _Positions(0, int(results[0].shape[-1]))
-        return _Positions(1, int(types[0].shape[0 if op.name in ("take", "add_at") else -1]))
+        operand = node.op.inputs.index("index")
+        held = node.inputs[0] if operand else node.values[0]
+        axis = node.attributes.get("axis", 0 if node.op.name in ("take", "add_at") else -1)
+        return _Positions(operand, int(held.type.shape[axis]))
 
     def check(self, op: Op, arrays: list[Any]) -> None:
         """Refuse a position outside its axis."""

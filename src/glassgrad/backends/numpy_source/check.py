@@ -39,9 +39,10 @@ _IMPORTS = frozenset(
 )
 _WHOLE_IMPORTS = frozenset({"from pathlib import Path", "import gzip", "import sys"})
 _NP = frozenset(
-    """abs add all any arange argmax asarray bool_ broadcast_to concatenate cos empty empty_like
-    exp expm1 float32 float64 full full_like indices inf int32 int64 isfinite log log1p max maximum minimum
-    nan ones sign sin sqrt sum tanh uint32 uint64 uint8 where zeros zeros_like""".split()
+    """abs add all any arange argmax argsort asarray bool_ broadcast_to concatenate cos cumsum empty
+    empty_like exp expm1 flip float32 float64 full full_like indices inf int32 int64 isfinite log
+    log1p max maximum minimum nan ones sign sin sort sqrt sum tanh uint32 uint64 uint8 where zeros
+    zeros_like""".split()
 )
 # What records name in their texts may be called, too; these never, whatever a record says.
 _NEVER = frozenset("load loadtxt save savez savetxt fromfile memmap lib ctypeslib f2py".split())
@@ -54,12 +55,12 @@ _NP |= frozenset(
 )
 _MATH = frozenset("cos erf exp isfinite log pi prod sqrt".split())
 _METHODS = frozenset(
-    """T all any argmax argsort astype at copy dtype max mean ndim ravel reduce reshape shape size
-    sum swapaxes transpose""".split()
+    """T all any argmax argmin argsort astype at copy dtype max mean min ndim prod ravel reduce
+    reshape shape size sum swapaxes transpose""".split()
 )
 _WHOLE_METHODS = frozenset("append argv join parent write".split())
-_KEYWORDS = frozenset("axis keepdims out dtype copy".split())
-_WHOLE_KEYWORDS = frozenset("encoding kind sep".split())
+_KEYWORDS = frozenset("axis keepdims kind out dtype copy".split())
+_WHOLE_KEYWORDS = frozenset("encoding sep".split())
 _CALLS = frozenset("abs bool float int len max min range reversed slice sum".split())
 _WHOLE_CALLS = frozenset("dict enumerate print repr str zip SystemExit __file__".split())
 # How a whole program reaches files, word for word (`folder` is a text).
