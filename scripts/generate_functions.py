@@ -400,7 +400,10 @@ def function_text(op: Op, example: bool = True) -> str:
         head = f"def {name}(\n{inner}\n) -> Tensor:"
     body = f"    found: Tensor = _apply({', '.join(passed)})"
     if len(body) > 100:
-        body = f"    found: Tensor = _apply(\n        {', '.join(passed)}\n    )"
+        inner = f"        {', '.join(passed)}"
+        if len(inner) > 100:
+            inner = "\n".join(f"        {p}," for p in passed)
+        body = f"    found: Tensor = _apply(\n{inner}\n    )"
     shapes, errors = _facts(op)
     says = op.says[0].upper() + op.says[1:]
     doc = [says, "", f"Formula: {op.formula}.", ""]
