@@ -35,7 +35,7 @@ FAMILIES = (
 )
 
 # The one table of names: what NumPy or PyTorch call it, where the record is called otherwise.
-NAMES = {"absolute": "abs", "cast": "astype", "select": "where"}
+NAMES = {"absolute": "abs", "cast": "astype", "select": "where", "standard_deviation": "std"}
 ALIASES = {"select": "where"}
 
 # Records that are not for users: the way to write them is another.
@@ -81,7 +81,7 @@ SHAPES = {
     "prod": (_AXES, f"{_NO_AXIS}, DTypeError for truth values."),
     "logsumexp": (_AXES, f"{_NO_AXIS} or has no numbers, DTypeError for whole numbers."),
     **dict.fromkeys(
-        ("var", "std"),
+        ("var", "standard_deviation"),
         (
             f"{_AXES} `correction` is PyTorch's, 1 by default (NumPy's ddof is 0).",
             f"{_NO_AXIS} or has too few numbers, DTypeError for whole numbers.",
@@ -133,6 +133,10 @@ SHAPES = {
     ),
     "glu": ("The axis is halved.", f"{_NO_AXIS} or is odd, DTypeError for whole numbers."),
     "celu": ("Shape and dtype are kept.", f"{_REAL} Raises ConfigError for an alpha of 0."),
+    "softplus": (
+        "Shape and dtype are kept.",
+        f"{_REAL} Raises ConfigError for a beta of 0 or below.",
+    ),
     "softshrink": (
         "Shape and dtype are kept.",
         f"{_REAL} Raises ConfigError for a lambda below 0.",
@@ -249,7 +253,7 @@ EXAMPLES = {
     "argmin": "gg.argmin([[1.0, 2.0], [4.0, 3.0]])",
     "prod": "gg.prod([[1.0, 2.0], [3.0, 4.0]], axis=0)",
     "var": "gg.var([1.0, 2.0, 3.0])",
-    "std": "gg.std([1.0, 2.0, 3.0])",
+    "standard_deviation": "gg.std([1.0, 2.0, 3.0])",
     "logsumexp": "gg.logsumexp([0.0, 0.0])",
     "any": "gg.any([[True, False], [False, False]], axis=1)",
     "all": "gg.all([[True, True], [True, False]], axis=1)",

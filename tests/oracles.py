@@ -503,7 +503,7 @@ ORACLES: dict[str, Oracle] = {
     "var": lambda x, *, axis, correction, keepdims: over(
         x, axis, keepdims, lambda v: variance(v, correction)
     ),
-    "std": lambda x, *, axis, correction, keepdims: over(
+    "standard_deviation": lambda x, *, axis, correction, keepdims: over(
         x, axis, keepdims, lambda v: mp.sqrt(mpf(float(variance(v, correction))))
     ),
     "logsumexp": lambda x, *, axis, keepdims: over(
@@ -575,7 +575,7 @@ ORACLES: dict[str, Oracle] = {
     "sigmoid": digits(lambda x: (1 + mp.tanh(x / 2)) / 2),
     "silu": digits(lambda x: x * (1 + mp.tanh(x / 2)) / 2),
     "gelu": digits(lambda x: x * mp.ncdf(x)),
-    "softplus": digits(lambda x: mp.log(1 + mp.exp(x))),
+    "softplus": digits(lambda x, beta: mp.log(1 + mp.exp(mpf(beta) * x)) / mpf(beta)),
     "relu6": exact(lambda x: (abs(x) - abs(x - 6) + 6) / 2),
     "hardtanh": digits(lambda x, min_val, max_val: sorted([mpf(min_val), x, mpf(max_val)])[1]),
     "hardsigmoid": exact(lambda x: (abs(x + 3) - abs(x - 3) + 6) / 12),

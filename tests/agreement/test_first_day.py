@@ -38,7 +38,10 @@ PAIRS: dict[str, Pair] = {
     "var, not corrected": same(
         "var", lambda t, x: t.var(x, (0, 2), correction=0), (4, 6, 2), axis=(0, 2), correction=0
     ),
-    "std": same("std", lambda t, x: t.std(x, 0, keepdim=True), (4, 6), axis=0, keepdims=True),
+    "std": same(
+        "standard_deviation", lambda t, x: t.std(x, 0, keepdim=True), (4, 6),
+        axis=0, keepdims=True,
+    ),
     "logsumexp": same("logsumexp", lambda t, x: t.logsumexp(x, 1), low=-50.0, high=50.0, **AXIS),
     "cumsum": same("cumsum", lambda t, x: t.cumsum(x, 1), (3, 5, 2), axis=1),
     "flip": same("flip", lambda t, x: t.flip(x, (0, 2)), (3, 5, 2), axis=(0, 2)),

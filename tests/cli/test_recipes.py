@@ -72,6 +72,9 @@ def test_what_is_asked_for_is_what_is_made() -> None:
     assert recipe_for("mnist", {"model": "lenet"}).epochs == 3
     assert recipe_for("mnist", {"model": "lenet", "epochs": 7}).epochs == 7
     assert parse_layers("none") == []
+    made = network_of(recipe_for("digits", {"layers": "8-relu6,8-logsigmoid,8-hardswish"}))
+    names = [type(m).__name__ for m in made]  # type: ignore[attr-defined]  # a Sequential
+    assert names[2::2] == ["ReLU6", "LogSigmoid", "Hardswish"]
     assert recipe_for("digits", {"optimizer": "adam"}).lr == recipe_for("digits", {}).lr
 
 

@@ -118,6 +118,8 @@ GOLDEN = {
 
 _ACTIVATIONS = (
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Softplus,
+    nn.ReLU6, nn.SELU, nn.CELU, nn.PReLU, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Softsign,
+    nn.Mish, nn.LogSigmoid, nn.Tanhshrink, nn.Hardshrink, nn.Softshrink,
 )  # fmt: skip
 
 
@@ -141,7 +143,7 @@ def drawn(seed: int, *, dtype: str = "float32") -> Case:
             )
         )
         layers += [nn.BatchNorm1d(dtype=dtype)] * int(r.integers(0, 2))
-        layers += [_activation(r), nn.Flatten()]
+        layers += [_activation(r, dtype), nn.Flatten()]
     elif kind == "sequence":
         x = r.normal(size=(rows, 5, 3))
         layers += [nn.RNN(4, sequences=True, dtype=dtype)] * int(r.integers(0, 2))
@@ -154,7 +156,7 @@ def drawn(seed: int, *, dtype: str = "float32") -> Case:
         layers.append(nn.Linear(int(r.integers(2, 9)), bias=bool(r.integers(0, 4)), dtype=dtype))
         layers += [nn.BatchNorm1d(dtype=dtype)] * int(r.integers(0, 2))
         layers += [nn.LayerNorm(dtype=dtype)] * int(r.integers(0, 2))
-        layers.append(_activation(r))
+        layers.append(_activation(r, dtype))
         layers += [nn.Dropout(float(r.choice([0.1, 0.3, 0.5])))] * int(r.integers(0, 2))
     if kind != "tokens":
         x = x.astype(dtype)
@@ -191,8 +193,9 @@ def drawn(seed: int, *, dtype: str = "float32") -> Case:
     return Case(nn.Sequential(*layers), x, y, settings)
 
 
-def _activation(r: np.random.Generator) -> nn.Module:
-    return _ACTIVATIONS[int(r.integers(0, len(_ACTIVATIONS)))]()
+def _activation(r: np.random.Generator, dtype: str) -> nn.Module:
+    made = _ACTIVATIONS[int(r.integers(0, len(_ACTIVATIONS)))]
+    return nn.PReLU(dtype=dtype) if made is nn.PReLU else made()
 
 
 def _image_layers(r: np.random.Generator, dtype: str) -> list[nn.Module]:
@@ -206,7 +209,7 @@ def _image_layers(r: np.random.Generator, dtype: str) -> list[nn.Module]:
     chosen: dict[str, Any] = settings[int(r.integers(0, len(settings)))]
     layers: list[nn.Module] = [nn.Conv2d(4, 3, dtype=dtype, **chosen)]
     layers += [nn.BatchNorm2d(dtype=dtype)] * int(r.integers(0, 2))
-    layers.append(_activation(r))
+    layers.append(_activation(r, dtype))
     layers += [(nn.MaxPool2d, nn.AvgPool2d)[int(r.integers(0, 2))](2)]
     layers += [nn.Conv2d(4, 1, groups=2, dtype=dtype)] * int(r.integers(0, 2))
     return [*layers, nn.Flatten()]

@@ -11,7 +11,10 @@ from glassgrad.backends.numpy_source.check import check_program
 from glassgrad.backends.numpy_source.names import plain
 from glassgrad.nn import Module
 from glassgrad.ops import OPS
+from glassgrad.ops.activation import SELU_ALPHA, SELU_SCALE
 
+# Every book and library writes the two numbers of SELU digit by digit.
+_BY_DIGITS = frozenset({SELU_SCALE, SELU_ALPHA})
 _VIEWS = frozenset({"reshape", "ravel", "swapaxes", "transpose", "T", "view"})
 
 
@@ -46,12 +49,15 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _numbers(tree: ast.Module) -> Iterator[str]:
-    """Numbers with more than six digits, however they are written, sizes of vectors left out."""
+    """Numbers with more than six digits, however they are written, sizes of vectors left out.
+
+    So are the numbers that are known by their digits.
+    """
     places = {id(n) for s in ast.walk(tree) if isinstance(s, ast.Slice) for n in ast.walk(s)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             digits = re.sub(r"e.*|\D", "", repr(node.value)).strip("0")
-            if len(digits) > 6 and id(node) not in places:
+            if len(digits) > 6 and id(node) not in places and node.value not in _BY_DIGITS:
                 yield f"line {node.lineno}: the number {node.value!r}"
 
 

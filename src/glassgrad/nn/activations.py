@@ -197,8 +197,8 @@ class Softshrink(_Tuned):
         self.lambd = real(lambd, "lambd", 0)
 
 
-class Softplus(Module):
-    """Smooth ReLU: ln(1 + e^(beta x)) / beta, 1 by default.
+class Softplus(_Tuned):
+    """Smooth ReLU: ln(1 + e^(beta x)) / beta. Raises ConfigError for a beta of 0 or below.
 
     It never overflows, so it has no use for PyTorch's threshold, above which that takes x itself:
     at 20, the default, the two differ by 2e-9.
@@ -208,17 +208,13 @@ class Softplus(Module):
     Softplus()
     """
 
+    op = "softplus"
     formula = OPS["softplus"].plain
     relu_like = True
 
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
         self.beta = real(beta, "beta", 1e-300)
-
-    def forward(self, x: Any) -> Any:
-        if self.beta == 1:
-            return OPS["softplus"](x)
-        return OPS["softplus"](x * self.beta) / self.beta
 
     def settings(self) -> str:
         return "" if self.beta == 1 else f"{self.beta}"

@@ -20,6 +20,7 @@ from . import (
     loss as loss,
     movement as movement,
     order as order,
+    pieces as pieces,
     random as random,
     reduction as reduction,
     window as window,
@@ -48,6 +49,7 @@ _FAMILIES = (
     random,
     control,
     activation,
+    pieces,
     layer,
     loss,
 )

@@ -14,7 +14,6 @@ from glassgrad.errors import ConfigError, ShapeError
 from glassgrad.ir import Op, Size, Type
 
 from . import movement
-from .discrete import clip, logical_and
 from .elementwise import absolute, erf, exp, expm1, log, log1p, maximum, minimum, select, tanh
 from .naming import named
 from .record import (
@@ -33,7 +32,8 @@ _COMPOSITE = frozenset({"composite"})
 _ELEMENTWISE = frozenset({"composite", "elementwise"})
 
 
-def _activation(name: str, says: str, formula: str, expand: Any, **rest: Any) -> Op:
+def activation(name: str, says: str, formula: str, expand: Any, **rest: Any) -> Op:
+    """A record of one operand, made of other ops; number by number unless it says otherwise."""
     rest.setdefault("samples", unary_samples())
     rest.setdefault("roles", _ELEMENTWISE)
     rest.setdefault("attributes", ())
@@ -58,13 +58,13 @@ def _activation(name: str, says: str, formula: str, expand: Any, **rest: Any) ->
 _AWAY = unary_samples(apart=0.1, away_from=(0.0,))
 
 
-def _samples(*places: float, low: float = -2.0, high: float = 2.0, **attributes: Any) -> Any:
+def away_from(*places: float, low: float = -2.0, high: float = 2.0, **attributes: Any) -> Any:
     """Every shape class, away from the places where the derivative jumps."""
     found = unary_samples(low, high, apart=0.1, away_from=places)
     return tuple([Sample(s.operands, attributes, s.about) for s in found])
 
 
-relu = _activation(
+relu = activation(
     "relu",
     "Rectified linear unit; its derivative at 0 is 0.",
     r"\max(0, x)",
@@ -77,7 +77,8 @@ relu = _activation(
 )
 
 
-def _above(x: Any) -> Any:
+def above(x: Any) -> Any:
+    """Where the upper branch is taken."""
     return named(x > 0, "above")
 
 
@@ -86,12 +87,12 @@ def _below(x: Any) -> Any:
     return named(minimum(x, 0.0), "below")
 
 
-leaky_relu = _activation(
+leaky_relu = activation(
     "leaky_relu",
     "ReLU with a small slope below 0.",
     r"x \text{ if } x > 0 \text{ else } a x",
-    lambda x, slope: select(_above(x), x, slope * x),
-    vjp=(lambda g, y, x, slope: select(_above(x), g, slope * g),),
+    lambda x, slope: select(above(x), x, slope * x),
+    vjp=(lambda g, y, x, slope: select(above(x), g, slope * g),),
     attributes=(number("slope", 0.01),),
     kinks="x = 0",
     samples=tuple(Sample(s.operands, {"slope": 0.1}, s.about) for s in _AWAY),
@@ -100,14 +101,14 @@ leaky_relu = _activation(
 
 
 def _elu_vjp(g: Any, y: Any, x: Any, alpha: float) -> Any:
-    return select(_above(x), g, g * (alpha * exp(_below(x))))
+    return select(above(x), g, g * (alpha * exp(_below(x))))
 
 
-elu = _activation(
+elu = activation(
     "elu",
     "Exponential linear unit.",
     r"x \text{ if } x > 0 \text{ else } \alpha (e^x - 1)",
-    lambda x, alpha: select(_above(x), x, alpha * expm1(_below(x))),
+    lambda x, alpha: select(above(x), x, alpha * expm1(_below(x))),
     vjp=(_elu_vjp,),
     attributes=(number("alpha", 1.0),),
     kinks="x = 0",
@@ -124,7 +125,7 @@ def _sigmoid(x: Any) -> Any:
     return select(x >= 0, 1.0, small) / (1 + small)
 
 
-sigmoid = _activation(
+sigmoid = activation(
     "sigmoid",
     "Logistic function, which never overflows.",
     r"\frac{1}{1 + e^{-x}}",
@@ -139,7 +140,7 @@ def _gate(x: Any) -> Any:
     return named(sigmoid(x), "gate")
 
 
-silu = _activation(
+silu = activation(
     "silu",
     "Sigmoid-weighted linear unit, also called swish.",
     r"\frac{x}{1 + e^{-x}}",
@@ -159,7 +160,7 @@ def _normal_share(x: Any) -> Any:
     return named(0.5 * (1 + erf(x * ROOT_HALF)), "share")
 
 
-gelu = _activation(
+gelu = activation(
     "gelu",
     "Gaussian error linear unit, exact: x times the share of a normal below x.",
     r"\tfrac{x}{2} \left(1 + \operatorname{erf} \tfrac{x}{\sqrt 2}\right)",
@@ -169,182 +170,38 @@ gelu = _activation(
 )
 
 
-softplus = _activation(
-    "softplus",
-    "Smooth ReLU, which never overflows.",
-    r"\ln(1 + e^x)",
-    lambda x: maximum(x, 0.0) + log1p(exp(-absolute(x))),
-    vjp=(lambda g, y, x: g * sigmoid(x),),
-    plain=("a = log(1 + exp(z))", "dz = da * sigmoid(z)"),
-)
+def _steeper(x: Any, beta: float) -> Any:
+    return x if beta == 1 else named(x * beta, "steeper")
 
 
-# -- straight pieces --------------------------------------------------------------------------
+def _softplus(x: Any, beta: float) -> Any:
+    z = _steeper(x, beta)
+    found = maximum(z, 0.0) + log1p(exp(-absolute(z)))
+    return found if beta == 1 else named(found, "soft") / beta
 
 
-def _between(x: Any, low: float, high: float) -> Any:
-    return named(logical_and(x > low, x < high), "between")
-
-
-relu6 = _activation(
-    "relu6",
-    "ReLU that stays at 6; its derivative at 0 and at 6 is 0.",
-    r"\min(\max(0, x), 6)",
-    lambda x: clip(x, low=0, high=6),
-    vjp=(lambda g, y, x: g * _between(x, 0, 6),),
-    kinks="x = 0 and x = 6",
-    samples=_samples(0.0, 6.0, low=-2.0, high=8.0),
-    plain=("a = min(max(0, z), 6)", "dz = da * (0 < z < 6)"),
-)
-hardtanh = _activation(
-    "hardtanh",
-    "The number itself within bounds, and the bound beyond; the derivative there is 0.",
-    r"\min(\max(x, a), b)",
-    lambda x, min_val, max_val: clip(x, low=min_val, high=max_val),
-    vjp=(lambda g, y, x, min_val, max_val: g * _between(x, min_val, max_val),),
-    attributes=(number("min_val", -1.0), number("max_val", 1.0)),
-    kinks="x = min_val and x = max_val",
-    samples=_samples(-0.5, 1.0, min_val=-0.5, max_val=1.0),
-    plain=("a = min(max(low, z), high)", "dz = da * (low < z < high)"),
-)
-
-
-def _part(x: Any) -> Any:
-    """From 0 to 1 on a straight line between -3 and 3."""
-    return named(clip(x / 6 + 0.5, low=0, high=1), "part")
-
-
-hardsigmoid = _activation(
-    "hardsigmoid",
-    "Sigmoid in straight pieces: 0 below -3, 1 above 3.",
-    r"\min(\max(x / 6 + \tfrac{1}{2}, 0), 1)",
-    _part,
-    vjp=(lambda g, y, x: g * _between(x, -3, 3) / 6,),
-    kinks="x = -3 and x = 3",
-    samples=_samples(-3.0, 3.0, low=-5.0, high=5.0),
-    plain=("a = min(max(0, z / 6 + 1/2), 1)", "dz = da / 6 * (-3 < z < 3)"),
-)
-hardswish = _activation(
-    "hardswish",
-    "x times its hardsigmoid (Howard 2019).",
-    r"x \min(\max(x / 6 + \tfrac{1}{2}, 0), 1)",
-    lambda x: x * _part(x),
-    vjp=(lambda g, y, x: g * select(_between(x, -3, 3), x / 3 + 0.5, _part(x)),),
-    kinks="x = -3 and x = 3",
-    samples=_samples(-3.0, 3.0, low=-5.0, high=5.0),
-    plain=("a = z * hardsigmoid(z)", "dz = da * (z / 3 + 1/2 where -3 < z < 3, else 0 or 1)"),
-)
-threshold = _activation(
-    "threshold",
-    "The number itself above a threshold, another number elsewhere.",
-    r"x \text{ if } x > t \text{ else } v",
-    lambda x, threshold, value: select(x <= threshold, value, x),  # so that nan stays nan
-    vjp=(lambda g, y, x, threshold, value: select(x <= threshold, 0.0, g),),
-    attributes=(number("threshold"), number("value")),
-    kinks="x = threshold",
-    samples=_samples(0.5, threshold=0.5, value=-1.0),
-    plain=("a = z where z > threshold, else value", "dz = da where z > threshold, else 0"),
-)
-
-
-def _within(x: Any, lambd: float) -> Any:
-    return named(absolute(x) <= lambd, "within")
-
-
-hardshrink = _activation(
-    "hardshrink",
-    "0 between -lambda and lambda, the number itself elsewhere.",
-    r"x \text{ if } |x| > \lambda \text{ else } 0",
-    lambda x, lambd: select(_within(x, lambd), 0.0, x),
-    vjp=(lambda g, y, x, lambd: select(_within(x, lambd), 0.0, g),),
-    attributes=(number("lambd", 0.5),),
-    kinks="|x| = lambda",
-    samples=_samples(-0.5, 0.5, lambd=0.5),
-    plain=("a = z where |z| > lambda, else 0", "dz = da where |z| > lambda, else 0"),
-)
-
-
-def _softshrink_type(x: Type, *, lambd: float) -> Type:
-    if lambd < 0:
-        raise ConfigError("lambda is a distance", expected="at least 0", received=str(lambd))
+def _softplus_type(x: Type, *, beta: float) -> Type:
+    if beta <= 0:
+        raise ConfigError("beta says how steep it is", expected="above 0", received=str(beta))
     return unary_float(x)
 
 
-softshrink = _activation(
-    "softshrink",
-    "The number moved towards 0 by lambda, 0 where it is nearer.",
-    r"x - \min(\max(x, -\lambda), \lambda)",
-    lambda x, lambd: x - clip(x, low=-lambd, high=lambd),
-    vjp=(lambda g, y, x, lambd: select(_within(x, lambd), 0.0, g),),
-    attributes=(number("lambd", 0.5),),
-    type_rule=_softshrink_type,
-    kinks="|x| = lambda",
-    samples=_samples(-0.5, 0.5, lambd=0.5),
-    errors=(Mistake((Type((3,), "float32"),), {"lambd": -1.0}, "is a distance"),),
-    plain=("a = z - min(max(-lambda, z), lambda)", "dz = da where |z| > lambda, else 0"),
+softplus = activation(
+    "softplus",
+    "Smooth ReLU, which never overflows; the larger beta, the sharper it bends.",
+    r"\frac{1}{\beta} \ln(1 + e^{\beta x})",
+    _softplus,
+    vjp=(lambda g, y, x, beta: g * sigmoid(_steeper(x, beta)),),
+    attributes=(number("beta", 1.0),),
+    type_rule=_softplus_type,
+    samples=(
+        *[Sample(s.operands, {"beta": 1.0}, s.about) for s in unary_samples()],
+        Sample((Draw((4, 5)),), {"beta": 2.5}, "sharper"),
+    ),
+    errors=(Mistake((Type((3,), "float32"),), {"beta": 0.0}, "how steep"),),
+    plain=("a = log(1 + exp(beta * z)) / beta", "dz = da * sigmoid(beta * z)"),
 )
 
-
-def _prelu_type(x: Type, w: Type) -> Type:
-    need_float(x, w)
-    if len(w.shape) != 1 or (w.shape != (1,) and w.shape != x.shape[1:2]):
-        raise ShapeError(
-            "one slope for all, or one for each channel, is needed",
-            expected="(1,)" + (f" or ({x.shape[1]},)" if len(x.shape) > 1 else ""),
-            received=f"{w.shape} for {x.shape}",
-        )
-    return x
-
-
-def _slope(w: Any, x: Any) -> Any:
-    """The slopes along the channels, axis 1."""
-    return w.reshape((-1, *[1] * (x.ndim - 2))) if x.ndim > 2 and w.shape != (1,) else w
-
-
-def _prelu_slope_vjp(g: Any, y: Any, x: Any, w: Any) -> Any:
-    below = select(_above(x), 0.0, g * x)
-    if w.shape == (1,):
-        return below.sum().reshape(1)
-    # Row by row first: sums over a long last axis are pairwise, hence accurate, and quick.
-    return (below.flatten(2).sum(axis=2) if x.ndim > 2 else below).sum(axis=0)
-
-
-prelu = Op(
-    "prelu",
-    ("x", "w"),
-    (),
-    says="ReLU with a learnt slope below 0, one for all or one for each channel (He 2015).",
-    formula=r"x \text{ if } x > 0 \text{ else } w x",
-    type_rule=_prelu_type,
-    vjp=(lambda g, y, x, w: select(_above(x), g, _slope(w, x) * g), _prelu_slope_vjp),
-    expand=lambda x, w: select(_above(x), x, _slope(w, x) * x),
-    roles=_COMPOSITE,
-    family="activation",
-    kinks="x = 0",
-    plain=(
-        "a = z where z > 0, else w * z",
-        "dz = da where z > 0, else w * da   dw = sum of da * z",
-    ),
-    samples=tuple(
-        Sample(
-            (Draw(shape, apart=0.1, away_from=(0.0,), order=order), Draw((count,), 0.1, 0.5)),
-            about=about,
-        )
-        for shape, count, order, about in (
-            ((4, 5), 1, "C", "one slope"),
-            ((4, 5), 5, "C", "rows"),
-            ((2, 3, 4, 5), 3, "C", "images"),
-            ((2, 3, 4), 1, "C", "signals, one slope"),
-            ((0, 3), 3, "C", "empty"),
-            ((1, 1, 2), 1, "C", "size-1 axes"),
-            ((2, 3, 4), 3, "F", "non-contiguous"),
-        )
-    ),
-    errors=(
-        Mistake((Type((2, 3), "float32"), Type((2,), "float32")), {}, "one slope for all"),
-        Mistake((Type((2, 3), "int64"), Type((1,), "float32")), {}, "real numbers"),
-    ),
-)
 
 # -- curves -----------------------------------------------------------------------------------
 
@@ -352,12 +209,12 @@ prelu = Op(
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
 
-selu = _activation(
+selu = activation(
     "selu",
     "ELU scaled so that mean 0 and variance 1 are kept (Klambauer 2017).",
     r"s x \text{ if } x > 0 \text{ else } s \alpha (e^x - 1)",
-    lambda x: SELU_SCALE * select(_above(x), x, SELU_ALPHA * expm1(_below(x))),
-    vjp=(lambda g, y, x: SELU_SCALE * select(_above(x), g, g * (SELU_ALPHA * exp(_below(x)))),),
+    lambda x: SELU_SCALE * select(above(x), x, SELU_ALPHA * expm1(_below(x))),
+    vjp=(lambda g, y, x: SELU_SCALE * select(above(x), g, g * (SELU_ALPHA * exp(_below(x)))),),
     kinks="x = 0",
     samples=_AWAY,
     plain=(
@@ -373,11 +230,11 @@ def _celu_type(x: Type, *, alpha: float) -> Type:
     return unary_float(x)
 
 
-celu = _activation(
+celu = activation(
     "celu",
     "ELU whose slope is 1 at 0 for any alpha (Barron 2017).",
     r"x \text{ if } x > 0 \text{ else } \alpha (e^{x / \alpha} - 1)",
-    lambda x, alpha: select(_above(x), x, alpha * expm1(_below(x) / alpha)),
+    lambda x, alpha: select(above(x), x, alpha * expm1(_below(x) / alpha)),
     vjp=(lambda g, y, x, alpha: g * exp(_below(x) / alpha),),
     attributes=(number("alpha", 1.0),),
     type_rule=_celu_type,
@@ -389,17 +246,23 @@ celu = _activation(
         "dz = da where z > 0, else da * e^(z / alpha)",
     ),
 )
-softsign = _activation(
+
+
+def _softsign_size(x: Any) -> Any:
+    return named(1 + absolute(x), "size")
+
+
+softsign = activation(
     "softsign",
     "From -1 to 1, slower than tanh.",
     r"\frac{x}{1 + |x|}",
-    lambda x: x / (1 + absolute(x)),
-    vjp=(lambda g, y, x: g / (1 + absolute(x)) ** 2,),
+    lambda x: x / _softsign_size(x),
+    vjp=(lambda g, y, x: g / _softsign_size(x) ** 2,),
     kinks="x = 0, in the second derivative",
     samples=_AWAY,
     plain=("a = z / (1 + |z|)", "dz = da / (1 + |z|)^2"),
 )
-log_sigmoid = _activation(
+log_sigmoid = activation(
     "log_sigmoid",
     "Logarithm of the sigmoid, accurate for any size of x.",
     r"-\ln(1 + e^{-x})",
@@ -407,21 +270,21 @@ log_sigmoid = _activation(
     vjp=(lambda g, y, x: g * sigmoid(-x),),
     plain=("a = log(sigmoid(z))", "dz = da * sigmoid(-z)"),
 )
-tanhshrink = _activation(
+tanhshrink = activation(
     "tanhshrink",
     "The number less its tanh.",
     r"x - \tanh x",
-    lambda x: x - tanh(x),
-    vjp=(lambda g, y, x: g * tanh(x) ** 2,),
+    lambda x: x - named(tanh(x), "bent"),
+    vjp=(lambda g, y, x: g * named(tanh(x), "bent") ** 2,),
     plain=("a = z - tanh(z)", "dz = da * tanh(z)^2"),
 )
 
 
 def _mish_gate(x: Any) -> Any:
-    return named(tanh(softplus(x)), "gate")
+    return named(tanh(named(softplus(x), "soft")), "gate")
 
 
-mish = _activation(
+mish = activation(
     "mish",
     "x times the tanh of its softplus (Misra 2019).",
     r"x \tanh \ln(1 + e^x)",
@@ -440,20 +303,24 @@ def _bent(x: Any) -> Any:
     return named(tanh(ROOT_TWO_OVER_PI * (x + 0.044715 * x**3)), "bent")
 
 
+def _tanh_share(x: Any) -> Any:
+    return named(0.5 * (1 + _bent(x)), "share")
+
+
 def _gelu_tanh_vjp(g: Any, y: Any, x: Any) -> Any:
     steep = ROOT_TWO_OVER_PI * (1 + 0.134145 * x**2)  # 3 * 0.044715
-    return g * (0.5 * (1 + _bent(x)) + 0.5 * x * (1 - _bent(x) ** 2) * steep)
+    return g * (_tanh_share(x) + 0.5 * x * (1 - _bent(x) ** 2) * steep)
 
 
-gelu_tanh = _activation(
+gelu_tanh = activation(
     "gelu_tanh",
     "GELU by tanh, as GPT-2 has it: within 0.0005 of the exact one.",
     r"\tfrac{x}{2} \left(1 + \tanh(\sqrt{2 / \pi}\,(x + 0.044715 x^3))\right)",
-    lambda x: 0.5 * x * (1 + _bent(x)),
+    lambda x: x * _tanh_share(x),
     vjp=(_gelu_tanh_vjp,),
     plain=(
-        "a = z/2 * (1 + t), t = tanh(sqrt(2/pi) * (z + 0.044715 z^3))",
-        "dz = da * ((1 + t)/2 + z/2 * (1 - t^2) * sqrt(2/pi) * (1 + 0.134145 z^2))",
+        "a = z * (1 + t) / 2, t = tanh(sqrt(2/pi) * (z + 0.044715 z^3))",
+        "dz = da * ((1 + t) / 2 + z/2 * (1 - t^2) * dt), dt = sqrt(2/pi) * (1 + 0.134145 z^2)",
     ),
 )
 
@@ -490,7 +357,7 @@ def _glu_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
     return movement.concatenate(g * gate, g * (y * (1 - gate)), axis=axis)
 
 
-glu = _activation(
+glu = activation(
     "glu",
     "Gated linear unit: the first half along an axis times the sigmoid of the second.",
     r"x_1 \sigma(x_2)",
@@ -535,7 +402,7 @@ def _log_softmax(x: Any, axis: int) -> Any:
     return named(shifted - log(exp(shifted).sum(axis=axis, keepdims=True)), "log_probs")
 
 
-log_softmax = _activation(
+log_softmax = activation(
     "log_softmax",
     "Logarithm of softmax, accurate for any size of x.",
     r"x_i - \ln \sum_j e^{x_j}",
@@ -553,7 +420,7 @@ def _softmax(x: Any, axis: int) -> Any:
     return named(powers / powers.sum(axis=axis, keepdims=True), "probs")
 
 
-softmax = _activation(
+softmax = activation(
     "softmax",
     "Positive shares that sum to 1.",
     r"\frac{e^{x_i}}{\sum_j e^{x_j}}",
@@ -565,11 +432,11 @@ softmax = _activation(
     plain=("p = exp(z) / sum exp(z)", "dz = p * (dp - sum of dp * p)"),
 )
 
-softmin = _activation(
+softmin = activation(
     "softmin",
     "Softmax of the negative numbers: the smallest has the largest share.",
     r"\frac{e^{-x_i}}{\sum_j e^{-x_j}}",
-    lambda x, axis: softmax(-x, axis=axis),
+    lambda x, axis: softmax(named(-x, "opposite"), axis=axis),
     vjp=(lambda g, y, x, axis: y * ((g * y).sum(axis=axis, keepdims=True) - g),),
     attributes=(axis(default=-1),),
     samples=_ROWS,

@@ -365,7 +365,7 @@ def _spread(name: str, says: str, formula: str, expand: Any, vjp: Any) -> Op:
         expand=expand,
         roles=frozenset({"reduction", "composite"}),
         family="reduction",
-        kinks="all numbers are equal" if name == "std" else "",
+        kinks="all numbers are equal" if name != "var" else "",
         samples=(
             Sample((Draw((4, 5)),), {"axis": None}, "all"),
             Sample((Draw((4, 5)),), {"axis": 0, "correction": 0}, "rows, not corrected"),
@@ -390,7 +390,7 @@ var = _spread(
     _var_vjp,
 )
 std = _spread(
-    "std",
+    "standard_deviation",  # users call it std, and so do programs the one of a norm
     "Square root of var: how far numbers spread around their mean.",
     r"\sqrt{\frac{1}{n - c} \sum_i (x_i - \bar x)^2}",
     lambda x, axis, correction, keepdims: sqrt(

@@ -887,7 +887,9 @@ def std(
     >>> gg.std([1.0, 2.0, 3.0])
     tensor(1.)
     """
-    found: Tensor = _apply("std", x, axis=axis, correction=correction, keepdims=keepdims)
+    found: Tensor = _apply(
+        "standard_deviation", x, axis=axis, correction=correction, keepdims=keepdims
+    )
     return found
 
 
@@ -1482,140 +1484,19 @@ def gelu(x: Operand) -> Tensor:
     return found
 
 
-def softplus(x: Operand) -> Tensor:
-    r"""Smooth ReLU, which never overflows.
+def softplus(x: Operand, beta: float = 1.0) -> Tensor:
+    r"""Smooth ReLU, which never overflows; the larger beta, the sharper it bends.
 
-    Formula: \ln(1 + e^x).
+    Formula: \frac{1}{\beta} \ln(1 + e^{\beta x}).
 
-    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64. Raises
+    ConfigError for a beta of 0 or below.
 
     >>> import glassgrad as gg
     >>> gg.softplus([0.0, 2.0])
     tensor([0.6931472, 2.126928 ])
     """
-    found: Tensor = _apply("softplus", x)
-    return found
-
-
-def relu6(x: Operand) -> Tensor:
-    r"""ReLU that stays at 6; its derivative at 0 and at 6 is 0.
-
-    Formula: \min(\max(0, x), 6).
-
-    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
-
-    >>> import glassgrad as gg
-    >>> gg.relu6([0.5, 1.0])
-    tensor([0.5, 1. ])
-    """
-    found: Tensor = _apply("relu6", x)
-    return found
-
-
-def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    r"""The number itself within bounds, and the bound beyond; the derivative there is 0.
-
-    Formula: \min(\max(x, a), b).
-
-    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
-
-    >>> import glassgrad as gg
-    >>> gg.hardtanh([-2.0, 0.5])
-    tensor([-1. ,  0.5])
-    """
-    found: Tensor = _apply("hardtanh", x, min_val=min_val, max_val=max_val)
-    return found
-
-
-def hardsigmoid(x: Operand) -> Tensor:
-    r"""Sigmoid in straight pieces: 0 below -3, 1 above 3.
-
-    Formula: \min(\max(x / 6 + \tfrac{1}{2}, 0), 1).
-
-    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
-
-    >>> import glassgrad as gg
-    >>> gg.hardsigmoid([0.5, 1.0])
-    tensor([0.5833333, 0.6666667])
-    """
-    found: Tensor = _apply("hardsigmoid", x)
-    return found
-
-
-def hardswish(x: Operand) -> Tensor:
-    r"""X times its hardsigmoid (Howard 2019).
-
-    Formula: x \min(\max(x / 6 + \tfrac{1}{2}, 0), 1).
-
-    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
-
-    >>> import glassgrad as gg
-    >>> gg.hardswish([0.5, 1.0])
-    tensor([0.29166666, 0.6666667 ])
-    """
-    found: Tensor = _apply("hardswish", x)
-    return found
-
-
-def threshold(x: Operand, threshold: float, value: float) -> Tensor:
-    r"""The number itself above a threshold, another number elsewhere.
-
-    Formula: x \text{ if } x > t \text{ else } v.
-
-    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
-
-    >>> import glassgrad as gg
-    >>> gg.threshold([-1.0, 2.0], 0.0, -5.0)
-    tensor([-5.,  2.])
-    """
-    found: Tensor = _apply("threshold", x, threshold=threshold, value=value)
-    return found
-
-
-def hardshrink(x: Operand, lambd: float = 0.5) -> Tensor:
-    r"""0 between -lambda and lambda, the number itself elsewhere.
-
-    Formula: x \text{ if } |x| > \lambda \text{ else } 0.
-
-    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
-
-    >>> import glassgrad as gg
-    >>> gg.hardshrink([0.5, 1.0])
-    tensor([0., 1.])
-    """
-    found: Tensor = _apply("hardshrink", x, lambd=lambd)
-    return found
-
-
-def softshrink(x: Operand, lambd: float = 0.5) -> Tensor:
-    r"""The number moved towards 0 by lambda, 0 where it is nearer.
-
-    Formula: x - \min(\max(x, -\lambda), \lambda).
-
-    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64. Raises
-    ConfigError for a lambda below 0.
-
-    >>> import glassgrad as gg
-    >>> gg.softshrink([-1.0, 0.2])
-    tensor([-0.5,  0. ])
-    """
-    found: Tensor = _apply("softshrink", x, lambd=lambd)
-    return found
-
-
-def prelu(x: Operand, w: Operand) -> Tensor:
-    r"""ReLU with a learnt slope below 0, one for all or one for each channel (He 2015).
-
-    Formula: x \text{ if } x > 0 \text{ else } w x.
-
-    x (n, channels, ...), w (1,) or (channels,); the result has x's shape. Raises ShapeError for
-    other slopes, DTypeError for whole numbers.
-
-    >>> import glassgrad as gg
-    >>> gg.prelu([[-1.0, 2.0]], [0.5])
-    tensor([[-0.5,  2. ]])
-    """
-    found: Tensor = _apply("prelu", x, w)
+    found: Tensor = _apply("softplus", x, beta=beta)
     return found
 
 
@@ -1783,6 +1664,128 @@ def softmin(x: Operand, axis: int = -1) -> Tensor:
     tensor([0.62245935, 0.37754068])
     """
     found: Tensor = _apply("softmin", x, axis=axis)
+    return found
+
+
+def relu6(x: Operand) -> Tensor:
+    r"""ReLU that stays at 6; its derivative at 0 and at 6 is 0.
+
+    Formula: \min(\max(0, x), 6).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.relu6([0.5, 1.0])
+    tensor([0.5, 1. ])
+    """
+    found: Tensor = _apply("relu6", x)
+    return found
+
+
+def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    r"""The number itself within bounds, and the bound beyond; the derivative there is 0.
+
+    Formula: \min(\max(x, a), b).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardtanh([-2.0, 0.5])
+    tensor([-1. ,  0.5])
+    """
+    found: Tensor = _apply("hardtanh", x, min_val=min_val, max_val=max_val)
+    return found
+
+
+def hardsigmoid(x: Operand) -> Tensor:
+    r"""Sigmoid in straight pieces: 0 below -3, 1 above 3.
+
+    Formula: \min(\max(x / 6 + \tfrac{1}{2}, 0), 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardsigmoid([0.5, 1.0])
+    tensor([0.5833333, 0.6666667])
+    """
+    found: Tensor = _apply("hardsigmoid", x)
+    return found
+
+
+def hardswish(x: Operand) -> Tensor:
+    r"""X times its hardsigmoid (Howard 2019).
+
+    Formula: x \min(\max(x / 6 + \tfrac{1}{2}, 0), 1).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardswish([0.5, 1.0])
+    tensor([0.29166666, 0.6666667 ])
+    """
+    found: Tensor = _apply("hardswish", x)
+    return found
+
+
+def threshold(x: Operand, threshold: float, value: float) -> Tensor:
+    r"""The number itself above a threshold, another number elsewhere.
+
+    Formula: x \text{ if } x > t \text{ else } v.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.threshold([-1.0, 2.0], 0.0, -5.0)
+    tensor([-5.,  2.])
+    """
+    found: Tensor = _apply("threshold", x, threshold=threshold, value=value)
+    return found
+
+
+def hardshrink(x: Operand, lambd: float = 0.5) -> Tensor:
+    r"""0 between -lambda and lambda, the number itself elsewhere.
+
+    Formula: x \text{ if } |x| > \lambda \text{ else } 0.
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64.
+
+    >>> import glassgrad as gg
+    >>> gg.hardshrink([0.5, 1.0])
+    tensor([0., 1.])
+    """
+    found: Tensor = _apply("hardshrink", x, lambd=lambd)
+    return found
+
+
+def softshrink(x: Operand, lambd: float = 0.5) -> Tensor:
+    r"""The number moved towards 0 by lambda, 0 where it is nearer.
+
+    Formula: x - \min(\max(x, -\lambda), \lambda).
+
+    Shape and dtype are kept. Raises DTypeError for anything but float32 and float64. Raises
+    ConfigError for a lambda below 0.
+
+    >>> import glassgrad as gg
+    >>> gg.softshrink([-1.0, 0.2])
+    tensor([-0.5,  0. ])
+    """
+    found: Tensor = _apply("softshrink", x, lambd=lambd)
+    return found
+
+
+def prelu(x: Operand, w: Operand) -> Tensor:
+    r"""ReLU with a learnt slope below 0, one for all or one for each channel (He 2015).
+
+    Formula: x \text{ if } x > 0 \text{ else } w x.
+
+    x (n, channels, ...), w (1,) or (channels,); the result has x's shape. Raises ShapeError for
+    other slopes, DTypeError for whole numbers.
+
+    >>> import glassgrad as gg
+    >>> gg.prelu([[-1.0, 2.0]], [0.5])
+    tensor([[-0.5,  2. ]])
+    """
+    found: Tensor = _apply("prelu", x, w)
     return found
 
 
