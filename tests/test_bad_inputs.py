@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import glassgrad as gg
-from glassgrad import data, nn, optim
+from glassgrad import data, nn, optim, train
 from glassgrad.errors import GlassgradError, InternalError
 
 R = np.random.default_rng(0)
@@ -337,3 +337,66 @@ def test_13_to_15_a_table(tmp_path: Path, text: str, words: tuple[str, ...]) -> 
     with pytest.raises(GlassgradError) as caught:
         read_table(path, ("a", "b"), 2)
     checked(caught.value, ("rows.csv", *words))
+
+
+# 8 to 10 and 9's unknown names, from a file of settings: the rest of the line, words of the message
+SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "8 no units": ('layers = "0-relu"', ("units", "1 to", "0")),
+    "8 negative units": ('layers = "-3-relu"', ("layer 1", "-3")),
+    "8 half a unit": ('layers = "2.5-relu"', ("layer 1", "2.5")),
+    "8 units that are a truth value": ("layers = true", ("a.toml", "layers", "True")),
+    "8 a million million units": ('layers = "1000000000000-relu"', ("units", "GB")),
+    "9 unknown activation": ('layers = "64-rleu"', ("did you mean '64-relu'",)),
+    "9 unknown optimiser": ('optimizer = "adma"', ("did you mean 'adam'",)),
+    "9 unknown model": ('model = "lent"', ("did you mean 'lenet'",)),
+    "9 unknown setting": ('activaton = "relu"', ("a.toml, [train] activaton", "one of")),
+    "10 rate 0": ("lr = 0.0", ("a.toml, [train] lr", "above 0", "0.0")),
+    "10 negative rate": ("lr = -0.1", ("a.toml, [train] lr", "above 0", "-0.1")),
+    "10 rate nan": ("lr = nan", ("a.toml, [train] lr", "above 0", "nan")),
+    "10 infinite rate": ("lr = inf", ("a.toml, [train] lr", "above 0", "inf")),
+    "10 rate as text": ('lr = "fast"', ("a.toml, [train] lr", "above 0", "'fast'")),
+    "10 rate as truth value": ("lr = true", ("a.toml, [train] lr", "a number", "True")),
+    "12 batches of 0 rows": ("batch_size = 0", ("a.toml, [train] batch_size", "from 1", "0")),
+    "a seed of 65 bits": ("seed = 18446744073709551616", ("a.toml, [train] seed", "range")),
+    "a line that is no TOML": ("epochs: 3", ("a.toml", "TOML", "line 3")),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_8_to_10_a_bad_setting_in_a_file(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from glassgrad.cli import main
+
+    line, words = SETTINGS[name]
+    file = tmp_path / "a.toml"
+    file.write_text(f'[train]\ndataset = "xor"\n{line}\n', encoding="utf-8")
+    assert main(["train", "--config", str(file), "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert all(word in said.err for word in words), said.err
+    heads = {part[:11].strip() for part in said.err.split("\n")[1:]}
+    assert {"expected:", "received:"} <= heads
+    assert "Traceback" not in said.err
+    assert not (tmp_path / "run").exists()
+
+
+CALLBACKS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
+    "9 unknown column": (lambda: train.EarlyStopping("acuracy"), ("accuracy", "did you mean")),
+    "9 unknown mode": (lambda: train.EarlyStopping("loss", mode="mni"), ("min", "did you mean")),
+    "10 rate 0 of a schedule": (
+        lambda: train.LearningRateScheduler(lambda epoch: 0), ("learning rate", "epoch 0", "above 0"),
+    ),
+    "10 rate nan of a schedule": (
+        lambda: train.LearningRateScheduler(lambda epoch: float("nan")), ("learning rate", "nan"),
+    ),
+    "10 a factor above 1": (lambda: train.ReduceLROnPlateau("loss", factor=2), ("factor", "2")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_9_and_10_a_bad_callback(name: str) -> None:
+    make, words = CALLBACKS[name]
+    with pytest.raises(GlassgradError) as caught:
+        fit(callbacks=[make()])
+    checked(caught.value, words)

@@ -194,9 +194,10 @@ def train(
     Every setting left out has a default for the data set, and is printed. The run's folder holds
     the model, its history, curves, settings, and the whole run as one NumPy program.
     """
+    given = flags_first(given)
     from glassgrad.cli.train import train_command
 
-    train_command(_text(dataset), data, out, backend, as_json, flags_first(given))
+    train_command(_text(dataset), data, out, backend, as_json, given)
 
 
 @command.command()
