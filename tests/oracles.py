@@ -405,6 +405,20 @@ def logarithms(z: list[Any]) -> list[Any]:
     return [v - mp.log(total) for v in z]
 
 
+def attention_weights(q: Array, k: Array, *masks: Array, causal: bool) -> Array:
+    """The shares of the keys that a query may attend to, in 40 digits; the others have none."""
+    scores = matmul(q, np.swapaxes(k, -1, -2))
+    found = np.zeros(scores.shape)
+    for i in np.ndindex(*scores.shape[:-1]):
+        keys = range(i[-1] + 1 if causal else k.shape[-2])
+        allowed = [np.broadcast_to(m, scores.shape)[i] for m in masks]
+        open_ = [j for j in keys if j < k.shape[-2] and all(m[j] for m in allowed)]
+        products = [mpf(float(scores[(*i, j)])) / mp.sqrt(q.shape[-1]) for j in open_]
+        for j, v in zip(open_, logarithms(products), strict=True):
+            found[(*i, j)] = float(mp.exp(v))
+    return found
+
+
 def cross_entropy(z: Array, shares: Array) -> Array:
     total = mp.fsum(
         -mpf(float(t)) * v
@@ -604,6 +618,10 @@ ORACLES: dict[str, Oracle] = {
     "softmin": rows(lambda z: [mp.exp(v) for v in logarithms([-v for v in z])]),
     "log_softmax": rows(logarithms),
     "softmax": rows(lambda z: [mp.exp(v) for v in logarithms(z)]),
+    "attention_weights": attention_weights,
+    "attention": lambda q, k, v, *masks, causal: matmul(
+        attention_weights(q, k, *masks, causal=causal), v
+    ),
     "linear": lambda x, w, b: matmul(x, w) + b.astype(float),
     "layer_norm": layer_norm,
     "batch_norm": batch_norm,

@@ -11,6 +11,7 @@ from glassgrad.ir import Op
 
 from . import (
     activation as activation,
+    attention as attention,
     contraction as contraction,
     control as control,
     discrete as discrete,
@@ -50,6 +51,7 @@ _FAMILIES = (
     control,
     activation,
     pieces,
+    attention,
     layer,
     loss,
 )

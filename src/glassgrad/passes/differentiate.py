@@ -48,9 +48,9 @@ def rules(op: Op, count: int) -> tuple[Callable[..., Any] | None, ...]:
     if op.vjp is None:
         return (None,) * count
     if op.inputs and op.inputs[-1].startswith("*"):
-        (rule,) = op.vjp
-        assert rule is not None
-        return tuple([partial(rule, i) for i in range(count)])
+        *single, rule = op.vjp  # the last one is for as many operands as there are
+        many = range(count - len(single))
+        return (*single, *[None if rule is None else partial(rule, i) for i in many])
     return op.vjp
 
 
