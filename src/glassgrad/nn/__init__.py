@@ -110,7 +110,12 @@ from .pooling import (
     MaxPool2d as MaxPool2d,
     MaxPool3d as MaxPool3d,
 )
-from .recurrent import RNN as RNN
+from .recurrent import (
+    GRU as GRU,
+    LSTM as LSTM,
+    RNN as RNN,
+    Bidirectional as Bidirectional,
+)
 
 
 def __getattr__(name: str) -> object:

@@ -70,12 +70,34 @@ def pull_back(
     """
     gradients: dict[Any, Any] = {}
     readers: dict[Any, list[tuple[Step, Any]]] = {}  # of a scan: what was read, its gradient
+    blocks: dict[Any, list[tuple[Step, Any]]] = {}  # of a value: its slices, their gradients
 
     def accumulate(value: Any, gradient: Any) -> None:
         before = gradients.get(key(value))
         total = gradient if before is None else before + gradient
         gradients[key(value)] = total
         found(value, total)
+
+    def settle(value: Any) -> Any:
+        """The gradient of a value, what its slices give back included.
+
+        Slices that are the whole value cut along one axis, such as the gates of an LSTM, are put
+        side by side again; any other is padded with zeros.
+        """
+        found = blocks.pop(key(value), None)
+        if found is None:
+            return gradients.get(key(value))
+        axis, order = _cut_along([s.attributes["spans"] for s, _ in found], value)
+        if order:
+            with entering(found[0][0]):
+                joined = OPS["concatenate"](*[found[i][1] for i in order], axis=axis)
+                accumulate(value, joined)
+        for step, gradient in () if order else found:
+            with entering(step):
+                (rule,) = rules(step.op, 1)
+                assert rule is not None
+                accumulate(value, rule(gradient, None, value, **step.attributes))
+        return gradients.get(key(value))
 
     for value, gradient in seeds:
         accumulate(value, gradient)
@@ -86,8 +108,12 @@ def pull_back(
                 for operand, gradient in scan_gradients(step, asked, wanted):
                     accumulate(operand, gradient)
             continue
-        outgoing = [gradients.get(key(v)) for v in step.outputs]
+        outgoing = [settle(v) for v in step.outputs]
         if all(g is None for g in outgoing):
+            continue
+        if step.op is OPS["slice"]:
+            if wanted(step.inputs[0]):
+                blocks.setdefault(key(step.inputs[0]), []).append((step, outgoing[0]))
             continue
         if "reader" in step.op.roles:
             readers.setdefault(key(step.inputs[0]), []).append((step, outgoing[0]))
@@ -108,7 +134,28 @@ def pull_back(
                 gradient = rule(given, results, *step.inputs, **step.attributes)
                 if gradient is not None:
                     accumulate(operand, sum_to(gradient, operand.shape))
+    for (step, _), *_ in list(blocks.values()):
+        settle(step.inputs[0])
     return gradients
+
+
+def _cut_along(cuts: list[tuple[Any, ...]], whole: Any) -> tuple[int, list[int]]:
+    """The one axis along which these blocks lie end to end, and their order; none if they do not."""
+    across = [
+        axis
+        for axis, size in enumerate(whole.shape)
+        if any(spans[axis] != (0, size, 1) for spans in cuts)
+    ]
+    if len(across) != 1 or len(cuts) < 2:
+        return 0, []
+    (axis,) = across
+    spans = [spans[axis] for spans in cuts]
+    if not all(isinstance(n, int) for span in spans for n in span):
+        return 0, []
+    order = sorted(range(len(spans)), key=lambda i: spans[i])
+    starts = [0, *[spans[i][1] for i in order]]
+    fit = all(spans[i][0] == start and spans[i][2] == 1 for start, i in zip(starts, order, strict=False))
+    return (axis, order) if fit and starts[-1] == whole.shape[axis] else (0, [])
 
 
 def add_gradients(

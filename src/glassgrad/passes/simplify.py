@@ -76,7 +76,12 @@ def _identity(node: Node, inputs: tuple[Value, ...]) -> Value | None:
 def _shorter(
     node: Node, inputs: tuple[Value, ...]
 ) -> tuple[Any, tuple[Value, ...], dict[str, Any]] | None:
-    """Two moves in one: a view of a view, a stretched number reshaped, a needless stretch."""
+    """Two moves in one: a view of a view, a negative added, a needless stretch."""
+    if node.op is OPS["add"]:
+        for i in (1, 0):
+            inner = inputs[i].node
+            if inner.op is OPS["negative"] and not inner.origin.name:  # x + (-y) is x - y
+                return OPS["subtract"], (inputs[1 - i], inner.inputs[0]), {}
     if "elementwise" in node.op.roles and len(inputs) > 1:
         return _unstretched(node, inputs)
     if node.op.name not in ("reshape", "permute", "broadcast_to"):

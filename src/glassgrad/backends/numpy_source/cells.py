@@ -148,7 +148,26 @@ def _is_data(value: Any) -> bool:
 
 def fill_expression(node: Node, text: str, operands: Sequence[ast.expr]) -> ast.expr:
     """The cell as an expression of these operands."""
-    return _Fill(node, operands, None).visit(_parsed_expression(text))  # type: ignore[no-any-return]
+    return _one_index(_Fill(node, operands, None).visit(_parsed_expression(text)))
+
+
+def _one_index(expression: ast.expr) -> ast.expr:
+    """`z[:, t][:, 16:32]` as `z[:, t, 16:32]`: an index of an index, where both are plain."""
+    if not isinstance(expression, ast.Subscript) or not isinstance(expression.value, ast.Subscript):
+        return expression
+    inner, outer = (
+        e.slice.elts if isinstance(e.slice, ast.Tuple) else [e.slice]
+        for e in (expression.value, expression)
+    )
+    whole = [isinstance(e, ast.Slice) and not (e.lower or e.upper or e.step) for e in inner]
+    plain = all(w or isinstance(e, ast.Name) for w, e in zip(whole, inner, strict=True))
+    if not plain or any(not isinstance(e, ast.Slice) for e in outer):
+        return expression
+    left = list(outer)
+    index = [left.pop(0) if w and left else e for w, e in zip(whole, inner, strict=True)]
+    return ast.Subscript(
+        expression.value.value, ast.Tuple([*index, *left], ast.Load()), ast.Load()
+    )
 
 
 def fill_lines(

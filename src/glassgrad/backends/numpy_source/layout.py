@@ -54,7 +54,7 @@ def _broken(indent: str, line: str) -> list[str]:
     tokens = list(tokenize.generate_tokens(io.StringIO(line.strip()).readline))
     pad = indent + line[: len(line) - len(line.lstrip())]
     depth = 0
-    best: tuple[int, int] | None = None  # depth, column
+    best: tuple[int, bool, int] | None = None  # depth, whether inside an item, column
     room = LONGEST - len(pad)
     for token, following in itertools.pairwise(tokens):
         if token.string in "([{" and token.string:
@@ -71,12 +71,13 @@ def _broken(indent: str, line: str) -> list[str]:
             continue
         if depth < 1 or at > room or at < room // 3:
             continue
-        if best is None or (depth, -at) < (best[0], -best[1]):
-            best = (depth, at)
+        inside = token.string not in (",", "(", "[", "{")
+        if best is None or (depth, inside, -at) < (best[0], best[1], -best[2]):
+            best = (depth, inside, at)
     if best is None:
         return [indent + line]
     text = line.strip()
-    head, tail = text[: best[1]].rstrip(), text[best[1] :]
+    head, tail = text[: best[2]].rstrip(), text[best[2] :]
     return [pad + head, *_continued(pad + "    ", tail)]
 
 

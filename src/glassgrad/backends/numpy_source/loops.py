@@ -40,7 +40,7 @@ def write_loop(writer: Writer, node: Node, outer: _Block) -> None:
         else:
             stacks.setdefault(values[reader.attributes["value"]], []).append(reader)
     needed = set(reachable([*results, *stacks]))
-    todo = [n for n in body.nodes() if n in needed]
+    todo = sorted([n for n in body.nodes() if n in needed], key=lambda n: n.origin.seq)
     step = "t" if outer.graph is writer.graph else writer.names.take("step")
 
     def at(name: str, offset: int) -> ast.expr:
