@@ -8,7 +8,7 @@ from glassgrad.engine import is_small, program_source, step_source
 from glassgrad.errors import UsageError
 from glassgrad.ir import Type
 from glassgrad.nn import losses
-from glassgrad.nn.module import Module
+from glassgrad.nn.module import Module, Sequential
 from glassgrad.optim import LBFGS
 from glassgrad.train.batches import CHUNK
 from glassgrad.train.fit import prepared
@@ -85,13 +85,16 @@ def _losses(task: Task) -> str:
 
 def network(task: Task) -> str:
     """The layers in a row."""
-    layers = [
-        module.title()
-        for path, module in task.model.modules()
-        if path and not list(module.children())
-    ]
-    text = " -> ".join(layers) or type(task.model).__name__
+    text = " -> ".join(_layers(task.model)) or type(task.model).__name__
     return text if len(text) < 90 else f"{text[:86]} ..."
+
+
+def _layers(module: Module) -> list[str]:
+    """What a module is made of: itself if it says its settings, otherwise its parts."""
+    inner = [child for _, child in module.children()]
+    if not inner or (module.settings() and not isinstance(module, Sequential)):
+        return [module.title()]
+    return [layer for child in inner for layer in _layers(child)]
 
 
 def whole_program(record: Record, data: dict[str, Any] | None = None) -> str:

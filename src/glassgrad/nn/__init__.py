@@ -60,6 +60,12 @@ from .activations import (
     Tanhshrink as Tanhshrink,
     Threshold as Threshold,
 )
+from .attention import (
+    LearnedPositions as LearnedPositions,
+    MultiheadAttention as MultiheadAttention,
+    PositionalEncoding as PositionalEncoding,
+    scaled_dot_product_attention as scaled_dot_product_attention,
+)
 from .combine import Residual as Residual
 from .convolution import (
     Conv1d as Conv1d,
@@ -69,6 +75,7 @@ from .convolution import (
     ConvTranspose2d as ConvTranspose2d,
     ConvTranspose3d as ConvTranspose3d,
 )
+from .language import GPT as GPT, CharLSTM as CharLSTM
 from .layers import Dropout as Dropout, Embedding as Embedding, Flatten as Flatten, Linear as Linear
 from .module import Module as Module, Sequential as Sequential
 from .norms import (
@@ -115,6 +122,12 @@ from .recurrent import (
     LSTM as LSTM,
     RNN as RNN,
     Bidirectional as Bidirectional,
+)
+from .transformer import (
+    TransformerDecoder as TransformerDecoder,
+    TransformerDecoderLayer as TransformerDecoderLayer,
+    TransformerEncoder as TransformerEncoder,
+    TransformerEncoderLayer as TransformerEncoderLayer,
 )
 
 

@@ -57,7 +57,9 @@ def _weights_type(q: Type, k: Type, *masks: Type, causal: bool) -> Type:
 
 def _not_later(queries: Size, keys: Size, writer: Any) -> Any:
     """Query i may attend to key j where j is not later than i."""
-    return named(positions(queries, writer).reshape(queries, 1) >= positions(keys, writer), "causal")
+    query = named(positions(queries, writer), "position")
+    key = named(positions(keys, writer), "position")
+    return named(query.reshape(queries, 1) >= key, "causal")
 
 
 def _scaled(q: Any) -> Any:
@@ -181,8 +183,8 @@ attention = Op(
     family="attention",
     plain=(
         "y = W @ V, W = softmax(Q @ K.T / sqrt(d))",
-        "dW = dy @ V.T   dS = W * (dW - rowsum(dW * W))   dQ = dS @ K / sqrt(d)   "
-        "dK = dS.T @ Q / sqrt(d)   dV = W.T @ dy",
+        "dV = W.T @ dy, dW = dy @ V.T, dS = W * (dW - rowsum(dW * W)), "
+        "dQ = dS @ K and dK = dS.T @ Q / sqrt(d)",
     ),
     samples=_samples(values=True),
     errors=(

@@ -89,7 +89,7 @@ def _shorter(
     inner = inputs[0].node
     if inner.op is OPS["broadcast_to"] and _number(inner.inputs[0]) is not None:
         return inner.op, inner.inputs, {"shape": node.types[0].shape}
-    if inner.origin.name or inner.origin.gradient_of is not None:
+    if _has_name(inner):
         return None  # a reader knows it by its name
     if inner.op is node.op is OPS["reshape"]:
         return node.op, inner.inputs, node.attributes
@@ -97,6 +97,13 @@ def _shorter(
         first, then = inner.attributes["axes"], node.attributes["axes"]
         return node.op, inner.inputs, {"axes": tuple([first[a] for a in then])}
     return None
+
+
+def _has_name(node: Node) -> bool:
+    """Whether a value has a name, or is the gradient of one that has."""
+    while not node.origin.name and node.origin.gradient_of is not None:
+        node = node.origin.gradient_of.node
+    return bool(node.origin.name)
 
 
 def _unstretched(

@@ -545,13 +545,18 @@ def _stretched_number(node: Node) -> str | None:
 
 def _as_good_as_a_name(node: Node, piece: Piece) -> bool:
     """`w.T` and `w.reshape(6, 25)` are views that cost nothing, however often they are written."""
-    if piece.depth != 1 or piece.length > 40:
+    source = node.inputs[0].node if node.inputs else None
+    turned = node.op.name == "permute"
+    if turned and piece.depth == 2 and source is not None and source.op.name == "reshape":
+        node, source = source, source.inputs[0].node  # `x.reshape(16 * n, 32).T`
+    elif piece.depth != 1:
+        return False
+    if piece.length > 40:
         return False
     if "host" in node.op.roles:  # a number of the host is the same number beside tensors
         return isinstance(piece.expression, ast.Name)
     if node.op.name == "permute":
         return True
-    source = node.inputs[0].node if node.inputs else None
     # Only what lies in memory row by row is reshaped without a copy.
     return node.op.name == "reshape" and source is not None and _lies_in_order(source)
 
