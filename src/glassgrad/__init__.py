@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
         value_and_grad as value_and_grad,
     )
     from .train.fit import evaluate as evaluate, fit as fit, predict as predict
+    from .train.sampling import sample as sample
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ _NAMES = {
     "seed": "tensors.random",
     "value_and_grad": "tensors.transforms",
     "predict": "train.fit",
+    "sample": "train.sampling",
     "source": "inspect.source",
     "summary": "inspect.summary",
     "tensor": "tensors.tensor",

@@ -1,4 +1,4 @@
-"""Training runs whose programs the tests read and run: five fixed ones, and any number drawn."""
+"""Training runs whose programs the tests read and run: seven fixed ones, and any number drawn."""
 
 from __future__ import annotations
 
@@ -106,12 +106,28 @@ def _recurrent() -> Case:
     return Case(model, x, y, settings, whole=False)
 
 
+def _transformer() -> Case:
+    x, y = np.zeros((8, 16), np.int64), np.zeros((8, 16), np.int64)
+    model = nn.GPT(12, width=32, layers=1, heads=4, context=16)
+    settings = {"loss": "cross_entropy", "optimizer": optim.SGD(0.1)}
+    return Case(model, x, y, settings, whole=False)
+
+
+def _lstm() -> Case:
+    x, y = np.zeros((8, 12, 8), np.float32), np.zeros(8, np.int64)
+    model = nn.Sequential(lstm=nn.LSTM(16), output=nn.Linear(3))
+    settings = {"loss": "cross_entropy", "optimizer": optim.SGD(0.1)}
+    return Case(model, x, y, settings, whole=False)
+
+
 GOLDEN = {
     "spiral_sgd": lambda: _spiral(optim.SGD(0.1), epochs=300),
     "spiral_adam": lambda: _spiral(optim.Adam(1e-2), epochs=300, batch_size=32),
     "lenet_adam": _lenet,
     "batch_norm_dropout_adam": _normed,
     "recurrent_sgd": _recurrent,
+    "lstm_sgd": _lstm,
+    "transformer_sgd": _transformer,
 }
 
 # -- drawn networks -----------------------------------------------------------------------------
@@ -146,11 +162,14 @@ def drawn(seed: int, *, dtype: str = "float32") -> Case:
         layers += [_activation(r, dtype), nn.Flatten()]
     elif kind == "sequence":
         x = r.normal(size=(rows, 5, 3))
-        layers += [nn.RNN(4, sequences=True, dtype=dtype)] * int(r.integers(0, 2))
-        layers += [nn.RNN(6, dtype=dtype)]
+        first, last = (_RECURRENT[int(i)] for i in r.integers(0, 3, 2))
+        layers += [first(4, sequences=True, dtype=dtype)] * int(r.integers(0, 2))
+        layers += [last(6, reverse=bool(r.integers(0, 2)), dtype=dtype)]
     else:
         x = r.integers(0, 7, size=(rows, 4))
-        layers += [nn.Embedding(7, 3, dtype=dtype)]
+        layers += [nn.Embedding(7, 4, dtype=dtype)]
+        if seed % 3 == 2:
+            layers += [nn.PositionalEncoding(), _encoder_layer(r, dtype)]
         layers += [nn.Flatten()] if seed % 4 else [nn.RNN(4, dtype=dtype)]
     for _ in range(int(r.integers(1, 3))):
         layers.append(nn.Linear(int(r.integers(2, 9)), bias=bool(r.integers(0, 4)), dtype=dtype))
@@ -191,6 +210,14 @@ def drawn(seed: int, *, dtype: str = "float32") -> Case:
     if r.integers(0, 2):
         settings["validation_data"] = (x[:6], y[:6])
     return Case(nn.Sequential(*layers), x, y, settings)
+
+
+_RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
+
+
+def _encoder_layer(r: np.random.Generator, dtype: str) -> nn.Module:
+    settings = {"norm_first": bool(r.integers(0, 2)), "causal": bool(r.integers(0, 2))}
+    return nn.TransformerEncoderLayer(4, 2, 6, dropout=0.1, dtype=dtype, **settings)
 
 
 def _activation(r: np.random.Generator, dtype: str) -> nn.Module:

@@ -123,7 +123,9 @@ _NETWORK = (
         metavar="TEXT",
         help="Such as 64-relu,32-relu,dropout:0.1; none for no hidden layer.",
     ),
-    click.option("--model", metavar="mlp|lenet", help="A ready-made network: mlp is 128-relu."),
+    click.option(
+        "--model", metavar="mlp|lenet|gpt|lstm", help="A ready-made network: mlp is 128-relu."
+    ),
     click.option("--dtype", metavar="float32|float64", help="The kind of number."),
 )
 _TRAINING = (
@@ -134,6 +136,12 @@ _TRAINING = (
     click.option(
         "--seed", type=_Whole(0, 2**64 - 1), help="Decides first weights, order, dropout.  [0]"
     ),
+)
+_LANGUAGE = (
+    click.option("--context", type=_Whole(1, 10**6), help="Characters a model sees.  [64]"),
+    click.option("--width", type=_Whole(1, 10**6), help="Numbers for each character.  [128]"),
+    click.option("--depth", type=_Whole(1, 1000), help="Layers.  [gpt 4, lstm 1]"),
+    click.option("--heads", type=_Whole(1, 10**4), help="Heads of attention.  [4]"),
 )
 _DATA = click.option(
     "--data",
@@ -177,7 +185,7 @@ def command(context: click.Context) -> None:
 
 @command.command(epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
-@_options(_DATA, _NETWORK, _TRAINING)
+@_options(_DATA, _NETWORK, _LANGUAGE, _TRAINING)
 @click.option("--backend", metavar="auto|numpy", default="auto", help="What computes.  [auto]")
 @click.option(
     "--out",
@@ -192,9 +200,17 @@ def train(
     """Train a network on a data set, and write it all down.
 
     Every setting left out has a default for the data set, and is printed. The run's folder holds
-    the model, its history, curves, settings, and the whole run as one NumPy program.
+    the model, its history, curves, settings, and the whole run as one NumPy program. A text file
+    (FILE.txt) trains a character model, --model gpt or lstm.
     """
     given = flags_first(given)
+    from glassgrad.cli.language import ONLY_HERE, is_text, train_text
+
+    if is_text(dataset, given):
+        train_text(dataset, out, backend, as_json, given)
+        return
+    for key in ONLY_HERE:
+        del given[key]
     from glassgrad.cli.train import train_command
 
     train_command(_text(dataset), data, out, backend, as_json, given)
@@ -214,6 +230,25 @@ def predict(model: str, rows: str, data: Path | None) -> None:
     from glassgrad.cli.use import predict_command
 
     predict_command(model, rows, data)
+
+
+@command.command()
+@click.argument("model")
+@click.option("--prompt", metavar="TEXT", help="What it continues.  [an empty line]")
+@click.option("--length", type=_Whole(0, 10**9), default=500, help="How many characters.  [500]")
+@click.option(
+    "--temperature", type=_Rate(), default=1.0, help="Below 1 safer, above 1 wilder.  [1]"
+)
+@click.option("--top-k", type=_Whole(1, 10**6), help="Only the K likeliest characters.  [all]")
+@click.option("--seed", type=_Whole(0, 2**64 - 1), default=0, help="Decides the draws.  [0]")
+def sample(model: str, **given: Any) -> None:
+    """Let a character model write.
+
+    MODEL is a .glass file or a run's folder that `glassgrad train FILE.txt` made.
+    """
+    from glassgrad.cli.language import sample_command
+
+    sample_command(model, **given)
 
 
 @command.command(epilog=f"Data sets: {SETS}.")

@@ -7,6 +7,7 @@ on their seed alone: the same rows on every machine and with every version of Nu
 from glassgrad.data.idx import read_idx
 from glassgrad.data.prepare import split, standardise
 from glassgrad.data.sets import NAMES, Dataset, digits, fashion_mnist, load, mnist
+from glassgrad.data.text import Text, decode, encode, read_text
 from glassgrad.data.toys import (
     GATES,
     circles,
@@ -22,8 +23,11 @@ __all__ = [
     "GATES",
     "NAMES",
     "Dataset",
+    "Text",
     "circles",
+    "decode",
     "digits",
+    "encode",
     "fashion_mnist",
     "gate",
     "load",
@@ -33,6 +37,7 @@ __all__ = [
     "people",
     "people_row",
     "read_idx",
+    "read_text",
     "spiral",
     "split",
     "standardise",

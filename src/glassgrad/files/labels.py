@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from glassgrad.errors import ConfigError, ShapeError, shown
 
-TASKS = ("", "classification", "binary", "regression")
+# "text": a character model, whose classes are its characters
+TASKS = ("", "classification", "binary", "regression", "text")
 _MOST = 100_000
 
 

@@ -213,7 +213,7 @@ class LearnedPositions(Module):
     """A learnt row added to each position: y[t] = x[t] + W[t] (Gehring et al. 2017).
 
     Shapes: (n, time, width) to the same, time at most `length`; weight (length, width) starts
-    normal with standard deviation 0.02. Raises ShapeError for longer sequences.
+    normal with standard deviation 1, as an `Embedding`. Raises ShapeError for longer sequences.
 
     >>> from glassgrad import nn
     >>> nn.LearnedPositions(64)
@@ -224,15 +224,12 @@ class LearnedPositions(Module):
     looked_through = True
 
     def __init__(
-        self, length: int, width: int | None = None, init: How = 0.02, dtype: str = "float32"
+        self, length: int, width: int | None = None, init: How = "normal", dtype: str = "float32"
     ) -> None:
-        from . import init as drawn
-
         super().__init__()
         self.length = units(length, "length")
         inner = None if width is None else units(width, "width")
-        how = drawn.normal(0.0, init) if isinstance(init, float) else init
-        self.weight = Weight(self.length, inner, how=how, dtype=checked_dtype(dtype))
+        self.weight = Weight(self.length, inner, how=init, dtype=checked_dtype(dtype))
 
     def prepare(self, x: Any) -> None:
         _check_positions(self, x)

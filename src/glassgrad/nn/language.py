@@ -6,7 +6,6 @@ from typing import Any
 
 from glassgrad.errors import ShapeError
 
-from . import init
 from .attention import LearnedPositions
 from .layers import Dropout, Embedding, Linear
 from .module import Module, units
@@ -55,7 +54,7 @@ class GPT(Module):
     ) -> None:
         super().__init__()
         self.context = units(context, "context")
-        self.embedding = Embedding(tokens, width, init=init.normal(0.0, 0.02), dtype=dtype)
+        self.embedding = Embedding(tokens, width, dtype=dtype)
         self.positions = LearnedPositions(context, width, dtype=dtype)
         self.dropout = Dropout(dropout)
         self.block = [

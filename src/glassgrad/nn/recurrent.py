@@ -87,9 +87,7 @@ class Recurrent(Module):
         driven = named(OPS["linear"](x, self.weight, self.bias), "driven").transpose(1, 0, 2)
         zero = movement.zeros((x.shape[0], self.units), x.dtype, x)
         start = state or (zero,) * len(self.carried)
-        last, states = scan(
-            self._step, start, driven, *self.constants(), reverse=self.reverse
-        )
+        last, states = scan(self._step, start, driven, *self.constants(), reverse=self.reverse)
         found = states.transpose(1, 0, 2) if self.sequences else last[0]
         return (found, *last) if self.return_state else found
 
@@ -238,9 +236,7 @@ class GRU(Recurrent):
     def constants(self) -> tuple[Any, ...]:
         return (self.recurrent, self.recurrent_bias)
 
-    def step(
-        self, recurrent: Any, recurrent_bias: Any, h: Any, driven: Any
-    ) -> tuple[Any, ...]:
+    def step(self, recurrent: Any, recurrent_bias: Any, h: Any, driven: Any) -> tuple[Any, ...]:
         named(driven, "drive")
         past, size = named(h @ recurrent, "past"), self.units
         reset = named(driven[:, :size] + past[:, :size], "reset")
@@ -248,7 +244,9 @@ class GRU(Recurrent):
         update = named(driven[:, size : 2 * size] + past[:, size : 2 * size], "update")
         update_gate = named(sigmoid(update), "update_gate")
         kept = named(past[:, 2 * size :] + recurrent_bias, "kept")
-        candidate = named(tanh(named(driven[:, 2 * size :] + reset_gate * kept, "fresh")), "candidate")
+        candidate = named(
+            tanh(named(driven[:, 2 * size :] + reset_gate * kept, "fresh")), "candidate"
+        )
         return (named(candidate + update_gate * named(h - candidate, "difference"), "h"),)
 
 

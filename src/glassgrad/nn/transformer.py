@@ -66,7 +66,7 @@ class _Layer(Module):
         return LayerNorm(self.width, eps, dtype)
 
     def _around(self, x: Any, norm: Module, dropout: Module, sublayer: Any, name: str) -> Any:
-        """x plus what the sublayer makes of it; the norm before the sublayer, or after the sum."""
+        """The sublayer with a way around it; the norm before the sublayer, or after the sum."""
         if self.norm_first:
             return named(x + dropout(sublayer(norm(x))), name)
         return norm(named(x + dropout(sublayer(x)), name))
@@ -139,9 +139,7 @@ class TransformerDecoderLayer(_Layer):
     ) -> None:
         super().__init__(width, heads, hidden, causal=causal, **settings)
         _, init, dtype, p = self._given
-        self.cross_attention = MultiheadAttention(
-            width, heads, dropout=p, init=init, dtype=dtype
-        )
+        self.cross_attention = MultiheadAttention(width, heads, dropout=p, init=init, dtype=dtype)
         self.norm1, self.norm2, self.norm3 = self._norm(), self._norm(), self._norm()
         self.dropout1, self.dropout2, self.dropout3 = Dropout(p), Dropout(p), Dropout(p)
 

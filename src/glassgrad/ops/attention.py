@@ -138,7 +138,7 @@ attention_weights = Op(
     family="attention",
     plain=(
         "W = softmax(Q @ K.T / sqrt(d))",
-        "dS = W * (dW - rowsum(dW * W))   dQ = dS @ K / sqrt(d)   dK = dS.T @ Q / sqrt(d)",
+        "dS = W * (dW - rowsum(dW * W))   dQ = dS @ K   dK = dS.T @ Q, both / sqrt(d)",
     ),
     samples=_samples(values=False),
     errors=(
@@ -183,8 +183,7 @@ attention = Op(
     family="attention",
     plain=(
         "y = W @ V, W = softmax(Q @ K.T / sqrt(d))",
-        "dV = W.T @ dy, dW = dy @ V.T, dS = W * (dW - rowsum(dW * W)), "
-        "dQ = dS @ K and dK = dS.T @ Q / sqrt(d)",
+        "dV = W.T @ dy, dS = W * (dW - rowsum(dW * W)), dW = dy @ V.T, dQ = dS @ K, dK = dS.T @ Q",
     ),
     samples=_samples(values=True),
     errors=(

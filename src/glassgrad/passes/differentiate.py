@@ -154,7 +154,9 @@ def _cut_along(cuts: list[tuple[Any, ...]], whole: Any) -> tuple[int, list[int]]
         return 0, []
     order = sorted(range(len(spans)), key=lambda i: spans[i])
     starts = [0, *[spans[i][1] for i in order]]
-    fit = all(spans[i][0] == start and spans[i][2] == 1 for start, i in zip(starts, order, strict=False))
+    fit = all(
+        spans[i][0] == start and spans[i][2] == 1 for start, i in zip(starts, order, strict=False)
+    )
     return (axis, order) if fit and starts[-1] == whole.shape[axis] else (0, [])
 
 

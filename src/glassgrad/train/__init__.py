@@ -15,3 +15,4 @@ from .monitors import (
     ModelCheckpoint as ModelCheckpoint,
     ReduceLROnPlateau as ReduceLROnPlateau,
 )
+from .sampling import sample as sample

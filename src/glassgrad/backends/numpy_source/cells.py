@@ -165,9 +165,7 @@ def _one_index(expression: ast.expr) -> ast.expr:
         return expression
     left = list(outer)
     index = [left.pop(0) if w and left else e for w, e in zip(whole, inner, strict=True)]
-    return ast.Subscript(
-        expression.value.value, ast.Tuple([*index, *left], ast.Load()), ast.Load()
-    )
+    return ast.Subscript(expression.value.value, ast.Tuple([*index, *left], ast.Load()), ast.Load())
 
 
 def fill_lines(

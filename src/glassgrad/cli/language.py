@@ -1,0 +1,237 @@
+"""`glassgrad train FILE.txt --model gpt|lstm` and `glassgrad sample`: character models."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from glassgrad import nn
+from glassgrad.cli.recipes import OPTIMIZERS, optimizer_of
+from glassgrad.cli.screen import columns, duration, name, number, plain, progress, say
+from glassgrad.cli.use import find_model
+from glassgrad.data.text import Text, read_text
+from glassgrad.errors import ConfigError, UsageError, shown, unknown_name
+from glassgrad.files.labels import Labels
+from glassgrad.inspect.run import check_free, write_run
+from glassgrad.nn.module import checked_dtype
+from glassgrad.train.fit import evaluate, fit, prepared
+from glassgrad.train.sampling import sampled
+
+MODELS = ("gpt", "lstm")
+ONLY_HERE = ("context", "width", "depth", "heads")
+VALIDATION = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A character model and how it is trained; all of it is printed."""
+
+    model: str
+    context: int
+    width: int
+    depth: int
+    heads: int
+    optimizer: str
+    lr: float
+    batch_size: int | None
+    epochs: int
+    seed: int = 0
+    dtype: str = "float32"
+
+
+# Chosen by the loss on the last tenth of the first 100 kB of tiny Shakespeare.
+_TABLE = {
+    "gpt": Recipe("gpt", 64, 128, 4, 4, "adam", 1e-3, 16, 5),
+    "lstm": Recipe("lstm", 64, 128, 1, 1, "adam", 5e-3, 16, 5),
+}
+
+
+def is_text(dataset: str, given: dict[str, Any]) -> bool:
+    """Whether `train` is asked for a character model: by its name, or by the file's."""
+    if given.get("model") in MODELS:
+        return True
+    if Path(dataset).suffix.lower() == ".txt":
+        return True
+    foreign = [k for k in ONLY_HERE if given.get(k) is not None]
+    if foreign:
+        raise ConfigError(
+            f"--{foreign[0]} belongs to character models",
+            expected="--model gpt or --model lstm, and a text file",
+            received=shown(dataset),
+        )
+    return False
+
+
+def recipe_for(given: dict[str, Any]) -> Recipe:
+    """The recipe of a model with what the user asked for put in."""
+    chosen = {k: v for k, v in given.items() if v is not None}
+    model = chosen.get("model", "gpt")
+    if model not in MODELS:
+        raise unknown_name("character model", model, MODELS)
+    found = _TABLE[model]
+    unknown = sorted(set(chosen) - set(Recipe.__dataclass_fields__))
+    if model == "lstm" and "heads" in chosen:
+        unknown.append("heads")
+    if unknown:
+        raise ConfigError(
+            f"--{unknown[0].replace('_', '-')} does not belong to --model {model}",
+            expected="--context, --width, --depth" + ", --heads" * (model == "gpt"),
+            received=shown(chosen[unknown[0]]),
+        )
+    if chosen.get("optimizer", found.optimizer) not in OPTIMIZERS:
+        raise unknown_name("optimiser", chosen["optimizer"], OPTIMIZERS)
+    if chosen.get("batch_size") == "all":
+        chosen["batch_size"] = None
+    return replace(found, **chosen)
+
+
+def network_of(recipe: Recipe, tokens: int) -> nn.Module:
+    """The network a recipe describes."""
+    if recipe.model == "gpt":
+        return nn.GPT(
+            tokens, recipe.width, recipe.depth, recipe.heads, recipe.context, dtype=recipe.dtype
+        )
+    return nn.CharLSTM(tokens, recipe.width, recipe.depth, dtype=recipe.dtype)
+
+
+def train_text(
+    file: str, out: Path | None, backend: str, as_json: bool, given: dict[str, Any]
+) -> None:
+    """Train a character model on a text file, write the run's folder, say how it went."""
+    recipe = recipe_for(given)
+    checked_dtype(recipe.dtype)
+    if out is not None:
+        check_free(out)
+    began = time.perf_counter()
+    text = read_text(file)
+    x, y, x_val, y_val = text.windows(recipe.context, validation=VALIDATION)
+    settings: dict[str, Any] = {
+        "loss": "cross_entropy",
+        "optimizer": optimizer_of(recipe),  # type: ignore[arg-type]  # it reads optimizer and lr
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "validation_data": (x_val, y_val),
+        "seed": recipe.seed,
+        "backend": backend,
+    }
+    model = network_of(recipe, len(text.vocabulary))
+    record = prepared(model, x, y, **settings)
+    if not as_json:
+        for line in _heading(text, recipe, record, len(x), len(x_val)):
+            say(line)
+    steps = -(-len(x) // min(recipe.batch_size or len(x), len(x)))
+    with progress(text.name, steps, recipe.epochs, as_json) as listeners:
+        history = fit(model, x, y, callbacks=listeners, verbose=False, **settings)
+    with np.errstate(all="ignore"):
+        scores = {
+            part: evaluate(model, a, b, loss="cross_entropy", metrics=("accuracy",))
+            for part, a, b in (("train", x, y), ("validation", x_val, y_val))
+        }
+    seconds = time.perf_counter() - began
+    place = write_run(
+        history,
+        out,
+        settings={
+            "dataset": text.source,
+            "model": recipe.model,
+            **{k: getattr(recipe, k) for k in ONLY_HERE},
+            "command": " ".join(map(shlex.quote, _command(file, recipe, backend))),
+            "result": {
+                "seconds": round(seconds, 3),
+                **{f"{part}_{k}": v for part, s in scores.items() for k, v in s.items()},
+            },
+        },
+        labels=Labels(text.vocabulary, (), "text", "cross_entropy", text.name),
+    )
+    if as_json:
+        found = {
+            "dataset": text.source, "backend": record.backend, "epochs": history.epochs,
+            "seconds": round(seconds, 3), **scores, "model": str(place / "model.glass"),
+            "run": str(place),
+        }  # fmt: skip
+        say(json.dumps(found))
+        return
+    for line in _report(place, scores, seconds, text):
+        say(line)
+
+
+def _command(file: str, recipe: Recipe, backend: str) -> list[str]:
+    """The command that does this again, nothing left to defaults."""
+    words = ["glassgrad", "train", file, "--model", recipe.model]
+    for option in ("context", "width", "depth", "heads", "epochs", "optimizer", "seed", "dtype"):
+        if option != "heads" or recipe.model == "gpt":
+            words += [f"--{option}", str(getattr(recipe, option))]
+    batch = "all" if recipe.batch_size is None else str(recipe.batch_size)
+    return [*words, "--batch-size", batch, "--lr", f"{recipe.lr:g}", "--backend", backend]
+
+
+def _heading(text: Text, recipe: Recipe, record: Any, windows: int, held: int) -> list[str]:
+    about = f"{len(text.tokens):,} characters, {len(text.vocabulary)} different"
+    cut = f"{windows:,} windows of {recipe.context} to train on, {held:,} to validate with"
+    network = f"{record.task.model!r}: {record.plan.size:,} parameters, {recipe.dtype}"
+    batch = "all rows at once" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
+    epochs = f"{recipe.epochs} epoch" + "s" * (recipe.epochs != 1)
+    parts = [
+        ("data", f"{text.source}: {about}"),
+        ("", cut),
+        ("network", network),
+        ("training", f"{epochs}, {batch}, {record.optimizer!r}, cross-entropy, seed {recipe.seed}"),
+        ("engine", f"{record.backend}: what runs is the text of program.py"),
+    ]
+    return [click.style(f"{head:<9}", bold=True) + name(line) for head, line in parts]
+
+
+def _report(place: Path, scores: dict[str, Any], seconds: float, text: Text) -> list[str]:
+    table = [("", "loss", "accuracy")]
+    table += [
+        (part, number(s["loss"]), f"{100 * s['accuracy']:.2f} %") for part, s in scores.items()
+    ]
+    where, shell = name(place), shlex.quote(str(place))
+    prompt = "".join(text.vocabulary[t] for t in text.tokens[:12].tolist()).split("\n")[0]
+    steps = [
+        (
+            f"glassgrad sample {name(shell)} --prompt {name(shlex.quote(prompt or 'a'))}",
+            "let it write",
+        ),
+        (f"python {name(shell)}/program.py", "the run again, with NumPy alone"),
+    ]
+    head, *lines = columns(table, right=(1, 2))
+    out = ["", click.style(head, dim=True), *lines, ""]
+    out += [f"{duration(seconds)}, written to " + click.style(f"{where}/", bold=True), "", "next"]
+    return out + columns([(f"  {c}", click.style(about, dim=True)) for c, about in steps])
+
+
+def sample_command(
+    model_text: str,
+    prompt: str | None,
+    length: int,
+    temperature: float,
+    top_k: int | None,
+    seed: int,
+) -> None:
+    """The prompt and what a character model makes of it, on standard output."""
+    model, path = find_model(model_text)
+    if model.labels.task != "text":
+        raise UsageError(
+            "this is not a character model",
+            where=name(path),
+            expected="a model that glassgrad train FILE.txt wrote",
+            received=model.labels.task or "a model without a task",
+            hint="glassgrad predict is for other models",
+        )
+    classes = model.labels.classes
+    given = prompt if prompt is not None else ("\n" if "\n" in classes else classes[0])
+    characters = sampled(model, given, length, temperature=temperature, top_k=top_k, seed=seed)
+    click.echo(plain(given), nl=False)
+    for character in characters:
+        click.echo(plain(character), nl=False)
+        sys.stdout.flush()
+    click.echo()
