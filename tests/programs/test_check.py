@@ -202,7 +202,7 @@ def test_a_changed_program_is_refused(name: str) -> None:
     body = text.index("def train_step")
     for old, new in (
         ("np.", "np.os."),
-        ("output_weight.T", "output_weight.__class__"),
+        ("_weight.T", "_weight.__class__"),
         ("len(x)", "eval('1')"),
         ("    return loss", "    import os\n    return loss"),
         ("np.isfinite", "np.load"),

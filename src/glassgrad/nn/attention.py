@@ -206,7 +206,8 @@ class PositionalEncoding(Module):
         t = positions(time, x).astype(x.dtype).reshape(time, 1)
         angle = named(t * named(exp(pair * rate), "frequency"), "angle")
         sides = [part.reshape(time, width // 2, 1) for part in (sin(angle), cos(angle))]
-        return x + named(concatenate(sides, axis=2).reshape(time, width), "waves")
+        pairs = named(concatenate(sides, axis=2), "pairs")
+        return x + named(pairs.reshape(time, width), "waves")
 
 
 class LearnedPositions(Module):

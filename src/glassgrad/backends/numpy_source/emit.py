@@ -332,6 +332,8 @@ class Writer:
         wish = self._wish(value)
         scope = value.node.origin.scope.rsplit(".", 1)[-1]
         if not wish:
+            if "random" in value.node.op.roles:
+                return self.names.take("draws")
             backward = value.node.origin.phase == "backward"
             wish = f"d_{scope or 'value'}_part" if backward else f"{scope or 'value'}_part"
             return self.names.take(wish)

@@ -74,11 +74,19 @@ def _broken(indent: str, line: str) -> list[str]:
         inside = token.string not in (",", "(", "[", "{")
         if best is None or (depth, inside, -at) < (best[0], best[1], -best[2]):
             best = (depth, inside, at)
-    if best is None:
-        return [indent + line]
     text = line.strip()
+    if best is None:
+        return _bracketed(pad, text)
     head, tail = text[: best[2]].rstrip(), text[best[2] :]
     return [pad + head, *_continued(pad + "    ", tail)]
+
+
+def _bracketed(pad: str, text: str) -> list[str]:
+    """`name = (` and the value on lines of its own, where the value has no bracket to break in."""
+    name, equals, value = text.partition(" = ")
+    if not equals or not name.isidentifier() or "'" in value:
+        return [pad + text]
+    return [f"{pad}{name} = (", *_continued(pad + "    ", f"{value})")]
 
 
 def _after_bracket(indent: str, line: str) -> list[str]:
