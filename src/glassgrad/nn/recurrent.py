@@ -264,7 +264,8 @@ class Bidirectional(Module):
 
     def __init__(self, make: Any) -> None:
         super().__init__()
-        made = [make(reverse=reverse) for reverse in (False, True)] if callable(make) else [make]
+        ready = isinstance(make, Module) or not callable(make)
+        made = [make] if ready else [make(reverse=reverse) for reverse in (False, True)]
         fine = all(isinstance(m, Recurrent) for m in made)
         if not fine or [getattr(m, "reverse", None) for m in made] != [False, True]:
             raise ConfigError(
