@@ -31,7 +31,7 @@ def close(found: Any, want: Any) -> None:
     np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-12 * max(scale, 1))
 
 
-def moved(module: nn.Module, *arguments: Any) -> nn.Module:
+def moved(module: Any, *arguments: Any) -> Any:
     """Drawn, with biases and scales away from 0 and 1."""
     with gg.no_grad():
         module.eval()(*arguments)
@@ -76,7 +76,8 @@ def test_attention_is_pytorchs(name: str) -> None:
         mask[..., 0] = True  # nobody is left with nothing: there PyTorch gives nan
     ours = [gg.tensor(a, requires_grad=True) for a in arrays]
     theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
-    y = nn.scaled_dot_product_attention(*ours, mask, causal=causal)
+    q, k, v = ours
+    y = nn.scaled_dot_product_attention(q, k, v, mask, causal=causal)
     z = torch.nn.functional.scaled_dot_product_attention(
         *theirs, None if mask is None else torch.tensor(mask), is_causal=causal
     )
@@ -95,7 +96,8 @@ def test_a_mask_and_causal_together_are_both_masks_in_one() -> None:
 def test_a_query_that_may_attend_to_nothing_gives_zeros_and_takes_no_gradient() -> None:
     arrays = [gg.tensor(normal(3, 4, seed=i), requires_grad=True) for i in range(3)]
     mask = np.array([[True, False, True], [False] * 3, [True] * 3])
-    y = nn.scaled_dot_product_attention(*arrays, mask)
+    q, k, v = arrays
+    y = nn.scaled_dot_product_attention(q, k, v, mask)
     assert y.numpy()[1].tolist() == [0.0] * 4
     weights = gg.ops.OPS["attention_weights"](*arrays[:2], gg.tensor(mask)).numpy()
     close(weights.sum(axis=1), [1, 0, 1])
@@ -120,7 +122,7 @@ def test_what_is_masked_is_not_looked_at_however_large_it_is() -> None:
 # -- several heads -----------------------------------------------------------------------------
 
 
-def heads(theirs: Any, ours: nn.Module, torch: Any) -> list[tuple[Any, Any]]:
+def heads(theirs: Any, ours: Any, torch: Any) -> list[tuple[Any, Any]]:
     """PyTorch's weights from ours; our parameters, and where PyTorch's gradient of each is."""
     width = ours.width
     parts = (ours.query, ours.key, ours.value)
@@ -158,8 +160,7 @@ def test_multihead_attention_is_pytorchs(memory: int | None, masked: str) -> Non
     torch = require_torch()
     x = normal(3, 4, 6)
     m = x if memory is None else normal(3, 5, memory, seed=1)
-    ours: Any = nn.MultiheadAttention(6, 2, **D)
-    moved(ours, x, m)
+    ours = moved(nn.MultiheadAttention(6, 2, **D), x, m)
     theirs = torch.nn.MultiheadAttention(
         6, 2, batch_first=True, kdim=m.shape[2], vdim=m.shape[2]
     ).double()

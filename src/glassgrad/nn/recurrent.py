@@ -23,7 +23,7 @@ class Recurrent(Module):
     """
 
     gates = 1
-    carried = ("h",)  # the parts of the state
+    carried: tuple[str, ...] = ("h",)  # the parts of the state
 
     def __init__(
         self,

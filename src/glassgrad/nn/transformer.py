@@ -28,7 +28,8 @@ def _activation(given: Any) -> Module:
         return given
     if not isinstance(given, str) or given not in ACTIVATIONS:
         raise unknown_name("activation", given, tuple(ACTIVATIONS))
-    return ACTIVATIONS[given]()
+    found: Module = ACTIVATIONS[given]()
+    return found
 
 
 class _Layer(Module):
