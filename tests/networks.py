@@ -38,10 +38,12 @@ MODULES = (
     *[f"{kind}Pool{rank}d" for kind in POOLS for rank in (1, 2, 3)],
     *("GlobalAvgPool", "GlobalMaxPool", "LayerNorm", "GroupNorm", "RMSNorm", "LocalResponseNorm"),
     *[f"{kind}Norm{rank}d" for kind in ("Batch", "Instance") for rank in (1, 2, 3)],
+    *("LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer"),
     *("Sequential", "Residual", "Gated"),
 )
 WITH_PARAMETERS = re.compile(
-    r"Linear|Conv.*|(Batch|Instance)Norm.*|(Layer|Group|RMS)Norm|Embedding|RNN|PReLU"
+    r"Linear|Conv.*|(Batch|Instance)Norm.*|(Layer|Group|RMS)Norm|Embedding|RNN|LSTM|GRU|PReLU"
+    r"|MultiheadAttention|TransformerEncoderLayer"
 )
 
 
@@ -80,6 +82,8 @@ def kinds_of(spec: Spec) -> Counter[str]:
     """How often each module occurs."""
     kind, given = spec
     found = Counter([kind])
+    if given.get("dropout"):  # the dropouts that a layer holds
+        found["Dropout"] += 4 if kind == "TransformerEncoderLayer" else 1
     inner = [
         *given.get("modules", ()),
         *[given[k] for k in ("left", "right") if k in given],
@@ -283,17 +287,37 @@ class _Draw:
             wide = int(self.rng.integers(2, 6))
             modules += [self.linear(width, wide), self.activation()]
             width = wide
+        if self.often(0.4):
+            width = self.attending(modules, width)
         if self.often(0.8):
             for deeper in range(int(self.rng.integers(0, 2)), -1, -1):
                 wide = int(self.rng.integers(2, 7))
                 last = deeper == 0 and self.often(0.7)
-                modules.append(("RNN", {"sizes": self.sizes(width, wide), "sequences": not last}))
+                kind = self.one("RNN", "LSTM", "GRU")
+                given = {"sizes": self.sizes(width, wide), "sequences": not last}
+                modules.append((kind, given | {"reverse": self.often(0.3)}))
                 width = wide
                 if last:
                     return [*modules, self.linear(width, out)]
         if self.often(0.3):
             modules.append(self.dropout())
         return [*modules, ("Flatten", {}), self.linear(width * time, out)]
+
+    def attending(self, modules: list[Spec], width: int) -> int:
+        """Attention or an encoder layer, of an even width."""
+        if width % 2:
+            modules.append(self.linear(width, width + 1))
+            width += 1
+        given: dict[str, Any] = {"sizes": (width, self.one(1, 2)), "causal": self.often(0.5)}
+        given["dropout"] = float(self.one(0.0, 0.2))
+        if self.often(0.5):
+            inner: Spec = ("MultiheadAttention", given)
+            modules.append(("Residual", {"modules": [inner]}))
+        else:
+            given |= {"hidden": int(self.rng.integers(2, 8)), "norm_first": self.often(0.5)}
+            given["activation"] = str(self.one("relu", "gelu"))
+            modules.append(("TransformerEncoderLayer", given))
+        return width
 
 
 # -- a network ---------------------------------------------------------------------------------
@@ -465,17 +489,79 @@ class _Twin:
     def do_embedding(self, x: Any, path: str, **_: Any) -> Any:
         return self.f.embedding(x, self.get(path, "weight"))
 
-    def do_rnn(self, x: Any, path: str, sequences: bool, **_: Any) -> Any:
+    def do_rnn(self, x: Any, path: str, **given: Any) -> Any:
+        return self._recurrent(x, path, self.torch.nn.RNN, **given)
+
+    def do_lstm(self, x: Any, path: str, **given: Any) -> Any:
+        return self._recurrent(x, path, self.torch.nn.LSTM, **given)
+
+    def do_gru(self, x: Any, path: str, **given: Any) -> Any:
+        return self._recurrent(x, path, self.torch.nn.GRU, **given)
+
+    def _recurrent(
+        self, x: Any, path: str, kind: Any, sequences: bool, reverse: bool, **_: Any
+    ) -> Any:
         weight, recurrent = self.get(path, "weight"), self.get(path, "recurrent")
-        cell = self.torch.nn.RNN(*weight.shape, batch_first=True, dtype=weight.dtype)
+        own = self.get(path, "recurrent_bias")
+        sizes = (weight.shape[0], recurrent.shape[0])
+        cell = kind(*sizes, batch_first=True, dtype=weight.dtype)
+        second = self.torch.zeros_like(self.get(path, "bias"))
+        if own is not None:
+            second = self.torch.cat([second[len(own) :], own])
         given = {
             "weight_ih_l0": weight.T,
             "weight_hh_l0": recurrent.T,
             "bias_ih_l0": self.get(path, "bias"),
-            "bias_hh_l0": self.torch.zeros_like(self.get(path, "bias")),
+            "bias_hh_l0": second,
         }
+        x = x.flip(1) if reverse else x
         states, _last = self.torch.func.functional_call(cell, given, (x,))
-        return states if sequences else states[:, -1]
+        if not sequences:
+            return states[:, -1]
+        return states.flip(1) if reverse else states
+
+    def _dense(self, x: Any, path: str) -> Any:
+        return x @ self.get(path, "weight") + self.get(path, "bias")
+
+    def do_multiheadattention(
+        self, x: Any, path: str, sizes: tuple[int, int], causal: bool, dropout: float
+    ) -> Any:
+        n, time, width = x.shape
+        q, k, v = (
+            self._dense(x, f"{path}.{part}").reshape(n, time, sizes[1], -1).transpose(1, 2)
+            for part in ("query", "key", "value")
+        )
+        scores = q @ k.transpose(-1, -2) / (width // sizes[1]) ** 0.5
+        if causal:
+            later = self.torch.ones(time, time, dtype=self.torch.bool).triu(1)
+            scores = scores.masked_fill(later, -self.torch.inf)
+        shares = scores.softmax(-1)
+        if dropout:
+            shares = self.do_dropout(shares, f"{path}.dropout", (dropout,))
+        return self._dense((shares @ v).transpose(1, 2).reshape(n, time, width), f"{path}.out")
+
+    def do_transformerencoderlayer(
+        self, x: Any, path: str, sizes: tuple[int, int], hidden: int, norm_first: bool,
+        activation: str, **given: Any,
+    ) -> Any:  # fmt: skip
+        p = given["dropout"]
+
+        def dropped(y: Any, name: str) -> Any:
+            return self.do_dropout(y, f"{path}.{name}", (p,)) if p else y
+
+        def attend(y: Any) -> Any:
+            return self.do_multiheadattention(y, f"{path}.attention", sizes, **given)
+
+        def feed(y: Any) -> Any:
+            inner = getattr(self.f, activation)(self._dense(y, f"{path}.linear1"))
+            return self._dense(dropped(inner, "dropout"), f"{path}.linear2")
+
+        for i, part in enumerate((attend, feed), 1):
+            if norm_first:
+                x = x + dropped(part(self.do_layernorm(x, f"{path}.norm{i}")), f"dropout{i}")
+            else:
+                x = self.do_layernorm(x + dropped(part(x), f"dropout{i}"), f"{path}.norm{i}")
+        return x
 
     def do_relu(self, x: Any, path: str) -> Any:
         return self.f.relu(x)

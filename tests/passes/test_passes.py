@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import glassgrad as gg
 from glassgrad.backends.numpy_source.build import compile_function
-from glassgrad.ir import Graph, Type, print_graph, verify
+from glassgrad.ir import Graph, Type, print_graph, reachable, verify
 from glassgrad.ops import OPS, Tracer, named, traced_graph
 from glassgrad.passes import simplify
 from glassgrad.passes.differentiate import add_gradients, sum_to
@@ -156,3 +157,34 @@ def test_a_name_given_by_a_layer_survives_expansion() -> None:
     )
     (loss,) = primitives(graph).outputs.values()
     assert loss.node.origin.name == "loss"
+
+
+@pytest.mark.parametrize(
+    ("cuts", "joined"),
+    [
+        ((slice(0, 2), slice(2, 5), slice(5, 7)), True),
+        ((slice(5, 7), slice(0, 2), slice(2, 5)), True),  # in whatever order they were made
+        ((slice(0, 3), slice(3, 6)), False),  # something is left out
+        ((slice(0, 4), slice(3, 7)), False),  # something is in both
+        ((slice(0, 7, 2), slice(1, 7, 2)), False),
+        ((slice(0, 7), slice(0, 7)), False),
+    ],
+)
+def test_slices_that_cut_a_value_give_their_gradients_back_side_by_side(
+    cuts: tuple[slice, ...], joined: bool
+) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 7))
+
+    def loss(x: Any) -> Any:
+        return sum(((i + 1) * (x[:, cut] ** 3).sum() for i, cut in enumerate(cuts)), start=x.sum())
+
+    want = np.ones_like(x)
+    for i, cut in enumerate(cuts):
+        want[:, cut] += 3 * (i + 1) * x[:, cut] ** 2
+    np.testing.assert_allclose(gg.grad(loss)(gg.tensor(x)).numpy(), want, rtol=1e-14)
+    graph = open_up(traced_graph(loss, {"x": Type((3, 7), "float64")}))
+    (gradient,) = add_gradients(graph, graph.outputs["out"], [graph.inputs["x"]])
+    assert gradient is not None
+    names = {node.op.name for node in reachable([gradient])}
+    assert ("concatenate" in names) == joined
+    assert not (joined and "pad" in names)

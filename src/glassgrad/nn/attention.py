@@ -182,8 +182,8 @@ class PositionalEncoding(Module):
     >>> import numpy as np
     >>> from glassgrad import nn
     >>> nn.PositionalEncoding()(np.zeros((1, 2, 2), "float32"))
-    tensor([[[0.        , 1.        ],
-             [0.84147096, 0.5403023 ]]])
+    tensor([[[0.       , 1.       ],
+             [0.841471 , 0.5403023]]])
     """
 
     formula = ("y = x + sin or cos of t / 10000^(2i / width)", "dx = dy")
