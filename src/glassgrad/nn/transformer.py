@@ -64,7 +64,7 @@ class _Layer(Module):
 
     def _norm(self) -> LayerNorm:
         eps, _, dtype, _ = self._given
-        return LayerNorm(self.width, eps, dtype)
+        return LayerNorm(self.width, eps, dtype=dtype)
 
     def _around(self, x: Any, norm: Module, dropout: Module, sublayer: Any, name: str) -> Any:
         """The sublayer with a way around it; the norm before the sublayer, or after the sum."""

@@ -16,7 +16,7 @@ from glassgrad.nn.module import Module, real, units
 from glassgrad.nn.tracing import forward_graph
 from glassgrad.tensors import random
 
-from .step import ROWS
+from .task import ROWS
 
 
 def sample(
@@ -134,15 +134,16 @@ def _vocabulary(model: Module, given: Sequence[str] | None) -> tuple[str, ...]:
 def _scores(model: Module, count: int) -> tuple[Callable[..., NDArray[Any]], int]:
     """The model compiled for rows of tokens, and how long these are."""
     context = getattr(model, "context", None)
-    kind = getattr(model, "input_type", None)
-    if kind is not None:
-        context = kind.shape[1] if kind.dtype == "int64" and len(kind.shape) == 2 else None
+    kinds = model.input_types
+    if kinds:
+        tokens = len(kinds) == 1 and kinds[0].dtype == "int64" and len(kinds[0].shape) == 2
+        context = kinds[0].shape[1] if tokens else None
     if not isinstance(context, int):
         raise UsageError(
             "this model does not read rows of tokens, or has not been called yet",
             where=model.title(),
             expected="a model of (n, time) int64, such as nn.GPT or nn.CharLSTM, trained",
-            received="no input known" if kind is None else repr(kind),
+            received=", ".join(map(repr, kinds)) or "no input known",
         )
     graph = forward_graph(model, {"x": Type((ROWS, context), "int64")})
     shape = graph.outputs["prediction"].type.shape
