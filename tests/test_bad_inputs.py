@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "5 a label below 0": (_labels(-1), ("row 7", "0 to 2", "-1")),
     "5 a label above the outputs": (_labels(3), ("row 7", "0 to 2", "3", "one unit")),
     "5 a label in validation": (
-        lambda: fit(validation_data=(X, changed(Y, 7, 3))), ("y_val", "row 7", "0 to 2"),
+        lambda: fit(validation_data=(X, changed(Y, 7, 3))), ("validation y", "row 7", "0 to 2"),
     ),
     "5 a label in evaluation": (
         lambda: gg.evaluate(net(), X, changed(Y, 7, 9), loss="cross_entropy"), ("row 7", "9"),
@@ -156,7 +156,7 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "ragged x": (lambda: fit(x=[[1.0], [1.0, 2.0]], y=[0, 1]), ("different lengths",)),
     "dates for x": (lambda: fit(x=np.zeros((3, 1), "M8[s]"), y=[0, 1, 2]), ("datetime64",)),
     "nothing for x": (lambda: fit(x=None), ("None",)),
-    "nothing for y": (lambda: fit(y=None), ("None",)),
+    "nothing for y": (lambda: fit(y=None), ("targets are missing", "fit(model, x, y)")),
     "text labels": (lambda: fit(y=["cat"] * 30), ("not made of numbers", "cat")),
     "real labels": (lambda: fit(y=Y.astype(float)), ("int64", "whole numbers")),
     "a column of labels": (lambda: fit(y=Y.reshape(-1, 1)), ("(n, 1)", "reshape(-1)")),
@@ -228,9 +228,9 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: nn.Sequential(nn.Linear(3), output=nn.Linear(3)), ("all named or all unnamed",),
     ),
     "a network that gives two tensors": (
-        lambda: fit(Own(lambda self, x: (self.layer(x), x))), ("one tensor", "tuple"),
+        lambda: fit(Own(lambda self, x: (self.layer(x), x))), ("one output", "out1, output out2"),
     ),
-    "a network that gives a number": (lambda: fit(Own(lambda self, x: 3)), ("one tensor", "int")),
+    "a network that gives a number": (lambda: fit(Own(lambda self, x: 3)), ("a tensor", "int")),
     "a network that mixes the rows": (
         lambda: fit(Own(lambda self, x: self.layer(x).sum(axis=0))), ("each row",),
     ),

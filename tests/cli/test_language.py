@@ -60,7 +60,8 @@ def test_a_run_says_what_it_does_keeps_all_settings_and_can_be_done_again(
     assert "epoch 1/2" in said.err
     place = Path("runs/play-1")
     config = tomllib.loads((place / "config.toml").read_text())
-    assert (config["model"], config["context"], config["width"]) == (model, 8, 8)
+    settings = config["train"]
+    assert (settings["model"], settings["context"], settings["width"]) == (model, 8, 8)
     assert config["result"]["validation_loss"] > 0
     assert run(*config["command"].split()[1:]).code == 0
     for file in ("model.glass", "program.py", "initial.npz"):

@@ -14,6 +14,7 @@ import click
 import numpy as np
 
 from glassgrad import nn
+from glassgrad.cli.config import in_effect
 from glassgrad.cli.recipes import OPTIMIZERS, optimizer_of
 from glassgrad.cli.screen import columns, duration, name, number, plain, progress, say
 from glassgrad.cli.use import find_model
@@ -127,6 +128,10 @@ def train_text(
     if not as_json:
         for line in _heading(text, recipe, record, len(x), len(x_val)):
             say(line)
+    words = _command(file, recipe, backend)
+    about: dict[str, Any] = {
+        "source": text.source, "command": shlex.join(words), **in_effect(words),
+    }  # fmt: skip
     steps = -(-len(x) // min(recipe.batch_size or len(x), len(x)))
     with progress(text.name, steps, recipe.epochs, as_json) as listeners:
         history = fit(model, x, y, callbacks=listeners, verbose=False, **settings)
@@ -136,19 +141,14 @@ def train_text(
             for part, a, b in (("train", x, y), ("validation", x_val, y_val))
         }
     seconds = time.perf_counter() - began
+    about["result"] = {
+        "seconds": round(seconds, 3),
+        **{f"{part}_{k}": v for part, s in scores.items() for k, v in s.items()},
+    }
     place = write_run(
         history,
         out,
-        settings={
-            "dataset": text.source,
-            "model": recipe.model,
-            **{k: getattr(recipe, k) for k in ONLY_HERE},
-            "command": " ".join(map(shlex.quote, _command(file, recipe, backend))),
-            "result": {
-                "seconds": round(seconds, 3),
-                **{f"{part}_{k}": v for part, s in scores.items() for k, v in s.items()},
-            },
-        },
+        settings=about,
         labels=Labels(text.vocabulary, (), "text", "cross_entropy", text.name),
     )
     if as_json:
@@ -170,7 +170,7 @@ def _command(file: str, recipe: Recipe, backend: str) -> list[str]:
         if option != "heads" or recipe.model == "gpt":
             words += [f"--{option}", str(getattr(recipe, option))]
     batch = "all" if recipe.batch_size is None else str(recipe.batch_size)
-    return [*words, "--batch-size", batch, "--lr", f"{recipe.lr:g}", "--backend", backend]
+    return [*words, "--batch-size", batch, "--lr", repr(recipe.lr), "--backend", backend]
 
 
 def _heading(text: Text, recipe: Recipe, record: Any, windows: int, held: int) -> list[str]:
