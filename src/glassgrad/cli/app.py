@@ -113,6 +113,27 @@ class _Rate(click.ParamType[float]):
         return number
 
 
+class _Share(click.ParamType[float]):
+    """A number from 0 to below 1."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            number = float(value) if "_" not in str(value) else float("nan")
+        except ValueError:
+            number = float("nan")
+        if not 0 <= number < 1:
+            raise ConfigError(
+                f"{_flag(param)} is out of range",
+                expected="a share from 0 to below 1, such as 0.1",
+                received=shown(value),
+            )
+        return number
+
+
 def _flag(param: click.Parameter | None) -> str:
     return max(param.opts, key=len) if param is not None else "the number"
 
@@ -133,6 +154,21 @@ _TRAINING = (
     click.option("--lr", type=_Rate(), help="The learning rate."),
     click.option(
         "--seed", type=_Whole(0, 2**64 - 1), help="Decides first weights, order, dropout.  [0]"
+    ),
+)
+_TABLE = (
+    click.option("--target", metavar="COLUMN", help="For a CSV file: the column to learn."),
+    click.option(
+        "--task",
+        metavar="TEXT",
+        help="For a CSV file: classification, binary or regression.  [from the target]",
+    ),
+    click.option(
+        "--categorical", multiple=True, metavar="COLUMN", help="A column of classes, not numbers."
+    ),
+    click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out."),
+    click.option(
+        "--validation-split", type=_Share(), help="For a CSV file: rows to watch, such as 0.1."
     ),
 )
 _DATA = click.option(
@@ -177,7 +213,7 @@ def command(context: click.Context) -> None:
 
 @command.command(epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
-@_options(_DATA, _NETWORK, _TRAINING)
+@_options(_TABLE, _DATA, _NETWORK, _TRAINING)
 @click.option("--backend", metavar="auto|numpy", default="auto", help="What computes.  [auto]")
 @click.option(
     "--out",
@@ -189,12 +225,26 @@ def command(context: click.Context) -> None:
 def train(
     dataset: str, data: Path | None, out: Path | None, backend: str, as_json: bool, **given: Any
 ) -> None:
-    """Train a network on a data set, and write it all down.
+    """Train a network on a data set or a CSV file, and write it all down.
 
-    Every setting left out has a default for the data set, and is printed. The run's folder holds
+    DATASET is a name, or a CSV file with a heading, whose column --target is learnt from the
+    others. Every setting left out has a default for the data set, and is printed. The run's folder holds
     the model, its history, curves, settings, and the whole run as one NumPy program.
     """
     given = flags_first(given)
+    asked = {k: given.pop(k) for k in ("target", "task", "categorical", "drop", "validation_split")}
+    if _is_table(dataset) or asked["target"] is not None:
+        from glassgrad.cli.train_table import train_table_command
+
+        train_table_command(dataset, out, backend, as_json, given, asked)
+        return
+    if any(asked.values()):
+        flags = [f"--{k.replace('_', '-')}" for k, v in asked.items() if v]
+        raise ConfigError(
+            f"{flags[0]} is for CSV files",
+            expected="a file that ends in .csv or .tsv",
+            received=shown(dataset),
+        )
     from glassgrad.cli.train import train_command
 
     train_command(_text(dataset), data, out, backend, as_json, given)
@@ -206,6 +256,8 @@ def train(
 @_options(_DATA)
 def predict(model: str, rows: str, data: Path | None) -> None:
     """Predict test rows of a data set, or rows of a CSV file.
+
+    A model trained on a CSV file takes another with columns of the same names.
 
     MODEL is a .glass file or a run's folder. A line of CSV on standard output for each row. The
     numbers of a CSV file are raw: pixels from 0 to 16 or 255, centimetres, whatever the data set
@@ -221,7 +273,7 @@ def predict(model: str, rows: str, data: Path | None) -> None:
 @click.argument("dataset")
 @_options(_DATA, _JSON)
 def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None:
-    """Loss and accuracy of a saved model on a data set."""
+    """Loss and scores of a saved model on a data set, or on a CSV file with the target column."""
     from glassgrad.cli.use import evaluate_command
 
     evaluate_command(model, _text(dataset), data, as_json)
@@ -282,5 +334,12 @@ def info(data: Path | None) -> None:
     info_command(data)
 
 
+def _is_table(dataset: str) -> bool:
+    return dataset.lower().endswith((".csv", ".tsv"))
+
+
 def _text(dataset: str) -> str:
+    """A data set's name, however it was typed; a file's name stays as it is."""
+    if _is_table(dataset):
+        return dataset
     return dataset.strip().lower().replace("_", "-")
