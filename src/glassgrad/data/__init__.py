@@ -4,9 +4,14 @@
 on their seed alone: the same rows on every machine and with every version of NumPy.
 """
 
+from glassgrad.data.cifar import read_cifar10
+from glassgrad.data.fetch import download
 from glassgrad.data.idx import read_idx
+from glassgrad.data.preparation import TablePreparation, Target
 from glassgrad.data.prepare import split, standardise
-from glassgrad.data.sets import NAMES, Dataset, digits, fashion_mnist, load, mnist
+from glassgrad.data.sets import NAMES, Dataset, cifar10, digits, fashion_mnist, load, mnist
+from glassgrad.data.table import Table, read_csv
+from glassgrad.data.target import Question, answers_in, learnt_target, question
 from glassgrad.data.toys import (
     GATES,
     circles,
@@ -22,16 +27,27 @@ __all__ = [
     "GATES",
     "NAMES",
     "Dataset",
+    "Question",
+    "Table",
+    "TablePreparation",
+    "Target",
+    "answers_in",
+    "cifar10",
     "circles",
     "digits",
+    "download",
     "fashion_mnist",
     "gate",
+    "learnt_target",
     "load",
     "mnist",
     "moons",
     "noisy_line",
     "people",
     "people_row",
+    "question",
+    "read_cifar10",
+    "read_csv",
     "read_idx",
     "spiral",
     "split",
