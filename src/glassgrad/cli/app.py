@@ -228,15 +228,15 @@ def train(
     """Train a network on a data set or a CSV file, and write it all down.
 
     DATASET is a name, or a CSV file with a heading, whose column --target is learnt from the
-    others. Every setting left out has a default for the data set, and is printed. The run's folder holds
-    the model, its history, curves, settings, and the whole run as one NumPy program.
+    others. Every setting left out has a default for the data set, and is printed. The run's folder
+    holds the model, its history, curves, settings, and the whole run as one NumPy program.
     """
     given = flags_first(given)
     asked = {k: given.pop(k) for k in ("target", "task", "categorical", "drop", "validation_split")}
     if _is_table(dataset) or asked["target"] is not None:
         from glassgrad.cli.train_table import train_table_command
 
-        train_table_command(dataset, out, backend, as_json, given, asked)
+        train_table_command(dataset, out, backend, as_json, flags_first(given), asked)
         return
     if any(asked.values()):
         flags = [f"--{k.replace('_', '-')}" for k, v in asked.items() if v]
