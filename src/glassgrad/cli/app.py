@@ -16,7 +16,7 @@ from glassgrad.cli.config import CONFIG, SAVE_CONFIG, Place, flags_first
 from glassgrad.cli.screen import QUIET, complain, note
 from glassgrad.errors import ConfigError, GlassgradError, UsageError, shown
 
-SETS = "digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, and, or, nand, nor, xnor"
+SETS = "digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, cifar10, and, or, nand, nor, xnor"
 INTERRUPTED = 130
 
 
@@ -113,6 +113,27 @@ class _Rate(click.ParamType[float]):
         return number
 
 
+class _Share(click.ParamType[float]):
+    """A number from 0 to below 1."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            number = float(value) if "_" not in str(value) else float("nan")
+        except ValueError:
+            number = float("nan")
+        if not 0 <= number < 1:
+            raise ConfigError(
+                f"{_flag(param)} is out of range",
+                expected="a share from 0 to below 1, such as 0.1",
+                received=shown(value),
+            )
+        return number
+
+
 def _flag(param: click.Parameter | None) -> str:
     return max(param.opts, key=len) if param is not None else "the number"
 
@@ -124,7 +145,7 @@ _NETWORK = (
         help="Such as 64-relu,32-relu,dropout:0.1; none for no hidden layer.",
     ),
     click.option(
-        "--model", metavar="mlp|lenet|gpt|lstm", help="A ready-made network: mlp is 128-relu."
+        "--model", metavar="mlp|lenet|cnn|gpt|lstm", help="A ready-made network: mlp is 128-relu."
     ),
     click.option("--dtype", metavar="float32|float64", help="The kind of number."),
 )
@@ -143,12 +164,27 @@ _LANGUAGE = (
     click.option("--depth", type=_Whole(1, 1000), help="Layers.  [gpt 4, lstm 1]"),
     click.option("--heads", type=_Whole(1, 10**4), help="Heads of attention.  [4]"),
 )
+_TABLE = (
+    click.option("--target", metavar="COLUMN", help="For a CSV file: the column to learn."),
+    click.option(
+        "--task",
+        metavar="TEXT",
+        help="For a CSV file: classification, binary or regression.  [from the target]",
+    ),
+    click.option(
+        "--categorical", multiple=True, metavar="COLUMN", help="A column of classes, not numbers."
+    ),
+    click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out."),
+    click.option(
+        "--validation-split", type=_Share(), help="For a CSV file: rows to watch, such as 0.1."
+    ),
+)
 _DATA = click.option(
     "--data",
     type=Place(),
     metavar="DIR",
     envvar="GLASSGRAD_DATA",
-    help="Where MNIST or Fashion-MNIST is (or GLASSGRAD_DATA).",
+    help="Where MNIST, Fashion-MNIST or CIFAR-10 is (or GLASSGRAD_DATA).",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
 
@@ -185,7 +221,7 @@ def command(context: click.Context) -> None:
 
 @command.command(epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
-@_options(_DATA, _NETWORK, _LANGUAGE, _TRAINING)
+@_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING)
 @click.option("--backend", metavar="auto|numpy", default="auto", help="What computes.  [auto]")
 @click.option(
     "--out",
@@ -197,20 +233,36 @@ def command(context: click.Context) -> None:
 def train(
     dataset: str, data: Path | None, out: Path | None, backend: str, as_json: bool, **given: Any
 ) -> None:
-    """Train a network on a data set, and write it all down.
+    """Train a network on a data set or a CSV file, and write it all down.
 
-    Every setting left out has a default for the data set, and is printed. The run's folder holds
-    the model, its history, curves, settings, and the whole run as one NumPy program. A text file
-    (FILE.txt) trains a character model, --model gpt or lstm.
+    DATASET is a name; a CSV file with a heading, whose column --target is learnt from the others;
+    or a text file (FILE.txt) for a character model, --model gpt or lstm. Every setting left out
+    has a default for the data set, and is printed. The run's folder holds the model, its history,
+    curves, settings, and the whole run as one NumPy program.
     """
     given = flags_first(given)
+    asked = {k: given.pop(k) for k in ("target", "task", "categorical", "drop", "validation_split")}
     from glassgrad.cli.language import ONLY_HERE, is_text, train_text
 
-    if is_text(dataset, given):
+    text = is_text(dataset, given)
+    table = not text and (_is_table(dataset) or asked["target"] is not None)
+    if not table and any(asked.values()):
+        flags = [f"--{k.replace('_', '-')}" for k, v in asked.items() if v]
+        raise ConfigError(
+            f"{flags[0]} is for CSV files",
+            expected="a file that ends in .csv or .tsv",
+            received=shown(dataset),
+        )
+    if text:
         train_text(dataset, out, backend, as_json, given)
         return
     for key in ONLY_HERE:
         del given[key]
+    if table:
+        from glassgrad.cli.train_table import train_table_command
+
+        train_table_command(dataset, out, backend, as_json, given, asked)
+        return
     from glassgrad.cli.train import train_command
 
     train_command(_text(dataset), data, out, backend, as_json, given)
@@ -222,6 +274,8 @@ def train(
 @_options(_DATA)
 def predict(model: str, rows: str, data: Path | None) -> None:
     """Predict test rows of a data set, or rows of a CSV file.
+
+    A model trained on a CSV file takes another with columns of the same names.
 
     MODEL is a .glass file or a run's folder. A line of CSV on standard output for each row. The
     numbers of a CSV file are raw: pixels from 0 to 16 or 255, centimetres, whatever the data set
@@ -256,7 +310,7 @@ def sample(model: str, **given: Any) -> None:
 @click.argument("dataset")
 @_options(_DATA, _JSON)
 def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None:
-    """Loss and accuracy of a saved model on a data set."""
+    """Loss and scores of a saved model on a data set, or on a CSV file with the target column."""
     from glassgrad.cli.use import evaluate_command
 
     evaluate_command(model, _text(dataset), data, as_json)
@@ -309,6 +363,25 @@ def source(dataset: str, data: Path | None, whole: bool, **given: Any) -> None:
 
 
 @command.command()
+@click.argument("name")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where its folder is made.  [GLASSGRAD_CACHE, or the user's folder for caches]",
+)
+def download(name: str, data: Path | None) -> None:
+    """Fetch a public data set: mnist, fashion-mnist, cifar10 or tinyshakespeare.
+
+    Over HTTPS, compared with the published SHA-256. Other commands find it then; nothing is ever
+    downloaded by any of them.
+    """
+    from glassgrad.cli.use import download_command
+
+    download_command(_text(name), data)
+
+
+@command.command()
 @_options(_DATA)
 def info(data: Path | None) -> None:
     """Versions, engine, threads, and where data are found."""
@@ -317,5 +390,12 @@ def info(data: Path | None) -> None:
     info_command(data)
 
 
+def _is_table(dataset: str) -> bool:
+    return dataset.lower().endswith((".csv", ".tsv"))
+
+
 def _text(dataset: str) -> str:
+    """A data set's name, however it was typed; a file's name stays as it is."""
+    if _is_table(dataset):
+        return dataset
     return dataset.strip().lower().replace("_", "-")
