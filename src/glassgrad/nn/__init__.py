@@ -76,7 +76,15 @@ from .convolution import (
     ConvTranspose3d as ConvTranspose3d,
 )
 from .language import GPT as GPT, CharLSTM as CharLSTM
-from .layers import Dropout as Dropout, Embedding as Embedding, Flatten as Flatten, Linear as Linear
+from .layers import (
+    Dropout as Dropout,
+    Embedding as Embedding,
+    Flatten as Flatten,
+    Identity as Identity,
+    Linear as Linear,
+    Reshape as Reshape,
+    Unflatten as Unflatten,
+)
 from .module import Module as Module, Sequential as Sequential
 from .norms import (
     BatchNorm1d as BatchNorm1d,
@@ -122,6 +130,26 @@ from .recurrent import (
     LSTM as LSTM,
     RNN as RNN,
     Bidirectional as Bidirectional,
+)
+from .resizing import (
+    CircularPad1d as CircularPad1d,
+    CircularPad2d as CircularPad2d,
+    CircularPad3d as CircularPad3d,
+    ConstantPad1d as ConstantPad1d,
+    ConstantPad2d as ConstantPad2d,
+    ConstantPad3d as ConstantPad3d,
+    PixelShuffle as PixelShuffle,
+    PixelUnshuffle as PixelUnshuffle,
+    ReflectionPad1d as ReflectionPad1d,
+    ReflectionPad2d as ReflectionPad2d,
+    ReflectionPad3d as ReflectionPad3d,
+    ReplicationPad1d as ReplicationPad1d,
+    ReplicationPad2d as ReplicationPad2d,
+    ReplicationPad3d as ReplicationPad3d,
+    Upsample as Upsample,
+    ZeroPad1d as ZeroPad1d,
+    ZeroPad2d as ZeroPad2d,
+    ZeroPad3d as ZeroPad3d,
 )
 from .transformer import (
     TransformerDecoder as TransformerDecoder,

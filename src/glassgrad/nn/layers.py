@@ -1,11 +1,14 @@
-"""Dense layers, dropout, embeddings. Definitions are PyTorch's; weights of `Linear` are (in, out)."""
+"""Dense layers, changes of shape, dropout, embeddings. Definitions are PyTorch's; weights of `Linear` are (in, out)."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from glassgrad.errors import ConfigError, DTypeError, ShapeError, shown
+from glassgrad.ir import product
 from glassgrad.ops import OPS, Symbol
+from glassgrad.ops.record import normal_axis, whole
 from glassgrad.tensors.random import next_draw
 
 from .checks import check_array, check_float, known_size
@@ -89,6 +92,106 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Any:
         return x.flatten(1)
+
+
+class Unflatten(Module):
+    """One axis as several: the inverse of Flatten.
+
+    Shapes: (..., size, ...) to (..., *sizes, ...), where `sizes` multiply to size; one may be -1.
+    The axis of the rows stays. Raises ShapeError where the numbers do not fit.
+
+    >>> from glassgrad import nn
+    >>> nn.Unflatten(1, (3, 4))([[0.0] * 12]).shape
+    (1, 3, 4)
+    """
+
+    looked_through = True
+
+    def __init__(self, axis: int, sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.axis = whole(axis, "axis")
+        self.sizes = _sizes(sizes)
+
+    def forward(self, x: Any) -> Any:
+        axis = normal_axis(self.axis, x.ndim)
+        if axis == 0:
+            raise ShapeError(
+                "the rows stay rows", expected="an axis from 1 on", received=f"axis {self.axis}"
+            )
+        sizes = _filled(self.sizes, known_size(x.shape[axis], self.path))
+        return x.reshape((*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
+
+    def settings(self) -> str:
+        return f"{self.axis}, {self.sizes}"
+
+
+class Reshape(Module):
+    """Each row in another shape: (n, ...) to (n, *shape), as in Keras.
+
+    One size may be -1. Raises ShapeError where the numbers of a row do not fit.
+
+    >>> from glassgrad import nn
+    >>> nn.Reshape(3, -1)([[0.0] * 12]).shape
+    (1, 3, 4)
+    """
+
+    looked_through = True
+
+    def __init__(self, *shape: int | tuple[int, ...]) -> None:
+        super().__init__()
+        one = len(shape) == 1 and isinstance(shape[0], tuple | list)
+        self.shape = _sizes(shape[0] if one else shape)
+
+    def prepare(self, x: Any) -> None:
+        check_array(x)
+        if not x.ndim:
+            raise ShapeError("a single number has no rows", expected="(n, ...)", received="()")
+
+    def forward(self, x: Any) -> Any:
+        row = known_size(product(x.shape[1:]), self.path)
+        return x.reshape((x.shape[0], *_filled(self.shape, row)))
+
+    def settings(self) -> str:
+        return ", ".join(map(str, self.shape))
+
+
+def _sizes(given: Any) -> tuple[int, ...]:
+    """Sizes from 1 on; one of them may be -1, which is then found from the others."""
+    if not isinstance(given, tuple | list) or not given:
+        raise ConfigError("a shape is needed", expected="sizes such as 3, 4", received=shown(given))
+    found = tuple([-1 if type(s) is int and s == -1 else units(s, "a size") for s in given])
+    if found.count(-1) > 1:
+        raise ConfigError("more than one size is left open", received=shown(given))
+    return found
+
+
+def _filled(sizes: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """The sizes, with what was left open; they must hold `count` numbers."""
+    rest = math.prod([s for s in sizes if s != -1])
+    if count % rest or (-1 not in sizes and count != rest):
+        raise ShapeError(
+            "the numbers do not fill the new shape",
+            expected=f"{'a multiple of ' * (-1 in sizes)}{rest} numbers",
+            received=f"{count} for {sizes}",
+        )
+    return tuple([count // rest if s == -1 else s for s in sizes])
+
+
+class Identity(Module):
+    """What comes in: a place that does nothing.
+
+    >>> from glassgrad import nn
+    >>> nn.Identity()
+    Identity()
+    """
+
+    looked_through = True
+
+    def prepare(self, x: Any) -> None:
+        check_array(x)
+
+    def forward(self, x: Any) -> Any:
+        return x
 
 
 class Dropout(Module):
