@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 import glassgrad as gg
 from glassgrad import nn
-from glassgrad.nn import losses
 from glassgrad.tensors import random
 
 Spec: TypeAlias = "tuple[str, dict[str, Any]]"  # a module's class and settings
@@ -41,6 +40,25 @@ MODULES = (
     *("LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer"),
     *("Sequential", "Residual", "Gated"),
 )
+# A loss with its settings, and what PyTorch calls it; the settings have the same names there.
+LOSSES: dict[str, tuple[Any, str]] = {
+    "mse": (nn.MSELoss(), "mse_loss"),
+    "mae": (nn.L1Loss(), "l1_loss"),
+    "huber": (nn.HuberLoss(delta=0.5), "huber_loss"),
+    "smooth_l1": (nn.SmoothL1Loss(beta=0.5, reduction="sum"), "smooth_l1_loss"),
+    "poisson_nll": (nn.PoissonNLLLoss(full=True), "poisson_nll_loss"),
+    "bce": (nn.BCELoss(), "binary_cross_entropy"),
+    "bce_logits": (nn.BCEWithLogitsLoss(), "binary_cross_entropy_with_logits"),
+    "cross_entropy": (nn.CrossEntropyLoss(), "cross_entropy"),
+    "smoothed": (nn.CrossEntropyLoss(label_smoothing=0.1), "cross_entropy"),
+    "ignoring": (nn.CrossEntropyLoss(ignore_index=0), "cross_entropy"),
+    "shares": (nn.CrossEntropyLoss(), "cross_entropy"),
+    "nll": (nn.NLLLoss(), "nll_loss"),
+    "kl_div": (nn.KLDivLoss(reduction="batchmean"), "kl_div"),
+    "soft_margin": (nn.SoftMarginLoss(), "soft_margin_loss"),
+    "multi_margin": (nn.MultiMarginLoss(p=2), "multi_margin_loss"),
+}
+
 WITH_PARAMETERS = re.compile(
     r"Linear|Conv.*|(Batch|Instance)Norm.*|(Layer|Group|RMS)Norm|Embedding|RNN|LSTM|GRU|PReLU"
     r"|MultiheadAttention|TransformerEncoderLayer"
@@ -343,7 +361,7 @@ class Network:
 
     def loss_of(self, prediction: Any, target: Any) -> Any:
         """The loss in glassgrad."""
-        return losses.find(self.loss)[1](prediction, target)
+        return LOSSES[self.loss][0](prediction, target)
 
     def torch_leaves(self, torch: Any) -> dict[str, Any]:
         """The parameters and buffers as PyTorch tensors; parameters require gradients."""
@@ -358,14 +376,8 @@ class Network:
         twin = _Twin(torch, leaves, self.training, seed)
         z = twin.forward(self.spec, "", torch.tensor(self.x))
         y = torch.tensor(self.y)
-        f = torch.nn.functional
-        if self.loss == "mse":
-            return f.mse_loss(z, y)
-        if self.loss == "bce":
-            return f.binary_cross_entropy(z, y)
-        if self.loss == "bce_logits":
-            return f.binary_cross_entropy_with_logits(z, y)
-        return f.cross_entropy(z, y)
+        ours, theirs = LOSSES[self.loss]
+        return getattr(torch.nn.functional, theirs)(z, y, **ours.changed)
 
 
 class _Twin:
@@ -712,25 +724,34 @@ def _drawn(
         x = rng.integers(0, tokens, (n, time))
         modules = [("Embedding", {"sizes": (tokens, features)})]
         modules += draw.sequences(features, time, out)
-    loss = str(draw.one("mse", "bce", "bce_logits", "cross_entropy", "cross_entropy", "shares"))
+    loss = str(draw.one("cross_entropy", *LOSSES))
     if loss == "bce":
         modules.append(("Sigmoid", {}))
-    elif loss == "mse" and draw.often(0.8):
-        # Over the classes: over the width of an image, what a bias adds would change nothing.
-        over = {"sizes": (1,)} if family == "dense images" else {}
+    # Over the classes: over the width of an image, what a bias adds would change nothing.
+    over = {"sizes": (1,)} if family == "dense images" else {}
+    if loss in ("nll", "kl_div"):
+        modules.append(("LogSoftmax", over))
+    elif loss in ("mse", "mae", "huber") and draw.often(0.8):
         modules.append((draw.one(*SHARES), over))
     spec: Spec = ("Sequential", {"modules": modules})
     probe = built(spec, "float64").eval()
     with gg.no_grad():
         shape_out = tuple(int(s) for s in probe(gg.tensor(x)).shape)
     y: NDArray[Any]
-    if loss == "mse":
+    if loss == "multi_margin" and len(shape_out) > 2:
+        loss = "cross_entropy"
+    if loss in ("mse", "mae", "huber", "smooth_l1"):
         y = rng.normal(0, 1, shape_out)
     elif loss in ("bce", "bce_logits"):
         y = rng.uniform(0, 1, shape_out)
-    elif loss == "cross_entropy":
+    elif loss == "soft_margin":
+        y = rng.choice([-1.0, 1.0], shape_out)
+    elif loss == "poisson_nll":
+        y = rng.poisson(2.0, shape_out).astype(float)
+    elif loss in ("cross_entropy", "smoothed", "ignoring", "nll", "multi_margin"):
         y = rng.integers(0, shape_out[1], (shape_out[0], *shape_out[2:]))
+        y.reshape(-1)[0] = 1  # the one that stays where 0 is ignored
     else:
         y = rng.dirichlet(np.ones(shape_out[1]), (shape_out[0], *shape_out[2:]))
         y = np.ascontiguousarray(np.moveaxis(y, -1, 1))
-    return spec, x, y, "cross_entropy" if loss == "shares" else loss, family
+    return spec, x, y, loss, family

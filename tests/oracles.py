@@ -85,13 +85,36 @@ def rows(f: Callable[[list[Any]], list[Any]]) -> Oracle:
     return oracle
 
 
-def mean_of(f: Callable[..., Any]) -> Oracle:
-    """The mean of a function of corresponding numbers, in 40 digits."""
+def reduced(terms: list[Any], shape: tuple[int, ...], reduction: str, count: Any = None) -> Array:
+    """Terms of a loss, summed exactly; `count` is what the mean divides by."""
+    if reduction == "none":
+        return np.array([float(v) for v in terms]).reshape(shape)
+    total = mp.fsum(terms)
+    if reduction != "sum":
+        total /= shape[0] if reduction == "batchmean" else len(terms) if count is None else count
+    return np.array(float(total))
 
-    def oracle(*arrays: Array, **settings: Any) -> Array:
-        pairs = list(zip(*[a.reshape(-1).tolist() for a in arrays], strict=True))
-        total = mp.fsum(f(*map(mpf, p), **settings) for p in pairs)
-        return np.array(float(total / len(pairs)))
+
+def lost(f: Callable[..., Any]) -> Oracle:
+    """A loss of corresponding numbers, in 40 digits."""
+
+    def oracle(*arrays: Array, reduction: str, **settings: Any) -> Array:
+        pairs = zip(*[a.reshape(-1).tolist() for a in arrays], strict=True)
+        return reduced([f(*map(mpf, p), **settings) for p in pairs], arrays[0].shape, reduction)
+
+    return oracle
+
+
+def lost_rows(f: Callable[..., Any]) -> Oracle:
+    """A loss of rows, each with its index or its own row, in 40 digits; None for one left out."""
+
+    def oracle(z: Array, t: Array, reduction: str, **settings: Any) -> Array:
+        found = [
+            f([mpf(v) for v in row], target, **settings)
+            for row, target in zip(z.tolist(), t.tolist(), strict=True)
+        ]
+        kept = [mpf(0) if v is None else v for v in found]
+        return reduced(kept, (len(z),), reduction, len(found) - found.count(None))
 
     return oracle
 
@@ -419,13 +442,45 @@ def attention_weights(q: Array, k: Array, *masks: Array, causal: bool) -> Array:
     return found
 
 
-def cross_entropy(z: Array, shares: Array) -> Array:
-    total = mp.fsum(
-        -mpf(float(t)) * v
-        for row, ts in zip(z.tolist(), shares.tolist(), strict=True)
-        for v, t in zip(logarithms([mpf(v) for v in row]), ts, strict=True)
+def cross_entropy(z: list[Any], k: int, label_smoothing: float, ignore_index: int | None) -> Any:
+    shares = [
+        mpf(label_smoothing) / len(z) + (1 - mpf(label_smoothing)) * (i == k) for i in range(len(z))
+    ]
+    return None if k == ignore_index else shared_entropy(z, shares)
+
+
+def shared_entropy(z: list[Any], shares: list[Any]) -> Any:
+    return -mp.fsum(mpf(t) * v for t, v in zip(shares, logarithms(z), strict=True))
+
+
+def focal(z: Any, t: Any, alpha: float | None, gamma: float) -> Any:
+    """As a mean over the two answers: each right one's cross-entropy counts (1 - its share)^gamma."""
+    p, q = 1 / (1 + mp.exp(-z)), 1 / (1 + mp.exp(z))
+    balance = 1 if alpha is None else mpf(alpha) * t + (1 - mpf(alpha)) * (1 - t)
+    return (
+        -balance * (1 - p * t - q * (1 - t)) ** mpf(gamma) * (t * mp.log(p) + (1 - t) * mp.log(q))
     )
-    return np.array(float(total / len(z)))
+
+
+def categorical_focal(z: list[Any], ts: list[float], alpha: float, gamma: float) -> Any:
+    return -mpf(alpha) * mp.fsum(
+        mpf(t) * (1 - mp.exp(v)) ** mpf(gamma) * v for t, v in zip(ts, logarithms(z), strict=True)
+    )
+
+
+def huber(p: Any, t: Any, delta: float) -> Any:
+    size, d = abs(p - t), mpf(delta)
+    return size * size / 2 if size <= d else size * d - d * d / 2
+
+
+def poisson(x: Any, t: Any, log_input: bool, full: bool, eps: float) -> Any:
+    terms = mp.exp(x) - t * x if log_input else x - t * mp.log(x + mpf(eps))
+    return terms + (mp.log(t**t * mp.sqrt(2 * mp.pi * t)) - t if full and t > 1 else 0)
+
+
+def multi_margin(z: list[Any], k: int, p: int, margin: float) -> Any:
+    near = [mpf(margin) - (z[k] - v) for i, v in enumerate(z) if i != k]
+    return mp.fsum(v**p for v in near if v > 0) / len(z)
 
 
 def one_hot(index: Array, classes: int) -> Array:
@@ -631,15 +686,32 @@ ORACLES: dict[str, Oracle] = {
         x.shape, lambda *i: Fraction(float(x[i])) + Fraction(float(b[i[1]]))
     ),
     "dropout": dropped,
-    "mse": mean_of(lambda p, t: p * p - 2 * p * t + t * t),
-    "bce": mean_of(
-        lambda p, t, eps: -t * mp.log(clip(p, eps)) - (1 - t) * mp.log(1 - clip(p, eps))
+    "mse": lost(lambda p, t: p * p - 2 * p * t + t * t),
+    "mae": lost(lambda p, t: mp.sqrt((p - t) ** 2)),
+    "huber": lost(huber),
+    "smooth_l1": lost(lambda p, t, beta: huber(p, t, beta) / mpf(beta)),
+    "log_cosh": lost(lambda p, t: mp.log(mp.cosh(p - t))),
+    "kl_div": lost(
+        lambda x, t, log_target: mp.exp(t) * (t - x) if log_target else t * mp.log(t / mp.exp(x))
     ),
-    "bce_logits": mean_of(
-        lambda z, t: t * mp.log(1 + mp.exp(-z)) + (1 - t) * mp.log(1 + mp.exp(z))
+    "poisson_nll": lost(poisson),
+    "gaussian_nll": lost(
+        lambda p, t, v, full, eps: (
+            -mp.log(mp.npdf(t, p, mp.sqrt(v))) - (0 if full else mp.log(2 * mp.pi) / 2)
+        )
     ),
-    "cross_entropy": lambda z, index: cross_entropy(z, one_hot(index, z.shape[1])),
-    "cross_entropy_shares": cross_entropy,
+    "bce": lost(lambda p, t, eps: -t * mp.log(clip(p, eps)) - (1 - t) * mp.log(1 - clip(p, eps))),
+    "bce_logits": lost(lambda z, t: t * mp.log(1 + mp.exp(-z)) + (1 - t) * mp.log(1 + mp.exp(z))),
+    "focal": lost(focal),
+    "hinge": lost(lambda p, t, margin: margin - t * p if t * p < margin else mpf(0)),
+    "squared_hinge": lost(lambda p, t: 1 - 2 * t * p + (t * p) ** 2 if t * p < 1 else mpf(0)),
+    "soft_margin": lost(lambda p, t: -mp.log(1 / (1 + mp.exp(-t * p)))),
+    "hinge_embedding": lost(lambda p, t, margin: p if t > 0 else max(mpf(0), margin - p)),
+    "cross_entropy": lost_rows(cross_entropy),
+    "nll": lost_rows(lambda x, k, ignore_index: None if k == ignore_index else -x[k]),
+    "multi_margin": lost_rows(multi_margin),
+    "cross_entropy_shares": lost_rows(shared_entropy),
+    "categorical_focal": lost_rows(categorical_focal),
 }
 
 

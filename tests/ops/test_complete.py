@@ -13,6 +13,7 @@ from tests.oracles import EXEMPT, ORACLES
 RECORDS = [pytest.param(op, id=op.name) for op in OPS.values() if op.name not in EXEMPT]
 IMAGES = "works on images (n, channels, *size)"
 ROWS = "works along an axis"
+SCORES = "works on rows of scores"
 DRAWS = "its operands are two whole numbers; its result has all of the shape classes"
 STATISTICS = "takes statistics over a batch, which must not be empty"
 
@@ -35,15 +36,13 @@ CLASSES: dict[str, tuple[Callable[[Sample], bool], dict[str, str]]] = {
             "uncolumns": IMAGES, "max_pool": IMAGES, "max_unpool": IMAGES, "max_pick": IMAGES,
             "mean_pool": IMAGES, "mean_unpool": IMAGES, "channel_bias": IMAGES,
             "layer_norm": ROWS, "rms_norm": ROWS, "batch_norm": STATISTICS,
-            "cross_entropy": "works on rows of scores",
-            "cross_entropy_shares": "works on rows of scores",
+            "cross_entropy": SCORES, "cross_entropy_shares": SCORES, "nll": SCORES,
+            "multi_margin": SCORES, "categorical_focal": SCORES,
         },
     ),
     "empty": (
         lambda s: any(0 in d.shape for d in drawn(s)),
         {
-            "mse": "is a mean", "bce": "is a mean", "bce_logits": "is a mean",
-            "cross_entropy": "is a mean", "cross_entropy_shares": "is a mean",
             "batch_norm": STATISTICS, "uniform": DRAWS,
         },
     ),

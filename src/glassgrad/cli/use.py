@@ -152,7 +152,7 @@ def answers(model: GraphModule, outputs: NDArray[Any]) -> tuple[list[str], list[
     flat = outputs.reshape(len(outputs), -1).astype(np.float64)
     count = flat.shape[1]
     loss = losses.known(labels.loss or _LOSS_OF.get(labels.task, ""))
-    if labels.task == "classification" and loss and loss.logits and count > 1:
+    if labels.task == "classification" and loss and loss.outputs == "logits" and count > 1:
         shares = np.exp(flat - flat.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         names = labels.classes if len(labels.classes) == count else tuple(map(str, range(count)))
@@ -162,7 +162,7 @@ def answers(model: GraphModule, outputs: NDArray[Any]) -> tuple[list[str], list[
     if labels.task == "binary" and count == 1:
         z = flat[:, 0]
         small = np.exp(-np.abs(z))
-        p = z if loss and not loss.logits else np.where(z >= 0, 1, small) / (1 + small)
+        p = z if loss and loss.outputs != "logits" else np.where(z >= 0, 1, small) / (1 + small)
         names = labels.classes if len(labels.classes) == 2 else ("0", "1")
         header = ["class", f"p({names[1]})"]
         return header, [[names[int(v > 0.5)], v] for v in p.tolist()]

@@ -197,7 +197,7 @@ def effective(history: History, record: Record) -> dict[str, Any]:
     return {
         "training": {
             "network": network(record.task),
-            "loss": record.task.loss_name,
+            "loss": record.task.loss_label,
             "metrics": [name for name, _ in record.plan.metrics],
             "epochs": record.epochs,
             "epochs_done": history.epochs,

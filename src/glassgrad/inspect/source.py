@@ -76,11 +76,11 @@ def _shape(kind: Type) -> str:
 def _losses(task: Task) -> str:
     each = []
     for head in task.heads:
-        ours = losses.known(head.loss_name)
         weight = "" if head.weight == 1 else f"{head.weight:g} times "
         of = f" of {head.output}" if head.output else ""
-        each.append(weight + (ours.about if ours else head.loss_name) + of)
-    return " + ".join(each) + ", mean over the batch"
+        each.append(weight + losses.described(head.loss_name, head.loss) + of)
+    over = {losses.over(head.loss) for head in task.heads}
+    return " + ".join(each) + f", {', '.join(sorted(over))} over the batch"
 
 
 def network(task: Task) -> str:

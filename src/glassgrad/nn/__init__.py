@@ -85,6 +85,33 @@ from .layers import (
     Reshape as Reshape,
     Unflatten as Unflatten,
 )
+from .losses.objects import (
+    BCELoss as BCELoss,
+    BCEWithLogitsLoss as BCEWithLogitsLoss,
+    CategoricalFocalLoss as CategoricalFocalLoss,
+    ContrastiveLoss as ContrastiveLoss,
+    CosineEmbeddingLoss as CosineEmbeddingLoss,
+    CosineSimilarityLoss as CosineSimilarityLoss,
+    CrossEntropyLoss as CrossEntropyLoss,
+    FocalLoss as FocalLoss,
+    GaussianNLLLoss as GaussianNLLLoss,
+    HingeEmbeddingLoss as HingeEmbeddingLoss,
+    HingeLoss as HingeLoss,
+    HuberLoss as HuberLoss,
+    KLDivLoss as KLDivLoss,
+    L1Loss as L1Loss,
+    LogCoshLoss as LogCoshLoss,
+    MarginRankingLoss as MarginRankingLoss,
+    MSELoss as MSELoss,
+    MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss,
+    MultiMarginLoss as MultiMarginLoss,
+    NLLLoss as NLLLoss,
+    PoissonNLLLoss as PoissonNLLLoss,
+    SmoothL1Loss as SmoothL1Loss,
+    SoftMarginLoss as SoftMarginLoss,
+    SquaredHingeLoss as SquaredHingeLoss,
+    TripletMarginLoss as TripletMarginLoss,
+)
 from .module import Module as Module, Sequential as Sequential
 from .norms import (
     BatchNorm1d as BatchNorm1d,

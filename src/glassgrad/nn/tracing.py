@@ -41,6 +41,8 @@ class ModuleTracer(Tracer):
         if known is None:
             name = self.names.get(id(operand), "") or operand.name
             name = name or f"parameter{len(self.held) + 1}"
+            if isinstance(operand, Buffer) and id(operand) not in self.names:
+                name = self._free(name)  # a loss's weights: nothing is saved under their name
             if name in self.held or any(n == name for n, _ in self.inputs_by_name()):
                 raise _one_name(name)
             role = "buffer" if isinstance(operand, Buffer) else "parameter"
@@ -49,6 +51,14 @@ class ModuleTracer(Tracer):
             self._symbols[id(operand)] = known
             self.held[name] = operand
         return known
+
+    def _free(self, name: str) -> str:
+        """The name, with a number if it is taken."""
+        fresh, count = name, 1
+        while fresh in self.held:
+            count += 1
+            fresh = f"{name}{count}"
+        return fresh
 
     def emit(self, op: Op, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         if not is_recording():

@@ -12,6 +12,7 @@ from glassgrad.ir import Op
 from . import (
     activation as activation,
     attention as attention,
+    classification as classification,
     contraction as contraction,
     control as control,
     discrete as discrete,
@@ -54,6 +55,7 @@ _FAMILIES = (
     attention,
     layer,
     loss,
+    classification,
 )
 
 OPS: dict[str, Op] = {

@@ -272,6 +272,21 @@ def text(name: str, default: Any = ...) -> Attribute:
     return Attribute(name, normal, "str", default)
 
 
+def choice(name: str, options: Sequence[str], default: Any = ...) -> Attribute:
+    """One of a few words."""
+
+    def normal(value: Any, _: tuple[Any, ...]) -> str:
+        if not isinstance(value, str) or value not in options:
+            raise ConfigError(
+                f"this {name} is not one of those there are",
+                expected=", ".join(options),
+                received=shown(value),
+            )
+        return value
+
+    return Attribute(name, normal, "str", default)
+
+
 def dtype(name: str = "dtype", default: Any = ...) -> Attribute:
     """The name of a kind of number."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glassgrad.errors import ConfigError, DataError, DTypeError, shown
 from glassgrad.ir import bind
 from glassgrad.nn.layers import Embedding
-from glassgrad.nn.losses import check_classes, known
+from glassgrad.nn.losses import check_classes, check_signs, known
 from glassgrad.nn.module import Module
 from glassgrad.tensors.random import order_of_rows
 from glassgrad.tensors.tensor import Tensor
@@ -144,7 +144,7 @@ def positions_inside() -> Iterator[None]:
 
 
 def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArray:
-    """What is to be learnt: class indices for cross-entropy, real numbers otherwise."""
+    """What is to be learnt: class indices where the loss takes them, real numbers otherwise."""
     array = as_array(y, what)
     if array.ndim == 0 or len(array) != rows:
         raise DataError(
@@ -165,13 +165,24 @@ def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArr
             received=f"{array.dtype}, such as {array[0]!r}",
             hint='y.astype("int64")',
         )
-    return _real(array, dtype, what)
+    found = _real(array, dtype, what)
+    if ours is not None and ours.target == "signs":
+        with _called(what):
+            check_signs(found)
+    return found
 
 
-def check_labels(y: AnyArray, outputs: int, what: str = "y") -> None:
-    """Every class index has an output unit."""
+def check_labels(y: AnyArray, classes: tuple[int, int | None], what: str = "y") -> None:
+    """Every class index has an output unit, but for the one that stands for no class."""
+    with _called(what):
+        check_classes(y, *classes)
+
+
+@contextmanager
+def _called(what: str) -> Iterator[None]:
+    """An error that speaks of the target speaks of it by its name."""
     try:
-        check_classes(y, outputs)
+        yield
     except DataError as error:
         error.where = error.where.replace("the target", what)
         raise

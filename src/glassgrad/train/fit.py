@@ -338,10 +338,11 @@ def evaluate(
     targets = checked_targets(y, wished, model.dtype(), rows)
     weights = row_weights(sample_weight, None, targets, model.dtype())
     data |= targets | ({} if weights is None else {WEIGHT: weights})
-    plan = evaluation_plan(make_task(model, wished, data), ())
+    task = make_task(model, wished, data)
+    plan = evaluation_plan(task, ())
     for name, classes in plan.classes.items():
         batches.check_labels(data[name], classes, name)
-    held = model.named_state()
+    held = task.state()
     arguments = [held[n].numpy() if n in held else None for n in plan.graph.inputs]
     small = is_small(plan.step, min(batches.CHUNK, rows))
     with on_one_thread(small), batches.positions_inside():

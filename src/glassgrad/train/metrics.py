@@ -40,7 +40,7 @@ def _accuracy(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
         right = p.argmax(1) == t.argmax(1)
     else:
         ours = losses.known(loss)
-        middle = 0.0 if ours and ours.logits else 0.5
+        middle = ours.middle if ours else 0.5
         right = (p > middle) == (t > 0.5)
     return right.astype("int64").sum(), int(product(right.shape[1:]))
 

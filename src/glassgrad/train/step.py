@@ -12,12 +12,12 @@ from glassgrad.errors import ConfigError, ShapeError, TraceError, UsageError, sh
 from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, print_graph
 from glassgrad.nn import losses
 from glassgrad.nn.tracing import ModuleTracer, trace_forward
-from glassgrad.ops import OPS, Symbol, named
+from glassgrad.ops import Symbol, named
 from glassgrad.optim import LBFGS, Optimizer
 from glassgrad.passes.differentiate import add_gradients
 from glassgrad.passes.flatten import Part, flatten, layout
 from glassgrad.passes.lower import open_up
-from glassgrad.tensors.tensor import Parameter, tracing
+from glassgrad.tensors.tensor import Buffer, Parameter, tracing
 
 from .task import WEIGHT, Head, Task
 from .update import Group, Moment, accumulating, applying, evaluating, groups_of, updated
@@ -39,7 +39,8 @@ class Plan:
     outputs: tuple[Type, ...]
     apply: Step | None = None  # the update alone, where gradients are added up first
     divisors: tuple[Any, ...] = ()  # sizes that the step divides by, and the layers that do
-    classes: dict[str, int] = field(default_factory=dict)  # how many a target may name
+    # For each target of class indices how many it may name, and the number that names none.
+    classes: dict[str, tuple[int, int | None]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -75,10 +76,18 @@ def _write_loss(task: Task, training: bool) -> _Written:
     weight = None
     if task.weighted:
         weight = tracer.input(WEIGHT, Type(inputs[0].shape[:1], predictions[0].dtype))
+    of_model = set(tracer.held)
     parts = [
         _loss_of(tracer, head, prediction, target, weight)
         for head, prediction, target in zip(task.heads, predictions, targets, strict=True)
     ]
+    task.constants.update(
+        {
+            name: held
+            for name, held in tracer.held.items()
+            if isinstance(held, Buffer) and name not in of_model and id(held) not in tracer.names
+        }
+    )
     loss = _total(tracer, task, parts)
     loss.value.node.origin.name, loss.value.node.origin.inner = "loss", False
     written = _Written(tracer, predictions, {"loss": loss}, [])
@@ -95,9 +104,8 @@ def _write_loss(task: Task, training: bool) -> _Written:
 
 def _loss_of(tracer: ModuleTracer, head: Head, prediction: Any, target: Any, weight: Any) -> Symbol:
     """What one output loses."""
-    ours = losses.known(head.loss_name)
-    title, plain = (ours.title, OPS[ours.op].plain) if ours else (head.loss_name, ("", ""))
-    scope = Scope(f"loss_{head.output}" if head.output else "loss", title.strip("<>"), *plain)
+    path = f"loss_{head.output}" if head.output else "loss"
+    scope = Scope(path, *losses.heading(head.loss_name, head.loss))
     with tracer.inside(scope), tracing(tracer):
         if weight is None:
             found = head.loss(prediction, target)
@@ -205,7 +213,7 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     """The compiled training step; equal structures share one."""
     written = _write_loss(task, training=True)
     forward = written.tracer.graph(written.outputs)
-    state = task.model.named_state()
+    state = task.state()
     _check_names(task, optimizer, state)
     trained = [n for n, p in state.items() if p.requires_grad and n in forward.inputs]
     _check_held(forward, state)
@@ -264,25 +272,34 @@ def _divisors(graph: Graph) -> tuple[tuple[str, Any], ...]:
     return tuple(found)
 
 
-def _classes(forward: Graph, task: Task) -> dict[str, int]:
-    """For each target of class indices, the smallest number of scores it is an index into."""
-    found: dict[str, int] = {}
+def _classes(forward: Graph, task: Task) -> dict[str, tuple[int, int | None]]:
+    """For each target of class indices, the smallest number of scores it is an index into.
+
+    And the number that all who read it ignore.
+    """
+    found: dict[str, tuple[int, int | None]] = {}
     for head in task.heads:
         target = forward.inputs.get(head.target)
         if target is None or target.type.dtype != "int64":
             continue
+        read = []
         for node in forward.nodes():
-            if node.op.name in _PICKING and len(node.inputs) > 1:
-                index = node.inputs[1]
+            if node.op.name in _INDEXED:
+                index = node.inputs[_INDEXED[node.op.name]]
                 while index.node.inputs and index.node.op.result == "view":
                     index = index.node.inputs[0]
-                size = node.inputs[0].type.shape[-1]
+                size = node.attributes.get("size", (0, *node.inputs[0].type.shape)[-1])
                 if index is target and isinstance(size, int):
-                    found[head.target] = min(size, found.get(head.target, size))
+                    read.append((size, node.attributes.get("ignore_index")))
+        if read:
+            ignored = {number for _, number in read}
+            only = ignored.pop() if len(ignored) == 1 else None
+            found[head.target] = min(size for size, _ in read), only
     return found
 
 
-_PICKING = ("cross_entropy", "pick")
+# The ops that take one number of each row at an index, and which operand the index is.
+_INDEXED = {"cross_entropy": 1, "nll": 1, "multi_margin": 1, "pick": 1, "put_at": 0}
 
 
 def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
@@ -295,7 +312,7 @@ def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
         return known
     graph = _flat(forward, parts)
     # As the training step takes them: data, weights, then what layers keep, in their own order.
-    order = [*task.data, "weights", *task.model.named_state()]
+    order = [*task.data, "weights", *task.state()]
     names = [n for n in order if n in graph.inputs] + [n for n in graph.inputs if n not in order]
     graph.inputs = {name: graph.inputs[name] for name in names}
     returns = tuple(written.outputs)

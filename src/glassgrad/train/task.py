@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from glassgrad.ir import Dim, Type
 from glassgrad.nn import losses
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import input_names
-from glassgrad.tensors.tensor import Tensor
+from glassgrad.tensors.tensor import Parameter, Tensor
 
 from . import batches, metrics as metric_list
 from .metrics import Metric
@@ -46,11 +46,21 @@ class Task:
     inputs: dict[str, Type]  # with the number of rows as a name
     heads: tuple[Head, ...]
     weighted: bool = False  # whether every row has a weight
+    constants: dict[str, Parameter] = field(default_factory=dict)  # of losses, such as weights
+
+    def state(self) -> dict[str, Parameter]:
+        """What the model holds, and what the losses do."""
+        return {**self.model.named_state(), **self.constants}
 
     @property
     def loss_name(self) -> str:
         """The loss, or the losses one after the other."""
         return " + ".join(dict.fromkeys(h.loss_name for h in self.heads))
+
+    @property
+    def loss_label(self) -> str:
+        """As `loss_name`, with what the losses' settings change."""
+        return " + ".join(dict.fromkeys(losses.label(h.loss_name, h.loss) for h in self.heads))
 
     @property
     def data(self) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ class Trainer:
         self.record = record
         self.task = record.task
         self.plan = plan = record.plan
-        held = self.task.model.named_state()
+        held = self.task.state()
         self.held = held
         self.weights = np.concatenate([held[p.name].numpy().ravel() for p in plan.parts])
         self.buffers = {name: held[name].numpy().copy() for name in plan.buffers}
