@@ -113,6 +113,27 @@ class _Rate(click.ParamType[float]):
         return number
 
 
+class _Share(click.ParamType[float]):
+    """A number from 0 to below 1."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            number = float(value) if "_" not in str(value) else float("nan")
+        except ValueError:
+            number = float("nan")
+        if not 0 <= number < 1:
+            raise ConfigError(
+                f"{_flag(param)} is out of range",
+                expected="a share from 0 to below 1, such as 0.1",
+                received=shown(value),
+            )
+        return number
+
+
 def _flag(param: click.Parameter | None) -> str:
     return max(param.opts, key=len) if param is not None else "the number"
 
@@ -142,6 +163,21 @@ _LANGUAGE = (
     click.option("--width", type=_Whole(1, 10**6), help="Numbers for each character.  [128]"),
     click.option("--depth", type=_Whole(1, 1000), help="Layers.  [gpt 4, lstm 1]"),
     click.option("--heads", type=_Whole(1, 10**4), help="Heads of attention.  [4]"),
+)
+_TABLE = (
+    click.option("--target", metavar="COLUMN", help="For a CSV file: the column to learn."),
+    click.option(
+        "--task",
+        metavar="TEXT",
+        help="For a CSV file: classification, binary or regression.  [from the target]",
+    ),
+    click.option(
+        "--categorical", multiple=True, metavar="COLUMN", help="A column of classes, not numbers."
+    ),
+    click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out."),
+    click.option(
+        "--validation-split", type=_Share(), help="For a CSV file: rows to watch, such as 0.1."
+    ),
 )
 _DATA = click.option(
     "--data",
@@ -185,7 +221,7 @@ def command(context: click.Context) -> None:
 
 @command.command(epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
-@_options(_DATA, _NETWORK, _LANGUAGE, _TRAINING)
+@_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING)
 @click.option("--backend", metavar="auto|numpy", default="auto", help="What computes.  [auto]")
 @click.option(
     "--out",
@@ -197,20 +233,26 @@ def command(context: click.Context) -> None:
 def train(
     dataset: str, data: Path | None, out: Path | None, backend: str, as_json: bool, **given: Any
 ) -> None:
-    """Train a network on a data set, and write it all down.
+    """Train a network on a data set or a CSV file, and write it all down.
 
+    DATASET is a name, or a CSV file with a heading, whose column --target is learnt from the
+    others, or a text file (FILE.txt), from which a character model learns, --model gpt or lstm.
     Every setting left out has a default for the data set, and is printed. The run's folder holds
-    the model, its history, curves, settings, and the whole run as one NumPy program. A text file
-    (FILE.txt) trains a character model, --model gpt or lstm.
+    the model, its history, curves, settings, and the whole run as one NumPy program.
     """
     given = flags_first(given)
     from glassgrad.cli.language import ONLY_HERE, is_text, train_text
+    from glassgrad.cli.train_table import train_table, what_is_asked
 
-    if is_text(dataset, given):
+    asked = what_is_asked(given, _is_table(dataset), dataset)
+    if asked is None and is_text(dataset, given):
         train_text(dataset, out, backend, as_json, given)
         return
     for key in ONLY_HERE:
         del given[key]
+    if asked is not None:
+        train_table(dataset, out, backend, as_json, given, asked)
+        return
     from glassgrad.cli.train import train_command
 
     train_command(_text(dataset), data, out, backend, as_json, given)
@@ -222,6 +264,8 @@ def train(
 @_options(_DATA)
 def predict(model: str, rows: str, data: Path | None) -> None:
     """Predict test rows of a data set, or rows of a CSV file.
+
+    A model trained on a CSV file takes another with columns of the same names.
 
     MODEL is a .glass file or a run's folder. A line of CSV on standard output for each row. The
     numbers of a CSV file are raw: pixels from 0 to 16 or 255, centimetres, whatever the data set
@@ -256,7 +300,7 @@ def sample(model: str, **given: Any) -> None:
 @click.argument("dataset")
 @_options(_DATA, _JSON)
 def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None:
-    """Loss and accuracy of a saved model on a data set."""
+    """Loss and scores of a saved model on a data set, or on a CSV file with the target column."""
     from glassgrad.cli.use import evaluate_command
 
     evaluate_command(model, _text(dataset), data, as_json)
@@ -317,5 +361,12 @@ def info(data: Path | None) -> None:
     info_command(data)
 
 
+def _is_table(dataset: str) -> bool:
+    return dataset.lower().endswith((".csv", ".tsv"))
+
+
 def _text(dataset: str) -> str:
+    """A data set's name, however it was typed; a file's name stays as it is."""
+    if _is_table(dataset):
+        return dataset
     return dataset.strip().lower().replace("_", "-")

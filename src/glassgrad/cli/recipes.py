@@ -74,7 +74,11 @@ def recipe_for(dataset: str, given: dict[str, Any]) -> Recipe:
 
     if dataset not in NAMES:
         raise unknown_name("data set", dataset, NAMES)
-    found = _GATE if dataset in GATES else _TABLE[dataset]
+    return with_given(_GATE if dataset in GATES else _TABLE[dataset], dataset, given)
+
+
+def with_given(found: Recipe, dataset: str, given: dict[str, Any]) -> Recipe:
+    """A recipe with what the user asked for put in."""
     chosen = {k: v for k, v in given.items() if v is not None}
     model = chosen.get("model", "")
     if model and "layers" in chosen:

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad import __version__, data as data_sets
+from glassgrad.cli import tables
 from glassgrad.cli.recipes import Recipe, data_files, network_of, recipe_for
 from glassgrad.cli.screen import columns, name, say
 from glassgrad.cli.train import record_of
 from glassgrad.cli.use import find_model
+from glassgrad.data.preparation import TablePreparation
 from glassgrad.engine import chosen_backend, matrix_products, step_source
 from glassgrad.errors import DataError, FormatError, unknown_name
 from glassgrad.inspect.source import about, whole_program
@@ -57,6 +59,9 @@ def show_command(target: str, given: dict[str, Any]) -> None:
         classes = f", {len(labels.classes)} classes" if labels.classes else ""
         say(f"trained on {name(labels.dataset)}: {labels.task}{classes}")
     _print(summary(model))
+    if isinstance(labels.preparation, TablePreparation):
+        for line in tables.described(labels.preparation, labels.task):
+            say(line)
 
 
 def _print(found: Summary) -> None:

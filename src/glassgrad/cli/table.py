@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glassgrad.data.table import NUMBER, records
 from glassgrad.errors import DataError, shown
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
-_MOST_BYTES = 2**30
 
 
 def read_table(path: Path, features: Sequence[str], count: int) -> NDArray[np.float64]:
@@ -26,15 +21,13 @@ def read_table(path: Path, features: Sequence[str], count: int) -> NDArray[np.fl
     takes. Raises DataError, with line and column, for anything else.
     """
     where = shown(str(path), 200)[1:-1]
-    lines = _lines(path, where)
+    lines = [(line, cells) for line, cells in records(path)[1] if any(c.strip() for c in cells)]
     if not lines:
         raise DataError(
             "no samples", where=where, expected="rows of numbers", received="an empty file"
         )
     heading = None
-    if not all(_NUMBER.fullmatch(cell.strip()) for cell in lines[0][1]) and not _nearly(
-        lines[0][1]
-    ):
+    if not all(NUMBER.fullmatch(cell.strip()) for cell in lines[0][1]) and not _nearly(lines[0][1]):
         heading = [cell.strip() for cell in lines.pop(0)[1]]
     chosen = _chosen(heading, features, count, where)
     width = len(heading) if heading is not None else count
@@ -66,49 +59,6 @@ def read_table(path: Path, features: Sequence[str], count: int) -> NDArray[np.fl
             hint="remove those rows or fill them in first, for instance with the column's median",
         )
     return rows
-
-
-def _lines(path: Path, where: str) -> list[tuple[int, list[str]]]:
-    try:
-        size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise DataError(
-                "the table is too large",
-                where=where,
-                expected=f"at most {_MOST_BYTES:,} bytes",
-                received=f"{size:,}",
-            )
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(
-            "a table cannot be read", where=where, received=error.strerror or str(error)
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "the table is not text as UTF-8",
-            where=f"{where}, byte {error.start}",
-            expected="a CSV file in UTF-8",
-            received=error.object[error.start : error.start + 4].hex(" "),
-            hint="save it again as 'CSV UTF-8'",
-        ) from None
-    if "\0" in text:
-        raise DataError(
-            "the table holds a zero byte",
-            where=f"{where}, character {text.index(chr(0))}",
-            expected="a CSV file in UTF-8",
-        )
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found = []
-    try:
-        found += [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
-    except csv.Error as error:
-        raise DataError(
-            "this is not CSV",
-            where=f"{where}, line {reader.line_num}",
-            expected="numbers separated by commas",
-            received=str(error),
-        ) from None
-    return found
 
 
 def _nearly(cells: Sequence[str]) -> bool:
@@ -154,7 +104,7 @@ def _chosen(
 
 def _cell(cell: str, where: str, line: int, column: int, heading: list[str] | None) -> float:
     text = cell.strip()
-    if _NUMBER.fullmatch(text):
+    if NUMBER.fullmatch(text):
         return float(text)
     if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
         return math.nan

@@ -29,6 +29,8 @@ from glassgrad.train.batches import checked_batch_size
 from glassgrad.train.fit import evaluate, fit, prepared
 from glassgrad.train.trainer import Record
 
+TITLES = {"r2": "R^2", "mae": "mean error", "rmse": "root mean square error"}
+
 
 def train_command(
     dataset: str,
@@ -110,6 +112,9 @@ def trained(record: Record, title: str, quiet: bool = False) -> Any:
             optimizer=record.optimizer,
             epochs=record.epochs,
             batch_size=record.batch_size,
+            validation_data=(record.data["x_val"], record.data["y_val"])
+            if "x_val" in record.data
+            else None,
             seed=record.seed,
             backend=record.backend,
             callbacks=listeners,
@@ -156,13 +161,20 @@ def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:
     return [click.style(f"{head:<9}", bold=True) + name(text) for head, text in parts]
 
 
-def report(dataset: str, place: Path, scores: dict[str, Any], seconds: float) -> list[str]:
-    """How well it went, where everything is, what to type next."""
-    table = [("", "loss", "accuracy")]
+def score_table(scores: dict[str, Any], rows: dict[str, int] | None = None) -> list[str]:
+    """A line for each part of the data, a column for each score; the heading first."""
+    titles = list(next(s for s in scores.values() if s is not None))
+    table = [["", *(["rows"] if rows else []), *[TITLES.get(t, t) for t in titles]]]
     for part, found in scores.items():
         if found is not None:
-            table.append((part, number(found["loss"]), f"{100 * found['accuracy']:.2f} %"))
-    head, *lines = columns(table, right=(1, 2))
+            cells = [f"{100 * v:.2f} %" if t == "accuracy" else number(v) for t, v in found.items()]
+            table.append([part, *([f"{rows[part]:,}"] if rows else []), *cells])
+    return columns(table, right=range(1, len(table[0])))
+
+
+def report(dataset: str, place: Path, scores: dict[str, Any], seconds: float) -> list[str]:
+    """How well it went, where everything is, what to type next."""
+    head, *lines = score_table(scores)
     out = ["", click.style(head, dim=True)]
     out += [
         click.style(line, fg="green", bold=True) if line.startswith("test") else line

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad import data as data_sets
-from glassgrad.cli.screen import columns, name, note, number, say
+from glassgrad.cli import tables
+from glassgrad.cli.screen import name, note, say
 from glassgrad.cli.table import read_table
+from glassgrad.cli.train import score_table
 from glassgrad.errors import DataError, FormatError, ShapeError, shown, unknown_name
-from glassgrad.files import GraphModule, load
+from glassgrad.files import GraphModule, Preparation, load
 from glassgrad.nn import losses
 from glassgrad.train.fit import evaluate, predict
 
@@ -69,6 +71,8 @@ def _rows(
     model: GraphModule, text: str, folder: Path | None
 ) -> tuple[NDArray[Any], list[str] | None]:
     """Prepared rows, and the true classes where they are known."""
+    if tables.takes_tables(model):
+        return tables.rows_of(model, text)
     shape = tuple([int(str(s)) for s in model.graph.inputs["x"].type.shape[1:]])
     path = Path(text)
     known = text.strip().lower().replace("_", "-")
@@ -100,7 +104,7 @@ def _rows(
         )
     table = read_table(path, model.labels.features, prod(shape))
     how = model.labels.preparation
-    if how is not None:
+    if isinstance(how, Preparation):
         table = how(table, model.dtype())
     return table.reshape(len(table), *shape), None
 
@@ -146,6 +150,8 @@ def answers(model: GraphModule, outputs: NDArray[Any]) -> tuple[list[str], list[
         names = labels.classes if len(labels.classes) == 2 else ("0", "1")
         header = ["class", f"p({names[1]})"]
         return header, [[names[int(v > 0.5)], v] for v in p.tolist()]
+    if labels.task == "regression":
+        flat = tables.in_units(model, flat)
     header = ["value"] if count == 1 else [f"value{i + 1}" for i in range(count)]
     return header, [list(row) for row in flat.tolist()]
 
@@ -165,8 +171,11 @@ def _numeric(text: str) -> bool:
 
 
 def evaluate_command(model_text: str, dataset: str, folder: Path | None, as_json: bool) -> None:
-    """Loss and accuracy on the rows of a data set."""
+    """Loss and scores on the rows of a data set, or of a table like the one of training."""
     model, path = find_model(model_text)
+    if tables.takes_tables(model):
+        tables.evaluate_table(model, path, dataset, as_json)
+        return
     if dataset not in data_sets.NAMES:
         raise unknown_name("data set", dataset, data_sets.NAMES)
     found = data_sets.load(dataset, folder)
@@ -193,12 +202,9 @@ def evaluate_command(model_text: str, dataset: str, folder: Path | None, as_json
     if as_json:
         say(json.dumps({"dataset": dataset, "model": str(path), **scores}))
         return
-    table = [("", "rows", "loss", "accuracy")]
-    for part, x in (("train", found.x), ("test", found.x_test)):
-        score = scores[part]
-        if score is not None and x is not None:
-            accuracy = f"{100 * score['accuracy']:.2f} %"
-            table.append((part, f"{len(x):,}", number(score["loss"]), accuracy))
+    rows = {
+        part: len(x) for part, x in (("train", found.x), ("test", found.x_test)) if x is not None
+    }
     say(f"{name(path)} on {dataset}", bold=True)
-    for line in columns(table, right=(1, 2, 3)):
+    for line in score_table(scores, rows):
         say(line)

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from glassgrad.data.preparation import TablePreparation
 from glassgrad.errors import ConfigError, ShapeError, shown
 
 # "text": a character model, whose classes are its characters
@@ -56,6 +57,25 @@ class Preparation:
             )
         return ((table - self.shift) / self.scale).astype(dtype)
 
+    def plain(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"shift": list(self.shift), "scale": list(self.scale)}
+
+    @classmethod
+    def from_plain(cls, plain: Any) -> Self:
+        """The inverse of `plain`. Raises ConfigError for anything else."""
+        if set(plain) != {"shift", "scale"} or not all(
+            isinstance(v, list | tuple) and all(_number(n) for n in v) for v in plain.values()
+        ):
+            raise ConfigError(
+                "preparation of labels",
+                expected="lists of numbers, shift and scale; or the columns of a table",
+                received=shown(plain),
+            )
+        return cls(
+            tuple([float(v) for v in plain["shift"]]), tuple([float(v) for v in plain["scale"]])
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Labels:
@@ -70,7 +90,7 @@ class Labels:
     task: str = ""
     loss: str = ""
     dataset: str = ""
-    preparation: Preparation | None = None
+    preparation: Preparation | TablePreparation | None = None
 
     def __post_init__(self) -> None:
         for name in ("classes", "features"):
@@ -86,9 +106,12 @@ class Labels:
             raise ConfigError(
                 "task of labels", expected=", ".join(TASKS[1:]), received=shown(self.task)
             )
-        if self.preparation is not None and not isinstance(self.preparation, Preparation):
+        how = self.preparation
+        if how is not None and not isinstance(how, Preparation | TablePreparation):
             raise ConfigError(
-                "preparation of labels", expected="a Preparation", received=shown(self.preparation)
+                "preparation of labels",
+                expected="a Preparation or a TablePreparation",
+                received=shown(how),
             )
 
     @classmethod
@@ -113,8 +136,8 @@ class Labels:
         found: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Preparation):
-                value = {"shift": list(value.shift), "scale": list(value.scale)}
+            if isinstance(value, Preparation | TablePreparation):
+                value = value.plain()
             if value:
                 found[field.name] = list(value) if isinstance(value, tuple) else value
         return found
@@ -133,17 +156,8 @@ class Labels:
                 given[name] = tuple(given[name])
         how = given.get("preparation")
         if isinstance(how, dict):
-            if set(how) != {"shift", "scale"} or not all(
-                isinstance(v, list | tuple) and all(_number(n) for n in v) for v in how.values()
-            ):
-                raise ConfigError(
-                    "preparation of labels",
-                    expected="lists of numbers, shift and scale",
-                    received=shown(how),
-                )
-            given["preparation"] = Preparation(
-                tuple([float(v) for v in how["shift"]]), tuple([float(v) for v in how["scale"]])
-            )
+            kind = TablePreparation if "columns" in how else Preparation
+            given["preparation"] = kind.from_plain(how)
         return cls(**given)
 
     def but(self, **changes: Any) -> Self:

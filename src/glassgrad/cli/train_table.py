@@ -1,0 +1,226 @@
+"""`glassgrad train FILE.csv --target COLUMN`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad import data
+from glassgrad.cli.recipes import Recipe, network_of, optimizer_of, with_given
+from glassgrad.cli.screen import columns, name, number, say
+from glassgrad.cli.tables import LOSS_OF, say_notes, scored
+from glassgrad.cli.train import LOSSES, command_of, report, trained
+from glassgrad.data.preparation import Numeric, TablePreparation, chosen_columns
+from glassgrad.data.table import Table, listed, read_csv
+from glassgrad.data.target import Question, answers_in, learnt_target, question
+from glassgrad.errors import DataError, UsageError, shown
+from glassgrad.files import Labels
+from glassgrad.inspect.run import check_free, write_run
+from glassgrad.nn.module import checked_dtype
+from glassgrad.train.fit import Record, prepared
+
+TEST = 0.2
+# By the number of training rows: (fewer than, batch size, epochs). Networks are 64-relu,32-relu,
+# the optimiser is Adam with 1e-3 for any table: about 1,500 to 8,000 steps.
+SIZES = ((1_000, 16, 60), (10_000, 32, 20), (50_000, 64, 10), (10**18, 256, 10))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table in parts: what trains, what is watched, what is tested; prepared alike."""
+
+    table: Table
+    asked: Question
+    how: TablePreparation
+    parts: dict[str, tuple[NDArray[np.float32], NDArray[Any]]]
+    notes: tuple[str, ...]
+
+
+def train_table_command(
+    file: str,
+    out: Path | None,
+    backend: str,
+    as_json: bool,
+    given: dict[str, Any],
+    asked: dict[str, Any],
+) -> None:
+    """Train on a table, write the run's folder, say how it went."""
+    if out is not None:
+        check_free(out)
+    began = time.perf_counter()
+    if "\0" in file:
+        raise DataError(
+            "not a file's name", where=shown(file), expected="a CSV file", received="a zero byte"
+        )
+    table = read_csv(file)
+    if asked["target"] is None:
+        raise UsageError(
+            "which column is to be learnt?",
+            where=table.where,
+            expected="--target COLUMN",
+            received="columns " + listed(table.names),
+            hint=f"--target {shown(table.names[-1])}",
+        )
+    seed = given.get("seed") or 0
+    rows = divided(table, asked, seed)
+    title = Path(file).name
+    recipe = recipe_of(rows, title, given)
+    record = record_of(rows, recipe, backend)
+    target = rows.how.target
+    assert target is not None
+    if not as_json:
+        for line in heading(rows, title, recipe, record):
+            say(line)
+    say_notes(rows.notes)
+    history = trained(record, title, as_json)
+    scores = {
+        part: scored(record.task.model, x, y, rows.asked, target)
+        for part, (x, y) in rows.parts.items()
+    }
+    seconds = time.perf_counter() - began
+    options = {
+        "target": asked["target"], "task": rows.asked.task,
+        "categorical": list(asked["categorical"]), "drop": list(asked["drop"]),
+        "validation_split": asked["validation_split"] or 0.0,
+    }  # fmt: skip
+    flags = [w for k in ("categorical", "drop") for c in options[k] for w in (f"--{k}", c)]
+    flags += ["--target", options["target"], "--task", options["task"]]
+    if options["validation_split"]:
+        flags += ["--validation-split", repr(options["validation_split"])]
+    settings = {
+        "dataset": title,
+        "source": str(Path(file).absolute()),
+        "layers": recipe.layers,
+        "command": shlex.join([*command_of(file, recipe, backend), *flags]),
+        "table": options,
+        "result": {
+            "seconds": round(seconds, 3),
+            **{
+                f"{part}_{k}": v
+                for part, s in scores.items()
+                for k, v in s.items()
+                if v is not None
+            },
+        },
+    }
+    labels = Labels(rows.asked.classes, (), rows.asked.task, recipe.loss, title, rows.how)
+    place = write_run(history, out, settings=settings, labels=labels)
+    if as_json:
+        found = {
+            "dataset": title, "target": target.name, "task": rows.asked.task,
+            "backend": record.backend, "epochs": history.epochs, "seconds": round(seconds, 3),
+            "validation": None, **scores, "model": str(place / "model.glass"), "run": str(place),
+        }  # fmt: skip
+        say(json.dumps(found))
+        return
+    for line in report(shlex.quote(name(file)), place, scores, seconds):
+        say(line)
+
+
+def divided(table: Table, asked: dict[str, Any], seed: int) -> Rows:
+    """The rows in two or three parts, prepared by what the training part teaches."""
+    name_ = asked["target"]
+    chosen_columns(table, name_, asked["categorical"], asked["drop"])  # names are checked first
+    what = question(table, name_, asked["task"])
+    cells = np.array(table.cells(name_)) if what.classes else np.zeros(len(table))
+    strata = np.unique(cells, return_inverse=True)[1]
+
+    def held(rows: NDArray[np.int64], share: float, number: int) -> tuple[Any, Any]:
+        kept, out, _, _ = data.split(
+            rows, strata[rows], test=share, seed=number, stratify=bool(what.classes)
+        )
+        return kept, out
+
+    train, test = held(np.arange(len(table)), TEST, seed)
+    parts = {"train": train, "test": test}
+    if asked["validation_split"]:
+        train, watched = held(train, asked["validation_split"], (seed + 1) % 2**64)
+        parts = {"train": train, "validation": watched, "test": test}
+    target = learnt_target(table, name_, what, train)
+    how = TablePreparation.fit(
+        table, rows=train, target=target, categorical=asked["categorical"], drop=asked["drop"]
+    )
+    every = how.apply(table)
+    y = answers_in(table, target, what)
+    found = {part: (every.x[rows], y[rows]) for part, rows in parts.items()}
+    return Rows(table, what, how, found, every.notes)
+
+
+def recipe_of(rows: Rows, title: str, given: dict[str, Any]) -> Recipe:
+    """The settings for a table of this size and task, with what the user asked for put in."""
+    x, _ = rows.parts["train"]
+    batch, epochs = next((b, e) for limit, b, e in SIZES if len(x) < limit)
+    task = rows.asked.task
+    found = Recipe(
+        "64-relu,32-relu", "adam", 1e-3, batch, epochs, LOSS_OF[task], (x.shape[1],),
+        len(rows.asked.classes) if task == "classification" else 1,
+    )  # fmt: skip
+    recipe = with_given(found, title, given)
+    checked_dtype(recipe.dtype)
+    return recipe
+
+
+def record_of(rows: Rows, recipe: Recipe, backend: str) -> Record:
+    """A recipe and its rows, checked and compiled."""
+    return prepared(
+        network_of(recipe),
+        *rows.parts["train"],
+        loss=recipe.loss,
+        optimizer=optimizer_of(recipe),
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        validation_data=rows.parts.get("validation"),
+        seed=recipe.seed,
+        backend=backend,
+    )
+
+
+def heading(rows: Rows, title: str, recipe: Recipe, record: Record) -> list[str]:
+    """What is trained, on what, how: every choice that was made for the user."""
+    how, asked = rows.how, rows.asked
+    counts = ", ".join([f"{len(x):,} {_PARTS[part]}" for part, (x, _) in rows.parts.items()])
+    numeric = [c for c in how.columns if isinstance(c, Numeric)]
+    marked = sum(c.indicator for c in numeric)
+    kinds = [f"{len(numeric)} of numbers" + (f" ({marked} with empty cells)" if marked else "")]
+    kinds.append(f"{len(how.columns) - len(numeric)} of classes")
+    inputs = f"{len(how.features)} input" + "s" * (len(how.features) != 1)
+    target = how.target
+    assert target is not None
+    if asked.classes:
+        aim = f"{asked.task}: {asked.why}: {listed(asked.classes, 8)}"
+    else:
+        aim = f"{asked.task}: mean {number(target.mean)}, deviation {number(target.deviation)}"
+    outputs = f"{recipe.outputs} output" + "s" * (recipe.outputs != 1)
+    batch = "all rows at once" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
+    epochs = f"{recipe.epochs} epoch" + "s" * (recipe.epochs != 1)
+    loss = LOSSES[recipe.loss] + ("" if asked.classes else " of the standardised target")
+    parts = [
+        (
+            "data",
+            f"{title}: {counts}, drawn with seed {recipe.seed}; cells separated by {rows.table.separator}",
+        ),
+        ("columns", f"{', '.join(kinds)}: {inputs}"),
+        ("target", f"{target.name}, {aim}"),
+        (
+            "network",
+            f"{recipe.layers.replace(',', ', ')}, {outputs}: {record.plan.size:,} parameters, {recipe.dtype}",
+        ),
+        ("training", f"{epochs}, {batch}, {record.optimizer!r}, {loss}, seed {recipe.seed}"),
+        ("engine", f"{record.backend}: what runs is the text of program.py"),
+    ]
+    lines = [click.style(f"{head:<9}", bold=True) + name(text) for head, text in parts]
+    detail = [[f"  {name(c.name)}", name(str(c))] for c in how.columns[:12]]
+    short = [[c if len(c) <= 90 else f"{c[:87]}..." for c in line] for line in detail]
+    lines[2:2] = [click.style(line, dim=True) for line in columns(short)]
+    return lines
+
+
+_PARTS = {"train": "rows to train on", "validation": "to watch", "test": "to test on"}
