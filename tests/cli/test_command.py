@@ -16,7 +16,7 @@ import pytest
 import glassgrad as gg
 from glassgrad import data, nn
 from glassgrad.cli import main
-from glassgrad.files import Labels
+from glassgrad.files import Labels, Preparation
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -138,7 +138,7 @@ def test_preparation_makes_raw_rows_the_data_sets_own(run: Any, name: str, headi
     loaded = gg.load(f"runs/{name}-1/model.glass")
     d = data.load(name)
     how = loaded.labels.preparation
-    assert how is not None
+    assert isinstance(how, Preparation)
     raw = d.x.astype(np.float64) * how.scale + how.shift
     np.testing.assert_allclose(how(raw), d.x, atol=1e-6)
     if name == "circles":

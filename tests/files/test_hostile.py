@@ -18,6 +18,7 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import nn
+from glassgrad.data.preparation import Categorical, Numeric, TablePreparation, Target
 from glassgrad.errors import FormatError
 from glassgrad.files.archive import pack, unpack
 from glassgrad.files.model import MEMBERS, from_bytes, to_bytes
@@ -27,6 +28,7 @@ from glassgrad.files.weights import read_tensors, write_tensors
 MODEL = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Dropout(0.1), nn.Linear(3, 2))
 GOOD = to_bytes(MODEL, x=(2,), labels={"classes": ["no", "yes"], "task": "classification"})
 PARTS = {name: bytes(part) for name, part in unpack(GOOD, MEMBERS).items()}
+TABLE = TablePreparation((Numeric("age"), Categorical("town", ("Bonn", "Ulm"))), Target("price"))
 Change = Callable[[], bytes]
 
 
@@ -364,3 +366,23 @@ def test_a_newer_pickle_is_never_opened(tmp_path: Path) -> None:
         with pytest.raises(FormatError):
             gg.load(tmp_path / name)
     assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"numeric"', b'"numbers"'), (b'"median": 0.0', b'"median": 0'),
+        (b'"median": 0.0', b'"median": 1e999'), (b'"median": 0.0', b'"median": 0.00'),
+        (b'"deviation": 1.0', b'"deviation": -1.0'), (b'"town"', b'"age"'),
+        (b'"Ulm"', b'"Bonn"'), (b'"indicator": false', b'"indicator": 0'),
+        (b'"rare": []', b'"rare": ["Ulm"]'), (b'"rare": []', b'"rare": {}'),
+        (b'"price"', b'"age"'), (b'"price"', b'""'), (b'"target"', b'"targets"'),
+        (b'"Ulm"', b'"' + b"x" * 1001 + b'"'), (b'"mean": 0.0,', b''),
+    ],
+)  # fmt: skip
+def test_a_preparation_of_tables_is_read_strictly(old: bytes, new: bytes) -> None:
+    labels = write_json({"preparation": TABLE.plain()})
+    assert from_bytes(with_part("labels.json", labels)).labels.preparation == TABLE
+    assert old in labels
+    with pytest.raises(FormatError, match=r"labels\.json"):
+        from_bytes(with_part("labels.json", labels.replace(old, new, 1)))

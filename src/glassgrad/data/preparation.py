@@ -300,8 +300,10 @@ class TablePreparation:
         start = 0
         for column in self.columns:
             part = x[:, start : start + len(column.features)]
-            fill = _fill_numbers if isinstance(column, Numeric) else _fill_classes
-            notes += fill(column, table, part)  # type: ignore[operator]
+            if isinstance(column, Numeric):
+                notes += _fill_numbers(column, table, part)
+            else:
+                notes += _fill_classes(column, table, part)
             start += len(column.features)
         return Prepared(x, tuple(notes))
 
@@ -355,10 +357,11 @@ def chosen_columns(
 
 def location_and_scale(values: NDArray[np.float64]) -> tuple[float, float]:
     """Mean and deviation (divisor n), 1 for a constant; no overflow on the way."""
-    most = float(np.abs(values).max(initial=0.0))
-    if most == 0 or np.ptp(values / most) == 0:
+    if not len(values) or values.min() == values.max():
         return float(values[0]) if len(values) else 0.0, 1.0
-    size = 2.0 ** math.frexp(most)[1] if most > 1e100 or most < 1e-100 else 1.0
+    most = float(np.abs(values).max())
+    # Halved and doubled without rounding: squares of the largest numbers would overflow.
+    size = 2.0 ** max(math.frexp(most)[1] - 1, -1000) if not 1e-100 < most < 1e100 else 1.0
     scaled = values / size
     mean, deviation = float(scaled.mean()) * size, float(scaled.std()) * size
     return mean, deviation if deviation > 0 else 1.0
