@@ -68,6 +68,12 @@ def data_dir(*needed: str) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_downloads_are_found(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What somebody downloaded on this machine changes no test."""
+    os.environ["GLASSGRAD_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
 def eager_work_starts_afresh() -> None:
     """The seed of eager work is the process's: each test finds it as a new process would."""

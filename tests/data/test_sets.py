@@ -80,7 +80,7 @@ def test_load(name: str) -> None:
 
 
 def test_every_name_is_covered() -> None:
-    assert set(data.NAMES) == {*WITHOUT_FILES, "mnist", "fashion-mnist"}
+    assert set(data.NAMES) == {*WITHOUT_FILES, "mnist", "fashion-mnist", "cifar10"}
     with pytest.raises(ConfigError, match="did you mean 'spiral'"):
         data.load("spirals")
     with pytest.raises(ConfigError, match="unknown data set"):
@@ -212,7 +212,7 @@ def test_one_set_is_not_taken_for_the_other(tmp_path: Path) -> None:
 
 def test_without_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("GLASSGRAD_DATA", raising=False)
-    with pytest.raises(DataError, match=r"GLASSGRAD_DATA.*nothing is downloaded"):
+    with pytest.raises(DataError, match=r"glassgrad download mnist; .* set GLASSGRAD_DATA"):
         data.mnist()
     for folder, received in ((tmp_path / "no", "no such folder"), (tmp_path, "a folder without")):
         with pytest.raises(DataError, match=received) as caught:

@@ -16,7 +16,7 @@ from glassgrad.cli.config import CONFIG, SAVE_CONFIG, Place, flags_first
 from glassgrad.cli.screen import QUIET, complain, note
 from glassgrad.errors import ConfigError, GlassgradError, UsageError, shown
 
-SETS = "digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, and, or, nand, nor, xnor"
+SETS = "digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, cifar10, and, or, nand, nor, xnor"
 INTERRUPTED = 130
 
 
@@ -145,7 +145,9 @@ _NETWORK = (
         help="Such as 64-relu,32-relu,dropout:0.1; none for no hidden layer.",
     ),
     click.option(
-        "--model", metavar="mlp|lenet|gpt|lstm", help="A ready-made network: mlp is 128-relu."
+        "--model",
+        metavar="mlp|lenet|cnn|gpt|lstm",
+        help="A ready-made network: mlp is 128-relu.",
     ),
     click.option("--dtype", metavar="float32|float64", help="The kind of number."),
 )
@@ -184,7 +186,7 @@ _DATA = click.option(
     type=Place(),
     metavar="DIR",
     envvar="GLASSGRAD_DATA",
-    help="Where MNIST or Fashion-MNIST is (or GLASSGRAD_DATA).",
+    help="Where MNIST, Fashion-MNIST or CIFAR-10 is (or GLASSGRAD_DATA).",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
 
@@ -350,6 +352,25 @@ def source(dataset: str, data: Path | None, whole: bool, **given: Any) -> None:
     from glassgrad.cli.show import source_command
 
     source_command(_text(dataset), data, whole, flags_first(given))
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where its folder is made.  [GLASSGRAD_CACHE, or the user's folder for caches]",
+)
+def download(name: str, data: Path | None) -> None:
+    """Fetch a public data set: mnist, fashion-mnist, cifar10 or tinyshakespeare.
+
+    Over HTTPS, compared with the published SHA-256. Other commands find it then; nothing is ever
+    downloaded by any of them.
+    """
+    from glassgrad.cli.use import download_command
+
+    download_command(_text(name), data)
 
 
 @command.command()

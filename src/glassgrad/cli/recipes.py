@@ -40,6 +40,11 @@ class Recipe:
     seed: int = 0
     dtype: str = "float32"
 
+    @property
+    def coloured(self) -> bool:
+        """Whether rows are colour images: bytes, which a norm brings to a common scale."""
+        return len(self.shape) == 3 and self.shape[0] == 3
+
 
 _TABLE: dict[str, Recipe] = {
     "digits": Recipe("128-relu,64-relu", "adam", 3e-3, 32, 30, "cross_entropy", (1, 8, 8), 10),
@@ -49,12 +54,13 @@ _TABLE: dict[str, Recipe] = {
     "people": Recipe("2-sigmoid", "adam", 0.1, None, 200, "bce_logits", (2,), 1),
     "mnist": Recipe("128-relu", "adam", 1e-3, 64, 5, "cross_entropy", (1, 28, 28), 10),
     "fashion-mnist": Recipe("128-relu", "adam", 1e-3, 64, 5, "cross_entropy", (1, 28, 28), 10),
+    "cifar10": Recipe("cnn", "adam", 1e-3, 64, 5, "cross_entropy", (3, 32, 32), 10, "cnn"),
 }
 _GATE = Recipe("4-tanh", "momentum", 0.5, None, 300, "bce_logits", (2,), 1)
 
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
 _RATES = {"sgd": 0.1, "momentum": 0.05, "adam": 1e-3, "adamw": 1e-3}
-MODELS = ("mlp", "lenet")
+MODELS = ("mlp", "lenet", "cnn")
 MODEL_EPOCHS = {"lenet": 3}
 ACTIVATIONS = {
     "relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid", "gelu": "GELU", "silu": "SiLU",
@@ -98,8 +104,18 @@ def with_given(found: Recipe, dataset: str, given: dict[str, Any]) -> Recipe:
                 received=f"{dataset}, rows of {found.shape}",
                 hint="--model mlp, or --layers 64-relu,32-relu",
             )
-        chosen["layers"] = "128-relu" if model == "mlp" else "lenet"
+        if model == "cnn" and (len(found.shape) != 3 or min(found.shape[1:]) < 8):
+            raise ConfigError(
+                "cnn reads images",
+                where=f"--model {model}",
+                expected="images of 8 x 8 pixels or more",
+                received=f"{dataset}, rows of {found.shape}",
+                hint="--model mlp, or --layers 64-relu,32-relu",
+            )
+        chosen["layers"] = "128-relu" if model == "mlp" else model
         chosen.setdefault("epochs", MODEL_EPOCHS.get(model, found.epochs))
+    elif "layers" in chosen:
+        chosen["model"] = ""
     optimizer = chosen.get("optimizer", found.optimizer)
     if optimizer not in OPTIMIZERS:
         raise unknown_name("optimiser", optimizer, OPTIMIZERS)
@@ -131,7 +147,16 @@ def network_of(recipe: Recipe) -> Module:
             nn.Linear(120, **kind), nn.ReLU(), nn.Linear(84, **kind), nn.ReLU(),
             nn.Linear(recipe.outputs, **kind),
         )  # fmt: skip
-    layers: list[Module] = [nn.Flatten()] if len(recipe.shape) > 1 else []
+    if recipe.model == "cnn":  # it begins with a norm: pixels may be bytes
+        same: dict[str, Any] = {"padding": 1, **kind}
+        return nn.Sequential(
+            nn.BatchNorm2d(**kind),
+            nn.Conv2d(16, 3, **same), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 3, **same), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Linear(64, **kind), nn.ReLU(), nn.Linear(recipe.outputs, **kind),
+        )  # fmt: skip
+    layers: list[Module] = [nn.BatchNorm2d(**kind)] if recipe.coloured else []
+    layers += [nn.Flatten()] if len(recipe.shape) > 1 else []
     for layer in parse_layers(recipe.layers):
         if layer.kind == "units":
             layers.append(nn.Linear(int(layer.value), **kind))

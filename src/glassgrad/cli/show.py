@@ -101,7 +101,7 @@ def source_command(dataset: str, folder: Path | None, whole: bool, given: dict[s
 
 def _stand_ins(recipe: Recipe) -> _Rows:
     """Two rows of the right shape: one step is written for any number of them."""
-    x = np.zeros((2, *recipe.shape), np.float32)
+    x = np.zeros((2, *recipe.shape), np.uint8 if recipe.coloured else np.float32)
     if recipe.loss == "cross_entropy":
         return _Rows(x, np.zeros(2, np.int64))
     return _Rows(x, np.zeros((2, recipe.outputs), np.float32))
@@ -161,12 +161,11 @@ def _openblas() -> tuple[str, str]:
 
 
 def _data(folder: str | os.PathLike[str] | None) -> str:
-    if not folder:
-        return "MNIST and Fashion-MNIST: not looked for (set GLASSGRAD_DATA or give --data DIR)"
     found = []
-    for known in ("mnist", "fashion-mnist"):
+    for known in ("mnist", "fashion-mnist", "cifar10"):
         try:
             found.append(f"{known} in {data_sets.sets.find_folder(known, folder)}")
         except DataError as error:
             found.append(f"no {known} ({error.received})")
-    return f"{folder}: " + ", ".join(found)
+    named = folder or "GLASSGRAD_DATA is not set, and no --data DIR given"
+    return f"{named}: " + ", ".join(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from pathlib import Path
@@ -146,6 +147,8 @@ def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:
     held = "no test rows" if rows.x_test is None else f"{len(rows.x_test):,} test rows"
     each = f"{size} pixels" if len(rows.x.shape) > 2 else f"{size} columns"
     classes = f", {len(rows.classes)} classes" if rows.classes else ""
+    if part := re.search(r"\d of \d training batches", rows.source):
+        classes += f" ({part[0]})"
     network = recipe.model or recipe.layers.replace(",", ", ")
     outputs = f"{recipe.outputs} output" + "s" * (recipe.outputs != 1)
     batch = "all rows at once" if recipe.batch_size is None else f"batches of {recipe.batch_size}"

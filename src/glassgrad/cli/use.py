@@ -106,7 +106,23 @@ def _rows(
     how = model.labels.preparation
     if isinstance(how, Preparation):
         table = how(table, model.dtype())
+    if model.graph.inputs["x"].type.dtype == "uint8":
+        table = _bytes(table, path)
     return table.reshape(len(table), *shape), None
+
+
+def _bytes(table: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """Pixels as bytes, for a model that was trained on those."""
+    bad = np.argwhere((table != np.round(table)) | (table < 0) | (table > 255))
+    if len(bad):
+        row, column = bad[0].tolist()
+        raise DataError(
+            "the model takes pixels",
+            where=f"{shown(str(path), 200)[1:-1]}, row {row + 1}, column {column + 1}",
+            expected="whole numbers from 0 to 255",
+            received=f"{table[row, column]:g}",
+        )
+    return table.astype(np.uint8)
 
 
 def _latest_rows() -> str:
@@ -168,6 +184,20 @@ def _numeric(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def download_command(dataset: str, folder: Path | None) -> None:
+    """Fetch a data set, its progress on standard error."""
+    last = [("", -1)]
+
+    def progress(file: str, count: int, total: int) -> None:
+        tenth = (file, 10 * count // total)
+        if tenth != last[0]:
+            note(f"{name(file)}: {count / 1e6:,.1f} of {total / 1e6:,.1f} MB")
+            last[0] = tenth
+
+    place = data_sets.download(dataset, folder, progress=progress)
+    say(f"{dataset} is in {name(place)}")
 
 
 def evaluate_command(model_text: str, dataset: str, folder: Path | None, as_json: bool) -> None:

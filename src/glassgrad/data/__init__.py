@@ -4,10 +4,15 @@
 on their seed alone: the same rows on every machine and with every version of NumPy.
 """
 
+from glassgrad.data.cifar import read_cifar10
+from glassgrad.data.fetch import download
 from glassgrad.data.idx import read_idx
+from glassgrad.data.preparation import TablePreparation, Target
 from glassgrad.data.prepare import split, standardise
-from glassgrad.data.sets import NAMES, Dataset, digits, fashion_mnist, load, mnist
 from glassgrad.data.text import Text, decode, encode, read_text
+from glassgrad.data.sets import NAMES, Dataset, cifar10, digits, fashion_mnist, load, mnist
+from glassgrad.data.table import Table, read_csv
+from glassgrad.data.target import Question, answers_in, learnt_target, question
 from glassgrad.data.toys import (
     GATES,
     circles,
@@ -24,18 +29,29 @@ __all__ = [
     "NAMES",
     "Dataset",
     "Text",
+    "Question",
+    "Table",
+    "TablePreparation",
+    "Target",
+    "answers_in",
+    "cifar10",
     "circles",
     "decode",
     "digits",
     "encode",
+    "download",
     "fashion_mnist",
     "gate",
+    "learnt_target",
     "load",
     "mnist",
     "moons",
     "noisy_line",
     "people",
     "people_row",
+    "question",
+    "read_cifar10",
+    "read_csv",
     "read_idx",
     "read_text",
     "spiral",

@@ -9,15 +9,14 @@ compressed file is unpacked only until it has broken its promise.
 from __future__ import annotations
 
 import os
-import stat
-import zlib
 from math import prod
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.errors import DataError, FormatError
+from glassgrad.data.packed import Gzip, Plain, opened
+from glassgrad.errors import FormatError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +25,6 @@ __all__ = ["read_idx"]
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_DIMENSIONS = 8
-_CHUNK = 1 << 16
-# The deflate format turns one byte into at most 1032 (RFC 1951: 258 bytes for two bits).
-_DEFLATE_MOST = 1032
 
 
 def read_idx(path: str | os.PathLike[str], *, limit: int = 1 << 30) -> NDArray[Any]:
@@ -67,96 +63,11 @@ def read_idx(path: str | os.PathLike[str], *, limit: int = 1 << 30) -> NDArray[A
     ...     read_idx(file).tolist()
     [[7, 8, 9]]
     """
-    file = Path(path)
-    try:
-        # Asked before opening: opening a pipe would wait for a writer.
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise FormatError("not a regular file", where=str(file), expected="an IDX file")
-        with file.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            magic = stream.read(2)
-            stream.seek(0)
-            source = _Gzip(stream, file) if magic == b"\x1f\x8b" else _Plain(stream)
-            return _read(source, file, size, limit)
-    except OSError as error:
-        raise DataError(
-            "a data file cannot be read", where=str(file), received=error.strerror or str(error)
-        ) from error
-    except ValueError as error:
-        if isinstance(error, FormatError):
-            raise
-        raise DataError("not a file's name", where=repr(path), received=str(error)) from error
+    with opened(path, "an IDX file") as (source, size):
+        return _read(source, Path(path), size, limit)
 
 
-class _Plain:
-    """The bytes of a file as they are; at most `most_from(size)` come out."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-
-    @staticmethod
-    def most_from(size: int) -> int:
-        return size
-
-    def take(self, count: int) -> bytes:
-        """Up to `count` bytes: fewer only at the end."""
-        return self._stream.read(count)
-
-    def close(self) -> None:
-        """A plain file needs no closing check."""
-
-
-class _Gzip:
-    """The unpacked bytes of one gzip member, drawn a piece at a time; CRC and length checked."""
-
-    def __init__(self, stream: IO[bytes], file: Path) -> None:
-        self._stream = stream
-        self._file = file
-        self._unpack = zlib.decompressobj(wbits=31)  # 31: a gzip header and trailer, checked
-
-    @staticmethod
-    def most_from(size: int) -> int:
-        return size * _DEFLATE_MOST
-
-    def take(self, count: int) -> bytes:
-        """Up to `count` unpacked bytes: fewer only at the end of the member."""
-        out = bytearray()
-        while len(out) < count and not self._unpack.eof:
-            packed = self._unpack.unconsumed_tail or self._stream.read(_CHUNK)
-            wanted = min(count - len(out), 1 << 20)
-            try:
-                piece = self._unpack.decompress(packed, wanted)
-            except zlib.error as error:
-                raise FormatError(
-                    "the gzip stream is damaged",
-                    where=str(self._file),
-                    received=f"{len(out)} bytes of this part, then: {error}",
-                    hint="fetch the file again",
-                ) from error
-            out += piece
-            if not packed and not piece and not self._unpack.eof:
-                raise FormatError(
-                    "the gzip stream is cut short",
-                    where=str(self._file),
-                    expected="a gzip trailer at the end",
-                    received=f"the file's end after {self._stream.tell()} bytes",
-                    hint="fetch the file again",
-                )
-        return bytes(out)
-
-    def close(self) -> None:
-        """Run to the trailer (nothing may be unpacked on the way) and see that the file ends."""
-        left = len(self._unpack.unused_data) + len(self._stream.read(_CHUNK))
-        if left:
-            raise FormatError(
-                "bytes after the gzip stream",
-                where=str(self._file),
-                expected="one gzip member and the file's end",
-                received=f"at least {left} bytes more",
-            )
-
-
-def _read(source: _Plain | _Gzip, file: Path, size: int, limit: int) -> NDArray[Any]:
+def _read(source: Plain | Gzip, file: Path, size: int, limit: int) -> NDArray[Any]:
     where = str(file)
     head = source.take(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES:
@@ -216,9 +127,7 @@ def _read(source: _Plain | _Gzip, file: Path, size: int, limit: int) -> NDArray[
             "the IDX file goes on past the size its header declares",
             where=where,
             expected=what,
-            received="more; reading stopped there"
-            if isinstance(source, _Gzip)
-            else f"{size} bytes",
+            received="more; reading stopped there" if isinstance(source, Gzip) else f"{size} bytes",
         )
     source.close()
     stored = np.frombuffer(body, dtype=dtype).reshape(shape)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from glassgrad.data import toys
+from glassgrad.data import cifar, fetch, toys
 from glassgrad.data.idx import read_idx
 from glassgrad.data.prepare import split, standardise
 from glassgrad.errors import DataError, FormatError, ShapeError, unknown_name
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NAMES", "Dataset", "digits", "fashion_mnist", "load", "mnist"]
+__all__ = ["NAMES", "Dataset", "cifar10", "digits", "fashion_mnist", "load", "mnist"]
 
 Folder = str | os.PathLike[str] | None
 
@@ -29,15 +29,15 @@ Folder = str | os.PathLike[str] | None
 class Dataset:
     """A data set ready to train on.
 
-    Images are kept as (n, 1, height, width), float32 in [0, 1], because a convolution reads them
-    so; a dense network begins with `nn.Flatten()` (or `x.reshape(len(x), -1)`). Tables are (n, d).
+    Images are kept as (n, channels, height, width), float32 in [0, 1] (CIFAR-10: uint8, as they
+    are stored), because a convolution reads them so; a dense network begins with `nn.Flatten()` (or `x.reshape(len(x), -1)`). Tables are (n, d).
 
     Attributes
     ----------
     name : str
         As `load` knows it.
     x, y : array
-        Training inputs (float32) and targets: int64 (n,) where the task is "classification",
+        Training inputs (float32; CIFAR-10 uint8) and targets: int64 (n,) where the task is "classification",
         float32 (n, 1) where it is "binary" or "regression".
     x_test, y_test : array or None
         Rows never trained on; None where the set has none.
@@ -62,9 +62,9 @@ class Dataset:
     """
 
     name: str
-    x: NDArray[np.float32]
+    x: NDArray[np.float32] | NDArray[np.uint8]
     y: NDArray[Any]
-    x_test: NDArray[np.float32] | None
+    x_test: NDArray[np.float32] | NDArray[np.uint8] | None
     y_test: NDArray[Any] | None
     classes: tuple[str, ...]
     task: Literal["classification", "binary", "regression"]
@@ -94,10 +94,11 @@ def load(name: str, folder: Folder = None, seed: int = 0) -> Dataset:
     Parameters
     ----------
     name : str
-        digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, or another gate
-        (and, or, nand, nor, xnor).
+        digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, cifar10, or another
+        gate (and, or, nand, nor, xnor).
     folder : path, optional
-        Where MNIST or Fashion-MNIST is; otherwise GLASSGRAD_DATA. Other sets need none.
+        Where MNIST, Fashion-MNIST or CIFAR-10 is; otherwise GLASSGRAD_DATA, or what `glassgrad
+        download` fetched. Other sets need none.
     seed : int
         Names the draw of spiral, circles and moons and their split; the other sets are fixed.
 
@@ -171,7 +172,7 @@ def digits() -> Dataset:
 
 
 def mnist(folder: Folder = None) -> Dataset:
-    """MNIST: handwritten digits of 28 by 28 pixels, read from IDX files you have; never downloaded.
+    """MNIST: handwritten digits of 28 by 28 pixels, read from IDX files you have.
 
     Each pixel, 0 to 255, is divided by 255. The files are the published four
     (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`,
@@ -181,7 +182,7 @@ def mnist(folder: Folder = None) -> Dataset:
     ----------
     folder : path, optional
         The folder that contains `mnist/`, or the one with the files; otherwise what the
-        environment variable GLASSGRAD_DATA names.
+        environment variable GLASSGRAD_DATA names, or what `glassgrad download` fetched.
 
     Returns
     -------
@@ -206,7 +207,7 @@ def mnist(folder: Folder = None) -> Dataset:
       where:    /no/such/folder
       expected: a folder that contains mnist/, or the files themselves (train-images-idx3-ubyte, plain or .gz, and so on)
       received: no such folder
-      try:      pass folder=..., --data DIR, or set GLASSGRAD_DATA; nothing is downloaded
+      try:      glassgrad download mnist; or pass folder=..., --data DIR, or set GLASSGRAD_DATA
     """
     return _from_idx("mnist", folder, tuple("0123456789"), "MNIST (LeCun, Cortes, Burges)")
 
@@ -221,7 +222,7 @@ def fashion_mnist(folder: Folder = None) -> Dataset:
     ----------
     folder : path, optional
         The folder that contains `fashion-mnist/`, or the one with the files; otherwise what the
-        environment variable GLASSGRAD_DATA names.
+        environment variable GLASSGRAD_DATA names, or what `glassgrad download` fetched.
 
     Returns
     -------
@@ -248,6 +249,70 @@ def fashion_mnist(folder: Folder = None) -> Dataset:
         "sandal", "shirt", "sneaker", "bag", "ankle boot",
     )  # fmt: skip
     return _from_idx("fashion-mnist", folder, names, "Fashion-MNIST (Xiao, Rasul, Vollgraf)")
+
+
+def cifar10(folder: Folder = None) -> Dataset:
+    """CIFAR-10: colour photographs of 32 by 32 pixels in ten classes, from files you have.
+
+    The files are those of the binary version (`data_batch_1.bin` to `data_batch_5.bin`,
+    `test_batch.bin`), plain or `.gz`. Fewer training batches than five are accepted, and `source`
+    says how many there were.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The folder that contains `cifar10/`, or the one with the files; otherwise what the
+        environment variable GLASSGRAD_DATA names, or what `glassgrad download cifar10` fetched.
+
+    Returns
+    -------
+    Dataset
+        x uint8 (n, 3, 32, 32), channels first, as they are stored: a network takes them as numbers
+        from 0 to 255, so let it begin with a `BatchNorm2d`; y int64 (n,); at most 50,000 and
+        10,000 rows.
+
+    Raises
+    ------
+    DataError
+        No folder is named, the folder or the test batch is missing, or a label is not 0 to 9.
+    FormatError
+        A file is not what it claims to be.
+
+    Source: A. Krizhevsky, "Learning multiple layers of features from tiny images" (2009).
+
+    Examples
+    --------
+    >>> cifar10("/no/such/folder")
+    Traceback (most recent call last):
+        ...
+    glassgrad.errors.DataError: cifar10 is not there
+      ...
+    """
+    place = find_folder("cifar10", folder)
+    found = [files[0] for (stem,) in _BATCHES[:-1] if (files := _candidates(place, stem))]
+    test = _candidates(place, *_BATCHES[-1])
+    if not found or not test:
+        raise DataError(
+            "a file of cifar10 is missing",
+            where=str(place),
+            expected="data_batch_1.bin or another training batch, and test_batch.bin; plain or .gz",
+            received="no training batch" if not found else "no test batch",
+            hint="put the batches into this folder, or: glassgrad download cifar10",
+        )
+    batches = [cifar.read_cifar10(file) for file in found]
+    x_test, y_test = cifar.read_cifar10(test[0])
+    of = "" if len(found) == 5 else f", {len(found)} of 5 training batches"
+    return Dataset(
+        "cifar10",
+        np.concatenate([images for images, _ in batches]),
+        np.concatenate([labels for _, labels in batches]),
+        x_test,
+        y_test,
+        cifar.CLASSES,
+        "classification",
+        (),
+        f"CIFAR-10 (Krizhevsky){of}, read from {place}",
+    )
 
 
 # ------------------------------------------------------------------------------- without files
@@ -334,19 +399,29 @@ def _stored_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 # ---------------------------------------------------------------------------------- from files
 
-_FOLDERS = {"mnist": ("mnist",), "fashion-mnist": ("fashion-mnist", "fashion_mnist")}
-_FILES = (
+_FOLDERS = {
+    "mnist": ("mnist",),
+    "fashion-mnist": ("fashion-mnist", "fashion_mnist"),
+    "cifar10": ("cifar10", "cifar-10", "cifar-10-batches-bin"),
+}
+_IDX = (
     ("train-images", "idx3-ubyte"),
     ("train-labels", "idx1-ubyte"),
     ("t10k-images", "idx3-ubyte"),
     ("t10k-labels", "idx1-ubyte"),
 )
+_BATCHES = tuple([(Path(name).stem,) for name in (*cifar.TRAINING, cifar.TEST)])
+_FILES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "mnist": _IDX,
+    "fashion-mnist": _IDX,
+    "cifar10": _BATCHES,
+}
 
 
 def _from_idx(name: str, folder: Folder, classes: tuple[str, ...], source: str) -> Dataset:
     place = find_folder(name, folder)
     train_images, train_labels, test_images, test_labels = (
-        _find_file(name, place, stem, kind) for stem, kind in _FILES
+        _find_file(name, place, stem, kind) for stem, kind in _IDX
     )
     x, y = _images_and_labels(train_images, train_labels, len(classes))
     x_test, y_test = _images_and_labels(test_images, test_labels, len(classes))
@@ -356,42 +431,49 @@ def _from_idx(name: str, folder: Folder, classes: tuple[str, ...], source: str) 
 
 
 def find_folder(name: str, folder: Folder) -> Path:
-    """Where the files of a set are. Raises DataError if they are not there."""
-    """The folder with the files: the named one, or the one in it with the set's name."""
-    named = os.environ.get("GLASSGRAD_DATA") if folder is None else folder
-    what_to_do = "pass folder=..., --data DIR, or set GLASSGRAD_DATA; nothing is downloaded"
-    expected = (
-        f"a folder that contains {name}/, or the files themselves "
-        "(train-images-idx3-ubyte, plain or .gz, and so on)"
-    )
-    if not named:
-        raise DataError(
-            f"{name} is not there",
-            expected=expected,
-            where="neither an argument nor GLASSGRAD_DATA names a folder",
-            received="no folder",
-            hint=what_to_do,
-        )
-    top = Path(named)
-    own = _FOLDERS[name]
-    # The two sets' files have the same names, so a folder that says it is the other one is refused.
-    others = {word for other, words in _FOLDERS.items() if other != name for word in words}
-    candidates = [top / word for word in own] + ([] if top.resolve().name in others else [top])
-    for candidate in candidates:
-        if any(_candidates(candidate, *file) for file in _FILES):
-            return candidate
+    """The folder with a set's files: the named one, or the one in it with the set's name.
+
+    Where none is named, GLASSGRAD_DATA and then what `glassgrad download` fills are looked
+    through. Raises DataError if they are not there.
+    """
+    environment = os.environ.get("GLASSGRAD_DATA")
+    tops = [Path(folder or environment)] if folder or environment else []  # type: ignore[arg-type]
+    if folder is None:
+        tops.append(fetch.cache())
+    for top in tops:
+        # Sets share names of files, so a folder that says it is another one's is refused.
+        others = {word for other, words in _FOLDERS.items() if other != name for word in words}
+        candidates = [top / word for word in _FOLDERS[name]]
+        for candidate in candidates + ([] if top.resolve().name in others else [top]):
+            if _is_there(name, candidate):
+                return candidate
+    first = _FILES[name][0]
+    example = f"{first[0]}.bin" if len(first) == 1 else "-".join(first)
+    named = folder or environment
     raise DataError(
         f"{name} is not there",
-        where=str(top),
-        expected=expected,
-        received="a folder without them" if top.is_dir() else "no such folder",
-        hint=what_to_do,
+        where=os.fspath(named)
+        if named
+        else "neither an argument nor GLASSGRAD_DATA names a folder",
+        expected=f"a folder that contains {name}/, or the files themselves "
+        f"({example}, plain or .gz, and so on)",
+        received="no folder"
+        if not named
+        else "a folder without them"
+        if Path(named).is_dir()
+        else "no such folder",
+        hint=f"glassgrad download {name}; or pass folder=..., --data DIR, or set GLASSGRAD_DATA",
     )
 
 
-def _candidates(folder: Path, stem: str, kind: str) -> list[Path]:
+def _is_there(name: str, folder: Path) -> bool:
+    return any(_candidates(folder, *file) for file in _FILES[name])
+
+
+def _candidates(folder: Path, stem: str, kind: str = "") -> list[Path]:
     """The files that may hold one part: both spellings found in the wild, plain before `.gz`."""
-    names = [f"{stem}{dot}{kind}{end}" for end in ("", ".gz") for dot in ("-", ".")]
+    dots = ("-", ".") if kind else (".bin",)
+    names = [f"{stem}{dot}{kind}{end}" for end in ("", ".gz") for dot in dots]
     return [folder / name for name in names if (folder / name).is_file()]
 
 
@@ -403,7 +485,7 @@ def _find_file(name: str, folder: Path, stem: str, kind: str) -> Path:
             where=str(folder),
             expected=f"{stem}-{kind} or {stem}-{kind}.gz",
             received="neither",
-            hint="put all four files into this folder; nothing is downloaded",
+            hint=f"put all four files into this folder, or: glassgrad download {name}",
         )
     return found[0]
 
@@ -450,6 +532,7 @@ _DRAWN: dict[str, Callable[[int], Dataset]] = {
 _FROM_FILES: dict[str, Callable[[Folder], Dataset]] = {
     "mnist": mnist,
     "fashion-mnist": fashion_mnist,
+    "cifar10": cifar10,
 }
 
 NAMES: tuple[str, ...] = (
@@ -461,6 +544,7 @@ NAMES: tuple[str, ...] = (
     "people",
     "mnist",
     "fashion-mnist",
+    "cifar10",
     *(name for name in toys.GATES if name != "xor"),
 )
 """The names `load` knows, in the order the command lists them."""

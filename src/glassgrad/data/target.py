@@ -14,7 +14,7 @@ from glassgrad.errors import DataError, shown, unknown_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Question", "answers_in", "question"]
+__all__ = ["Question", "answers_in", "learnt_target", "question"]
 
 TASKS = ("classification", "binary", "regression")
 FEW = 10
