@@ -107,7 +107,7 @@ def _rows(
     if isinstance(how, Preparation):
         table = how(table, model.dtype())
     if model.graph.inputs["x"].type.dtype == "uint8":
-        table = _bytes(table, path)
+        return _bytes(table, path).reshape(len(table), *shape), None
     return table.reshape(len(table), *shape), None
 
 

@@ -13,7 +13,6 @@ import hashlib
 import os
 import secrets
 import sys
-import tarfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -241,6 +240,8 @@ def _is_ours(error: Exception) -> bool:
 
 def _unpack(source: Source, archive: Path, place: Path) -> None:
     """The wanted members, by name, as plain files; nothing else of the archive is looked at."""
+    import tarfile
+
     try:
         with tarfile.open(archive, "r:gz") as tar:
             found = {m.name: m for m in tar if m.name in source.members}

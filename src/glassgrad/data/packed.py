@@ -23,8 +23,8 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[tuple[Plain | Gz
 
     Raises DataError where it cannot be read, FormatError where it is no file or damaged.
     """
+    file = Path(path)
     try:
-        file = Path(path)
         # Asked before opening: opening a pipe would wait for a writer.
         if not stat.S_ISREG(file.stat().st_mode):
             raise FormatError("not a regular file", where=str(file), expected=what)
