@@ -12,7 +12,8 @@ import numpy as np
 
 from glassgrad.data import cifar, fetch, toys
 from glassgrad.data.idx import read_idx
-from glassgrad.data.prepare import split, standardise
+from glassgrad.data.prepare import standardise
+from glassgrad.data.splits import split
 from glassgrad.errors import DataError, FormatError, ShapeError, unknown_name
 
 if TYPE_CHECKING:

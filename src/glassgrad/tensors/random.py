@@ -42,6 +42,11 @@ def normal(count: int, seed: int, stream: str, step: int = 0) -> Doubles:
     return pairs[:count]
 
 
+def order_of_rows(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of the rows in an epoch: the numbers that sort as many random words."""
+    return words(rows, seed, "shuffle", epoch).argsort(kind="stable")
+
+
 def checked_seed(seed: Any) -> int:
     """A seed from 0 to 2**64 - 1; None draws one."""
     if seed is None:

@@ -14,8 +14,21 @@ from glassgrad.ir import bind
 from glassgrad.nn.layers import Embedding
 from glassgrad.nn.losses import check_classes, known
 from glassgrad.nn.module import Module
-from glassgrad.tensors.random import words
+from glassgrad.tensors.random import order_of_rows
 from glassgrad.tensors.tensor import Tensor
+
+__all__ = [
+    "CHUNK",
+    "as_array",
+    "check_labels",
+    "check_last",
+    "checked_batch_size",
+    "chunks",
+    "inputs",
+    "order_of_rows",
+    "positions_inside",
+    "targets",
+]
 
 AnyArray = NDArray[Any]
 CHUNK = 1024  # rows at a time in evaluation and prediction, whatever the machine
@@ -211,11 +224,6 @@ def check_last(divisors: Sequence[tuple[str, Any]], rows: int, size: int) -> Non
                     received=f"{rows} rows in batches of {size}",
                     hint="choose a batch size that does not leave one row over",
                 )
-
-
-def order_of_rows(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of the rows in an epoch: the numbers that sort as many random words."""
-    return words(rows, seed, "shuffle", epoch).argsort(kind="stable")
 
 
 def chunks(rows: int) -> Iterator[slice]:
