@@ -1,4 +1,4 @@
-"""split and standardise: every row once, shares kept, training statistics only."""
+"""split, standardise, min_max, one_hot: every row once, shares kept, training statistics only."""
 
 from __future__ import annotations
 
@@ -121,3 +121,41 @@ def test_standardise_names_the_bad_cell(bad: float) -> None:
 def test_what_cannot_be_standardised(tables: tuple[Any, ...], kind: type[GlassgradError]) -> None:
     with pytest.raises(kind):
         data.standardise(*tables)
+
+
+def test_min_max_is_scikit_learns() -> None:
+    scaler = require("sklearn.preprocessing").MinMaxScaler()
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(5, [1, 100, 0.001], (50, 3)), rng.normal(5, 3, (20, 3))
+    train[:, 2] = 3.0  # a constant column
+    ours_train, ours_test = data.min_max(train, test)
+    np.testing.assert_allclose(ours_train, scaler.fit_transform(train), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours_test, scaler.transform(test), rtol=1e-5, atol=1e-6)
+    for wrong in (np.zeros(3), np.zeros((0, 2)), np.full((2, 2), math.nan)):
+        with pytest.raises(GlassgradError) as caught:
+            data.min_max(wrong)
+        assert "min_max" in caught.value.where
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(10, 12))
+def test_one_hot_has_one_1_in_each_row(labels: list[int], classes: int) -> None:
+    found = data.one_hot(np.array(labels, np.int64), classes)
+    assert found.shape == (len(labels), classes)
+    assert [row.index(1.0) for row in found.tolist()] == labels
+    assert found.sum() == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "kind"),
+    [
+        ([0, 3], 3, DataError), ([-1], 3, DataError), ([0.5], None, DataError),
+        ([1.0], None, DataError), (["a"], None, DataError), ([], None, DataError),
+        ([[0]], None, ShapeError), (0, None, ShapeError), ([0], 0, ConfigError),
+        ([0], True, ConfigError), ([0], 2.0, ConfigError),
+    ],
+)  # fmt: skip
+def test_5_what_is_no_class_number(y: Any, classes: Any, kind: type[GlassgradError]) -> None:
+    with pytest.raises(kind) as caught:
+        data.one_hot(y, classes)
+    assert caught.value.expected
+    assert caught.value.received
