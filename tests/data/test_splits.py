@@ -60,9 +60,9 @@ def test_every_row_is_tested_once(labels: list[int], k: int, seed: int) -> None:
     for given_ in ({}, {"stratify": labels}):
         if n < k:
             with pytest.raises(DataError, match="too few rows"):
-                data.folds(n, k, seed=seed, **given_)  # type: ignore[arg-type]
+                data.folds(n, k, seed=seed, **given_)
             continue
-        found = data.folds(n, k, seed=seed, **given_)  # type: ignore[arg-type]
+        found = data.folds(n, k, seed=seed, **given_)
         assert len(found) == k
         assert sorted(i for _, test in found for i in test) == list(range(n))
         for train, test in found:

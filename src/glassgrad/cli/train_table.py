@@ -14,18 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad import data
+from glassgrad.cli.config import in_effect
 from glassgrad.cli.recipes import Recipe, network_of, optimizer_of, with_given
 from glassgrad.cli.screen import columns, name, number, say
 from glassgrad.cli.tables import LOSS_OF, say_notes, scored
-from glassgrad.cli.train import LOSSES, command_of, report, trained
+from glassgrad.cli.train import command_of, report, trained
 from glassgrad.data.preparation import Numeric, TablePreparation, chosen_columns
 from glassgrad.data.table import Table, listed, read_csv
 from glassgrad.data.target import Question, answers_in, learnt_target, question
 from glassgrad.errors import DataError, UsageError, shown
 from glassgrad.files import Labels
 from glassgrad.inspect.run import check_free, write_run
+from glassgrad.nn import losses
 from glassgrad.nn.module import checked_dtype
-from glassgrad.train.fit import Record, prepared
+from glassgrad.train.fit import prepared
+from glassgrad.train.trainer import Record
 
 TEST = 0.2
 # By the number of training rows: (fewer than, batch size, epochs). Networks are 64-relu,32-relu,
@@ -80,36 +83,19 @@ def train_table_command(
         for line in heading(rows, title, recipe, record):
             say(line)
     say_notes(rows.notes)
+    words = [*command_of(file, recipe, backend), *_flags(asked, rows.asked.task)]
+    settings: dict[str, Any] = {
+        "source": str(Path(file).absolute()), "command": shlex.join(words), **in_effect(words),
+    }  # fmt: skip
     history = trained(record, title, as_json)
     scores = {
         part: scored(record.task.model, x, y, rows.asked, target)
         for part, (x, y) in rows.parts.items()
     }
     seconds = time.perf_counter() - began
-    options = {
-        "target": asked["target"], "task": rows.asked.task,
-        "categorical": list(asked["categorical"]), "drop": list(asked["drop"]),
-        "validation_split": asked["validation_split"] or 0.0,
-    }  # fmt: skip
-    flags = [w for k in ("categorical", "drop") for c in options[k] for w in (f"--{k}", c)]
-    flags += ["--target", options["target"], "--task", options["task"]]
-    if options["validation_split"]:
-        flags += ["--validation-split", repr(options["validation_split"])]
-    settings = {
-        "dataset": title,
-        "source": str(Path(file).absolute()),
-        "layers": recipe.layers,
-        "command": shlex.join([*command_of(file, recipe, backend), *flags]),
-        "table": options,
-        "result": {
-            "seconds": round(seconds, 3),
-            **{
-                f"{part}_{k}": v
-                for part, s in scores.items()
-                for k, v in s.items()
-                if v is not None
-            },
-        },
+    settings["result"] = {
+        "seconds": round(seconds, 3),
+        **{f"{part}_{k}": v for part, s in scores.items() for k, v in s.items() if v is not None},
     }
     labels = Labels(rows.asked.classes, (), rows.asked.task, recipe.loss, title, rows.how)
     place = write_run(history, out, settings=settings, labels=labels)
@@ -123,6 +109,15 @@ def train_table_command(
         return
     for line in report(shlex.quote(name(file)), place, scores, seconds):
         say(line)
+
+
+def _flags(asked: dict[str, Any], task: str) -> list[str]:
+    """What was asked of the table, as words of a command."""
+    flags = ["--target", asked["target"], "--task", task]
+    flags += [w for k in ("categorical", "drop") for c in asked[k] for w in (f"--{k}", c)]
+    if asked["validation_split"]:
+        flags += ["--validation-split", repr(asked["validation_split"])]
+    return flags
 
 
 def divided(table: Table, asked: dict[str, Any], seed: int) -> Rows:
@@ -201,7 +196,9 @@ def heading(rows: Rows, title: str, recipe: Recipe, record: Record) -> list[str]
     outputs = f"{recipe.outputs} output" + "s" * (recipe.outputs != 1)
     batch = "all rows at once" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
     epochs = f"{recipe.epochs} epoch" + "s" * (recipe.epochs != 1)
-    loss = LOSSES[recipe.loss] + ("" if asked.classes else " of the standardised target")
+    loss = losses.NAMED[recipe.loss].title + (
+        "" if asked.classes else " of the standardised target"
+    )
     parts = [
         (
             "data",

@@ -439,7 +439,7 @@ def find_folder(name: str, folder: Folder) -> Path:
     """
     environment = os.environ.get("GLASSGRAD_DATA")
     tops = [Path(folder or environment)] if folder or environment else []  # type: ignore[arg-type]
-    if folder is None:
+    if folder is None or os.fspath(folder) == environment:
         tops.append(fetch.cache())
     for top in tops:
         # Sets share names of files, so a folder that says it is another one's is refused.
