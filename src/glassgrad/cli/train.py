@@ -113,8 +113,8 @@ def trained(record: Record, title: str, quiet: bool = False) -> Any:
             optimizer=record.optimizer,
             epochs=record.epochs,
             batch_size=record.batch_size,
-            validation_data=(record.data["x_val"], record.data["y_val"])
-            if "x_val" in record.data
+            validation_data=(record.validation["x"], record.validation["y"])
+            if record.validation
             else None,
             seed=record.seed,
             backend=record.backend,
