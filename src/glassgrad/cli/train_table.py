@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glassgrad import data
 from glassgrad.cli.config import in_effect
+from glassgrad.cli.language import ONLY_HERE
 from glassgrad.cli.recipes import Recipe, network_of, optimizer_of, with_given
 from glassgrad.cli.screen import columns, name, number, say
 from glassgrad.cli.tables import LOSS_OF, say_notes, scored
@@ -22,7 +23,7 @@ from glassgrad.cli.train import command_of, report, trained
 from glassgrad.data.preparation import Numeric, TablePreparation, chosen_columns
 from glassgrad.data.table import Table, listed, read_csv
 from glassgrad.data.target import Question, answers_in, learnt_target, question
-from glassgrad.errors import DataError, UsageError, shown
+from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.files import Labels
 from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn import losses
@@ -47,7 +48,26 @@ class Rows:
     notes: tuple[str, ...]
 
 
-def train_table_command(
+def what_is_asked(given: dict[str, Any], named_so: bool, dataset: str) -> dict[str, Any] | None:
+    """The options of tables, taken out of what was given; None where this is no table.
+
+    It is one where its name says so, or where a target is given. Raises ConfigError for options of
+    tables with something else, and for options of character models with a table.
+    """
+    asked = {k: given.pop(k) for k in ("target", "task", "categorical", "drop", "validation_split")}
+    table = named_so or asked["target"] is not None
+    wrong = [k for k in ONLY_HERE if given.get(k)] if table else [k for k, v in asked.items() if v]
+    if wrong:
+        expected = "--layers and the like" if table else "a file that ends in .csv or .tsv"
+        raise ConfigError(
+            f"--{wrong[0].replace('_', '-')} is for {'texts' if table else 'CSV files'}",
+            expected=expected,
+            received=shown(dataset),
+        )
+    return asked if table else None
+
+
+def train_table(
     file: str,
     out: Path | None,
     backend: str,
