@@ -241,27 +241,18 @@ def train(
     curves, settings, and the whole run as one NumPy program.
     """
     given = flags_first(given)
-    asked = {k: given.pop(k) for k in ("target", "task", "categorical", "drop", "validation_split")}
     from glassgrad.cli.language import ONLY_HERE, is_text, train_text
+    from glassgrad.cli.train_table import train_table, what_is_asked
 
     text = is_text(dataset, given)
-    table = not text and (_is_table(dataset) or asked["target"] is not None)
-    if not table and any(asked.values()):
-        flags = [f"--{k.replace('_', '-')}" for k, v in asked.items() if v]
-        raise ConfigError(
-            f"{flags[0]} is for CSV files",
-            expected="a file that ends in .csv or .tsv",
-            received=shown(dataset),
-        )
-    if text:
+    asked = what_is_asked(given, _is_table(dataset), dataset)
+    if asked is None and text:
         train_text(dataset, out, backend, as_json, given)
         return
     for key in ONLY_HERE:
         del given[key]
-    if table:
-        from glassgrad.cli.train_table import train_table_command
-
-        train_table_command(dataset, out, backend, as_json, given, asked)
+    if asked is not None:
+        train_table(dataset, out, backend, as_json, given, asked)
         return
     from glassgrad.cli.train import train_command
 
