@@ -80,6 +80,13 @@ def lbfgs_function() -> Callable[..., Any]:
     return lbfgs
 
 
+def image_changes() -> Any:
+    """What `data.Augment` does to images, the very functions that programs print."""
+    from .backends.numpy_source import images
+
+    return images
+
+
 def is_small(step: Step, rows: int) -> bool:
     """Whether a step, for so many rows, runs on one thread: no product of it gains by more."""
     from .backends.numpy_source.threads import blas_threads, small

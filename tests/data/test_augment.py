@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
 from glassgrad import data
-from glassgrad.data import augment as plain
+from glassgrad.backends.numpy_source import images as plain
 from glassgrad.data.augment import Augment, mixup
 from glassgrad.errors import ConfigError, DataError, GlassgradError, ShapeError
 
@@ -68,7 +68,7 @@ def test_one_setting_more_changes_no_other_draw() -> None:
 
 def test_flipped_is_flipped() -> None:
     u = np.array([0.0, 0.499, 0.5, 0.99])
-    found = plain.flipped(IMAGES[:4], u)
+    found = plain.flipped_images(IMAGES[:4], u)
     for i, swap in enumerate([True, True, False, False]):
         for x in range(7):
             wanted = IMAGES[i, :, :, 6 - x if swap else x]
@@ -81,7 +81,7 @@ def test_shifted_is_shifted(dtype: str) -> None:
     moves = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
     u = np.array([(dy + 2) / 5 + 0.1 for dy, _ in moves])
     v = np.array([(dx + 2) / 5 + 0.1 for _, dx in moves])
-    found = plain.shifted(images, u, v, 2)
+    found = plain.shifted_images(images, u, v, 2)
     assert found.dtype == dtype
     for i, (dy, dx) in enumerate(moves):
         for y in range(8):
@@ -92,11 +92,11 @@ def test_shifted_is_shifted(dtype: str) -> None:
 
 
 def test_brightened_stays_in_range() -> None:
-    found = plain.brightened(IMAGES[:3], np.array([0.0, 0.5, 1 - 2**-53]), 0.5)
+    found = plain.brightened_images(IMAGES[:3], np.array([0.0, 0.5, 1 - 2**-53]), 0.5)
     for i, factor in enumerate([0.5, 1.0, 1.5]):
         for value, got in zip(IMAGES[i].ravel().tolist(), found[i].ravel().tolist(), strict=True):
             assert got == min(int(value * factor + 0.5), 255)
-    real = plain.brightened(np.full((1, 1, 2, 2), -2.0), np.array([0.75]), 0.5)
+    real = plain.brightened_images(np.full((1, 1, 2, 2), -2.0), np.array([0.75]), 0.5)
     np.testing.assert_allclose(real, -2.5)
 
 
@@ -106,7 +106,7 @@ def test_a_hole_is_a_square_about_a_pixel() -> None:
     u = np.array([(y + 0.5) / 8 for y, _ in at])
     v = np.array([(x + 0.5) / 7 for _, x in at])
     for size in (1, 2, 3, 20):
-        found = plain.with_hole(images, u, v, size)
+        found = plain.images_with_hole(images, u, v, size)
         for i, (cy, cx) in enumerate(at):
             first_y, first_x = cy - size // 2, cx - size // 2
             for y in range(8):

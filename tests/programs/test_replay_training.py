@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import glassgrad as gg
-from glassgrad import nn, optim
+from glassgrad import data, nn, optim
 from glassgrad.data import spiral
 from glassgrad.inspect.source import whole_program
 from glassgrad.train import Callback, Run
@@ -179,4 +179,38 @@ def test_a_run_that_no_program_can_repeat_says_so() -> None:
         spiral_net(), batches, loss="cross_entropy", optimizer="sgd", epochs=2, verbose=False
     )
     with pytest.raises(gg.errors.UsageError, match="an iterable"):
+        whole_program(history.record)
+
+
+@pytest.mark.parametrize("bytes_", [False, True])
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_images_that_are_changed_in_every_epoch(
+    bytes_: bool, batch_size: int | None, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 2, 6, 5)).astype(np.uint8)
+    x = images if bytes_ else (images / 255).astype(np.float32)
+    model = nn.Sequential(nn.Conv2d(3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3))
+    change = data.Augment(flip=True, shift=2, brightness=0.3, cutout=2)
+    settings = {
+        **COMMON,
+        "optimizer": optim.Adam(1e-3),
+        "batch_size": batch_size,
+        "augment": change,
+        "validation_split": 0.2,
+    }
+    check(Case(model, x, np.arange(20) % 3, settings), tmp_path)
+
+
+def test_rows_changed_by_a_function_of_the_user_train_but_have_no_program() -> None:
+    seen = []
+
+    def smaller(rows: Any, numbers: Any, *, seed: int, epoch: int) -> Any:
+        seen.append((numbers.tolist(), seed, epoch))
+        return rows / epoch
+
+    case = _case(optim.SGD(0.1), augment=smaller, epochs=2, batch_size=None)
+    history = case.fit()
+    assert seen[1:] == [(list(range(len(X))), 0, 1), (list(range(len(X))), 0, 2)]
+    with pytest.raises(gg.errors.UsageError, match="a function of the user"):
         whole_program(history.record)

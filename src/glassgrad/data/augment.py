@@ -1,8 +1,8 @@
 """Images changed a little each epoch, so that a network cannot learn them by heart.
 
 What happens to a row is a function of (seed, epoch, row) alone: the same in any batch, in any
-order, on any thread. The functions at the top are plain NumPy on images and uniform numbers, a line
-of thought each; `Augment` says which of them, how much, and where the numbers come from.
+order, on any thread. What is done to images are plain functions that a run's program prints; `Augment`
+says which of them, and how much.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glassgrad.engine import image_changes
 from glassgrad.errors import ConfigError, DataError, ShapeError, shown
-from glassgrad.tensors.random import checked_seed, words
+from glassgrad.tensors.random import checked_seed
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -22,53 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Augment", "mixup"]
 
-# ------------------------------------------------------------ plain NumPy: images (n, c, h, w)
-
-
-def flipped(images: Images, u: Uniform) -> Images:
-    """Left and right swapped where u, in [0, 1), is below a half."""
-    return np.where((u < 0.5)[:, None, None, None], images[:, :, :, ::-1], images)
-
-
-def shifted(images: Images, u: Uniform, v: Uniform, most: int) -> Images:
-    """Moved by whole pixels, -most to most, down by u and right by v; what comes in is 0."""
-    n, _, height, width = images.shape
-    padded = np.pad(images, ((0, 0), (0, 0), (most, most), (most, most)))
-    top = np.floor(u * (2 * most + 1)).astype(np.int64)
-    left = np.floor(v * (2 * most + 1)).astype(np.int64)
-    rows = 2 * most - top[:, None] + np.arange(height)
-    columns = 2 * most - left[:, None] + np.arange(width)
-    image = np.arange(n)[:, None, None]
-    moved = padded[image, :, rows[:, :, None], columns[:, None, :]]
-    return np.moveaxis(moved, 3, 1)
-
-
-def brightened(images: Images, u: Uniform, by: float) -> Images:
-    """Times a factor from 1 - by to 1 + by; whole numbers are rounded and stay in 0 to 255."""
-    factor = (1 + by * (2 * u - 1)).astype(np.float32)[:, None, None, None]
-    lit = images * factor
-    if images.dtype == np.uint8:
-        lit = np.minimum(np.floor(lit + np.float32(0.5)), 255)
-    return lit.astype(images.dtype)
-
-
-def with_hole(images: Images, u: Uniform, v: Uniform, size: int) -> Images:
-    """A square of zeros, size by size, about a pixel drawn by u and v; cut off at the border."""
-    _, _, height, width = images.shape
-    top = np.floor(u * height)[:, None] - size // 2
-    left = np.floor(v * width)[:, None] - size // 2
-    y, x = np.arange(height), np.arange(width)
-    rows = (y >= top) & (y < top + size)
-    columns = (x >= left) & (x < left + size)
-    hole = rows[:, None, :, None] & columns[:, None, None, :]
-    return np.where(hole, np.zeros((), images.dtype), images)
-
-
-# ------------------------------------------------------------------------------------------ which
-
-_STREAM = "augment"
 _FLIP, _DOWN, _RIGHT, _LIGHT, _HOLE_Y, _HOLE_X, _PARTNER, _PART = range(8)
 _EACH = 8  # numbers for each row, used or not: one setting more changes no other
+Change = tuple[str, tuple[int, ...], tuple[Any, ...]]
 
 
 class Augment:
@@ -154,15 +111,23 @@ class Augment:
             )
         numbers = _checked_rows(rows, len(given))
         u = self._uniform(numbers, checked_seed(seed), epoch)
-        if self.flip:
-            given = flipped(given, u[:, _FLIP])
-        if self.shift:
-            given = shifted(given, u[:, _DOWN], u[:, _RIGHT], self.shift)
-        if self.brightness:
-            given = brightened(given, u[:, _LIGHT], self.brightness)
-        if self.cutout:
-            given = with_hole(given, u[:, _HOLE_Y], u[:, _HOLE_X], self.cutout)
+        plain = image_changes()
+        for name, columns, how_much in self.changes():
+            given = getattr(plain, name)(given, *[u[:, i] for i in columns], *how_much)
         return np.ascontiguousarray(given)
+
+    def changes(self) -> tuple[Change, ...]:
+        """What is done, in order: the function, which of a row's numbers it takes, how much."""
+        found: list[Change] = []
+        if self.flip:
+            found.append(("flipped_images", (_FLIP,), ()))
+        if self.shift:
+            found.append(("shifted_images", (_DOWN, _RIGHT), (self.shift,)))
+        if self.brightness:
+            found.append(("brightened_images", (_LIGHT,), (self.brightness,)))
+        if self.cutout:
+            found.append(("images_with_hole", (_HOLE_Y, _HOLE_X), (self.cutout,)))
+        return tuple(found)
 
     def _uniform(self, rows: NDArray[np.int64], seed: int, epoch: int) -> Uniform:
         """The numbers of these rows; an epoch's are drawn once and kept."""
@@ -241,8 +206,8 @@ def _drawn(rows: int, seed: int, epoch: int) -> Uniform:
     """Uniform numbers in [0, 1), eight for each row: the first rows are the same for any count."""
     if isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 <= epoch < 2**63:
         raise _out("epoch", "a whole number from 0", epoch)
-    bits = words(_EACH * rows, seed, _STREAM, epoch) >> np.uint64(11)
-    return (bits.astype(np.float64) * 2.0**-53).reshape(rows, _EACH)
+    found: Uniform = image_changes().augment_numbers(rows, seed, epoch)
+    return found
 
 
 def _checked_rows(rows: ArrayLike, count: int | None) -> NDArray[np.int64]:

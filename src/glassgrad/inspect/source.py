@@ -129,6 +129,7 @@ def whole_program(record: Record, data: dict[str, Any] | None = None) -> str:
         "rates": record.rates,
         "together": optimizer.gradient_accumulation_steps or 0,
         "kept": record.kept,
+        "augment": () if record.augment is None else record.augment.changes(),
         "lbfgs": optimizer.arguments() if isinstance(optimizer, LBFGS) else (),
         "data": data,
         "chunk": CHUNK,

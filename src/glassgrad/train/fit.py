@@ -111,6 +111,10 @@ def prepared(
     if stream is not None:
         record.stream = Stream(stream, _batch_check(record, arrays), steps_per_epoch, epochs)
         record.unwritable = "its rows came from an iterable, which no file holds"
+    if augment is not None:
+        _check_augment(augment, data[next(iter(data))], number)
+        if not hasattr(augment, "changes"):
+            record.unwritable = "its rows were changed by a function of the user"
     if isinstance(optimizer, optim.LBFGS) and (size < rows or stream is not None):
         raise ConfigError(
             "L-BFGS needs all rows in every step",
@@ -119,6 +123,30 @@ def prepared(
             received="batches of an iterable" if stream is not None else f"{batch_size}",
         )
     return record
+
+
+def _check_augment(augment: Any, rows: AnyArray, seed: int) -> None:
+    """One row is changed to try it: what comes out must be a row of the same kind."""
+    if not callable(augment):
+        raise ConfigError(
+            "augment changes rows",
+            expected="data.Augment, or a function (rows, numbers, seed=, epoch=) -> rows",
+            received=shown(augment),
+        )
+    found = augment(rows[:1], np.arange(1), seed=seed, epoch=1)
+    if (
+        not isinstance(found, np.ndarray)
+        or found.shape != rows[:1].shape
+        or found.dtype != rows.dtype
+    ):
+        raise DataError(
+            "augment changes the kind of the rows",
+            where="the first row",
+            expected=f"{rows.dtype} of shape {rows[:1].shape}",
+            received=f"{found.dtype} of shape {found.shape}"
+            if isinstance(found, np.ndarray)
+            else type(found).__name__,
+        )
 
 
 def _streamed(x: Any, steps: Any, split: float, weights: bool) -> tuple[Any, Iterable[Any]]:

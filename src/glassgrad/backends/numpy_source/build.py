@@ -17,7 +17,7 @@ from glassgrad.ir import Graph
 from glassgrad.passes.lower import lower
 from glassgrad.passes.simplify import simplify
 
-from . import helpers, lbfgs
+from . import helpers, images, lbfgs
 from .cells import has_cell
 from .check import check_program
 from .emit import Function, Writer
@@ -30,7 +30,7 @@ _STRIDE_TRICKS = "from numpy.lib.stride_tricks import sliding_window_view"
 def helper_sources() -> dict[str, str]:
     """Name and source text of every helper, in the order of their files."""
     found = {}
-    for module in (helpers, lbfgs):
+    for module in (helpers, lbfgs, images):
         text = Path(str(module.__file__)).read_text(encoding="utf-8")
         lines = text.split("\n")
         for node in ast.parse(text).body:

@@ -23,7 +23,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # What `main` calls its own variables; buffers and metrics are named around them.
 _OWN = """a added added_rows b data epoch evaluate file final first folder found gradient here history
     images images_val kept labels labels_val loss loss_sum main memory name objective order parts rate rate_at rates reached row
-    rows shape since start step titles train_step update updates value w weights x x_val y
+    rows seen shape since start step titles train_step u update updates value w weights x x_val y
     y_val""".split()
 
 
@@ -58,6 +58,7 @@ class Recipe:
     rates: Sequence[tuple[int, float]] = ()  # (first update, rate): how it was changed by hand
     together: int = 0  # how many batches make one update, where gradients are added up
     kept: int | None = None  # the epoch whose weights are the last ones
+    augment: tuple[tuple[str, tuple[int, ...], tuple[Any, ...]], ...] = ()  # of the first input
     lbfgs: tuple[Any, ...] = ()  # what follows memory in a call of lbfgs, where that is the rule
     data: IdxFiles | None = None
     chunk: int = 1024
@@ -196,6 +197,8 @@ class _Main:
         if recipe.shuffle and batch is not None:
             words = f"random_words({count}, {recipe.seed}, 'shuffle', epoch)"
             put(f"order = {words}.argsort(kind='stable')", 2)
+        if recipe.augment:
+            put(f"u = augment_numbers({count}, {recipe.seed}, epoch)", 2)
         put(" = ".join([*sums, "0.0"]), 2)
         if self.update is not None and batch is not None:
             put("added = added_rows = 0", 2)
@@ -210,6 +213,8 @@ class _Main:
         if self.update is None:
             self.put_rate(depth)
         given = {n: f"{v}[rows]" if batch else v for n, v in self.inputs.items()}
+        if recipe.augment:
+            given[recipe.inputs[0]] = self.put_changes(depth, given[recipe.inputs[0]])
         put(f"found = train_step({self.arguments(self.step, given)})", depth)
         if not recipe.lbfgs:
             put("if found is None:", depth)
@@ -238,6 +243,16 @@ class _Main:
             put(f"kept = [{', '.join(f'{v}.copy()' for v in self.changing())}]", 3)
         put("row = [f'{name} {value:.6f}' for name, value in zip(titles, row)]", 2)
         put("print(f'epoch {epoch:>4}', *row, sep='   ')", 2)
+
+    def put_changes(self, depth: int, images: str) -> str:
+        """The images of a batch as this epoch sees them."""
+        rows = "rows" if self.recipe.batch_size else ":"
+        for name, columns, how_much in self.recipe.augment:
+            numbers = [f"u[{rows}, {i}]" for i in columns]
+            self.put(f"seen = {name}({', '.join([images, *numbers, *map(repr, how_much)])})", depth)
+            images = "seen"
+        self.put("seen = np.ascontiguousarray(seen)", depth)
+        return "seen"
 
     def put_objective(self) -> None:
         """Loss and gradient as a function of the weights alone."""
