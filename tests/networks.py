@@ -29,12 +29,15 @@ ACTIVATIONS = tuple(
     Hardswish Softsign Mish LogSigmoid Tanhshrink Hardshrink Softshrink Threshold PReLU""".split()
 )
 SHARES = ("Softmax", "LogSoftmax", "Softmin")
+PADS = ("Zero", "Constant", "Reflection", "Replication", "Circular")
 POOLS = ("Max", "Avg", "AdaptiveAvg", "AdaptiveMax")
 MODULES = (
     *ACTIVATIONS,
     *("Linear", "Flatten", "Dropout", "Embedding", "RNN", "GLU", *SHARES),
     *[f"{kind}{rank}d" for kind in ("Conv", "ConvTranspose") for rank in (1, 2, 3)],
     *[f"{kind}Pool{rank}d" for kind in POOLS for rank in (1, 2, 3)],
+    *[f"{kind}Pad{rank}d" for kind in PADS for rank in (1, 2, 3)],
+    *("Upsample", "PixelShuffle", "PixelUnshuffle", "Unflatten", "Reshape", "Identity"),
     *("GlobalAvgPool", "GlobalMaxPool", "LayerNorm", "GroupNorm", "RMSNorm", "LocalResponseNorm"),
     *[f"{kind}Norm{rank}d" for kind in ("Batch", "Instance") for rank in (1, 2, 3)],
     *("LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer"),
@@ -170,6 +173,10 @@ class _Draw:
             if self.often(0.35):
                 modules.append(self.dropout())
             if self.often(0.3):
+                modules += [("Unflatten", {"sizes": (1, (1, width))}), ("Flatten", {})]
+            if self.often(0.3):
+                modules.append(("Identity", {}))
+            if self.often(0.3):
                 inner = [self.linear(width, width), self.activation()]
                 modules.append(("Residual", {"modules": inner}))
             if self.often(0.3):
@@ -186,6 +193,8 @@ class _Draw:
         rank = len(shape) - 1
         modules: list[Spec] = []
         for _ in range(int(self.rng.integers(1 if rank == 2 else 2, 4))):
+            if self.often(0.9):
+                shape = self.resized(modules, shape, rank)
             if self.often(0.25 if rank < 3 else 0.4):
                 shape = self.spread(modules, shape, rank)
             else:
@@ -202,7 +211,30 @@ class _Draw:
         if self.often(0.4):
             modules.append((self.one("GlobalAvgPool", "GlobalMaxPool"), {}))
             return [*modules, self.linear(shape[0], out)]
-        return [*modules, ("Flatten", {}), self.linear(int(np.prod(shape)), out)]
+        count = int(np.prod(shape))
+        flat: Spec = ("Reshape", {"sizes": (count,)}) if self.often(0.3) else ("Flatten", {})
+        return [*modules, flat, self.linear(count, out)]
+
+    def resized(self, modules: list[Spec], shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+        """A border, or images made larger."""
+        channels, *size = shape
+        pixels = ("PixelShuffle", "PixelUnshuffle") if rank == 2 else ()
+        kind = self.one(*PADS, "Upsample", *pixels)
+        if kind == "Upsample":
+            times = tuple(int(self.one(1, 2)) if s < 5 else 1 for s in size)
+            return self.added(modules, (kind, {"scale_factor": times}), shape)
+        if kind == "PixelShuffle":
+            given = {"sizes": self.sizes(channels, 4), "kernel_size": 1, "stride": 2}
+            given |= {"padding": 0, "dilation": 1, "groups": 1}
+            shape = self.added(modules, ("Conv2d", given), shape)
+        if kind == "PixelUnshuffle":
+            odd = tuple(v for s in reversed(size) for v in (0, s % 2))
+            shape = self.added(modules, ("ReplicationPad2d", {"sizes": (odd,)}), shape)
+        if kind in pixels:
+            return self.added(modules, (kind, {"sizes": (2,)}), shape)
+        widths = tuple(int(self.rng.integers(0, min(s, 2))) for s in reversed(size) for _ in "12")
+        value = (0.5,) if kind == "Constant" else ()
+        return self.added(modules, (f"{kind}Pad{rank}d", {"sizes": (widths, *value)}), shape)
 
     def norm_of_channels(self, modules: list[Spec], shape: tuple[int, ...], rank: int) -> None:
         channels, numbers = shape[0], int(np.prod(shape[1:]))
@@ -270,12 +302,7 @@ class _Draw:
             "groups": int(groups),
             "bias": self.often(0.8),
         }
-        modules.append((f"Conv{rank}d", given))
-        after = [
-            (s + 2 * p - d * (k - 1) - 1) // t + 1
-            for s, p, d, k, t in zip(size, padding, dilation, kernel, stride, strict=True)
-        ]
-        return (out, *after)
+        return self.added(modules, (f"Conv{rank}d", given), shape)
 
     def pool(self, modules: list[Spec], shape: tuple[int, ...]) -> tuple[int, ...]:
         rank = len(shape) - 1
@@ -407,11 +434,12 @@ class _Twin:
             left = self.forward(given["left"], at("left"), x)
             right = self.forward(given["right"], at("right"), x)
             return left * self.torch.sigmoid(right) * self.leaves[at("scale")]
-        ranked = re.fullmatch(r"(\w+)([123]d)", kind)
-        if ranked:
-            name, rank = ranked.groups()
-            return getattr(self, f"do_{name.lower()}")(x, path, rank, **given)
-        return getattr(self, f"do_{kind.lower()}")(x, path, **given)
+        name, rank = re.fullmatch(r"(\w+?)([123]d)?", kind).groups()  # type: ignore[union-attr]  # it matches
+        function = getattr(self, f"do_{name.lower()}", None)
+        if function is None:  # nothing is learnt: PyTorch's own module of this name
+            settings = {k: v for k, v in given.items() if k != "sizes"}
+            return getattr(self.torch.nn, kind)(*given.get("sizes", ()), **settings)(x)
+        return function(x, path, *[rank] * bool(rank), **given)
 
     def get(self, path: str, name: str) -> Any:
         return self.leaves.get(f"{path}.{name}" if path else name)
@@ -430,26 +458,14 @@ class _Twin:
         function = getattr(self.f, f"conv_transpose{rank}")
         return function(x, self.get(path, "weight"), self.get(path, "bias"), **kept)
 
-    def do_maxpool(self, x: Any, path: str, rank: str, sizes: Any, **given: Any) -> Any:
-        return getattr(self.f, f"max_pool{rank}")(x, sizes[0], **given)
-
-    def do_avgpool(self, x: Any, path: str, rank: str, sizes: Any, **given: Any) -> Any:
-        return getattr(self.f, f"avg_pool{rank}")(x, sizes[0], **given)
-
-    def do_adaptiveavgpool(self, x: Any, path: str, rank: str, sizes: Any) -> Any:
-        return getattr(self.f, f"adaptive_avg_pool{rank}")(x, sizes[0])
-
-    def do_adaptivemaxpool(self, x: Any, path: str, rank: str, sizes: Any) -> Any:
-        return getattr(self.f, f"adaptive_max_pool{rank}")(x, sizes[0])
-
     def do_globalavgpool(self, x: Any, path: str) -> Any:
         return x.flatten(2).mean(2)
 
     def do_globalmaxpool(self, x: Any, path: str) -> Any:
         return x.flatten(2).max(2).values
 
-    def do_flatten(self, x: Any, path: str) -> Any:
-        return self.torch.flatten(x, 1)
+    def do_reshape(self, x: Any, path: str, sizes: Any) -> Any:
+        return x.reshape(len(x), *sizes)
 
     def do_dropout(self, x: Any, path: str, sizes: tuple[float]) -> Any:
         if not self.training:
@@ -490,9 +506,6 @@ class _Twin:
     def do_rmsnorm(self, x: Any, path: str, sizes: Any = (), eps: float | None = None) -> Any:
         weight = self.get(path, "weight")
         return self.f.rms_norm(x, tuple(weight.shape), weight, eps)
-
-    def do_localresponsenorm(self, x: Any, path: str, sizes: Any, alpha: float) -> Any:
-        return self.f.local_response_norm(x, sizes[0], alpha)
 
     def do_layernorm(self, x: Any, path: str, sizes: Any = (), eps: float = 1e-5) -> Any:
         weight = self.get(path, "weight")
@@ -575,74 +588,11 @@ class _Twin:
                 x = self.do_layernorm(x + dropped(part(x), f"dropout{i}"), f"{path}.norm{i}")
         return x
 
-    def do_relu(self, x: Any, path: str) -> Any:
-        return self.f.relu(x)
-
-    def do_leakyrelu(self, x: Any, path: str, sizes: tuple[float]) -> Any:
-        return self.f.leaky_relu(x, sizes[0])
-
-    def do_elu(self, x: Any, path: str, sizes: tuple[float]) -> Any:
-        return self.f.elu(x, sizes[0])
-
-    def do_gelu(self, x: Any, path: str) -> Any:
-        return self.f.gelu(x)
-
-    def do_silu(self, x: Any, path: str) -> Any:
-        return self.f.silu(x)
-
-    def do_sigmoid(self, x: Any, path: str) -> Any:
-        return self.torch.sigmoid(x)
-
-    def do_tanh(self, x: Any, path: str) -> Any:
-        return self.torch.tanh(x)
-
-    def do_softplus(self, x: Any, path: str) -> Any:
-        return self.f.softplus(x)
-
-    def do_relu6(self, x: Any, path: str) -> Any:
-        return self.f.relu6(x)
-
-    def do_selu(self, x: Any, path: str) -> Any:
-        return self.f.selu(x)
-
-    def do_celu(self, x: Any, path: str, sizes: tuple[float]) -> Any:
-        return self.f.celu(x, *sizes)
-
-    def do_hardtanh(self, x: Any, path: str, sizes: tuple[float, float]) -> Any:
-        return self.f.hardtanh(x, *sizes)
-
     def do_hardsigmoid(self, x: Any, path: str) -> Any:
         return self.f.relu6(x + 3) / 6  # its own derivative has 1/6 in single precision
 
-    def do_hardswish(self, x: Any, path: str) -> Any:
-        return self.f.hardswish(x)
-
-    def do_softsign(self, x: Any, path: str) -> Any:
-        return self.f.softsign(x)
-
-    def do_mish(self, x: Any, path: str) -> Any:
-        return self.f.mish(x)
-
-    def do_logsigmoid(self, x: Any, path: str) -> Any:
-        return self.f.logsigmoid(x)
-
-    def do_tanhshrink(self, x: Any, path: str) -> Any:
-        return self.f.tanhshrink(x)
-
-    def do_hardshrink(self, x: Any, path: str) -> Any:
-        return self.f.hardshrink(x)
-
-    def do_softshrink(self, x: Any, path: str) -> Any:
-        return self.f.softshrink(x)
-
-    def do_threshold(self, x: Any, path: str, sizes: tuple[float, float]) -> Any:
-        return self.f.threshold(x, *sizes)
-
     def do_prelu(self, x: Any, path: str) -> Any:
         return self.f.prelu(x, self.get(path, "weight"))
-
-    def do_glu(self, x: Any, path: str) -> Any:
-        return self.f.glu(x)
 
     def do_softmin(self, x: Any, path: str, sizes: tuple[int] = (-1,)) -> Any:
         return self.torch.softmax(-x, sizes[0])
