@@ -13,28 +13,29 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import glassgrad as gg
 from glassgrad import nn
-from glassgrad.tensors import random
-
-Spec: TypeAlias = "tuple[str, dict[str, Any]]"  # a module's class and settings
+from tests.network_twin import Spec, Twin
 
 ACTIVATIONS = tuple(
     """ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus ReLU6 SELU CELU Hardtanh Hardsigmoid
     Hardswish Softsign Mish LogSigmoid Tanhshrink Hardshrink Softshrink Threshold PReLU""".split()
 )
 SHARES = ("Softmax", "LogSoftmax", "Softmin")
+PADS = ("Zero", "Constant", "Reflection", "Replication", "Circular")
 POOLS = ("Max", "Avg", "AdaptiveAvg", "AdaptiveMax")
 MODULES = (
     *ACTIVATIONS,
     *("Linear", "Flatten", "Dropout", "Embedding", "RNN", "GLU", *SHARES),
     *[f"{kind}{rank}d" for kind in ("Conv", "ConvTranspose") for rank in (1, 2, 3)],
     *[f"{kind}Pool{rank}d" for kind in POOLS for rank in (1, 2, 3)],
+    *[f"{kind}Pad{rank}d" for kind in PADS for rank in (1, 2, 3)],
+    *("Upsample", "PixelShuffle", "PixelUnshuffle", "Unflatten", "Reshape", "Identity"),
     *("GlobalAvgPool", "GlobalMaxPool", "LayerNorm", "GroupNorm", "RMSNorm", "LocalResponseNorm"),
     *[f"{kind}Norm{rank}d" for kind in ("Batch", "Instance") for rank in (1, 2, 3)],
     *("LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer"),
@@ -170,6 +171,10 @@ class _Draw:
             if self.often(0.35):
                 modules.append(self.dropout())
             if self.often(0.3):
+                modules += [("Unflatten", {"sizes": (1, (1, width))}), ("Flatten", {})]
+            if self.often(0.3):
+                modules.append(("Identity", {}))
+            if self.often(0.3):
                 inner = [self.linear(width, width), self.activation()]
                 modules.append(("Residual", {"modules": inner}))
             if self.often(0.3):
@@ -186,6 +191,8 @@ class _Draw:
         rank = len(shape) - 1
         modules: list[Spec] = []
         for _ in range(int(self.rng.integers(1 if rank == 2 else 2, 4))):
+            if self.often(0.9):
+                shape = self.resized(modules, shape, rank)
             if self.often(0.25 if rank < 3 else 0.4):
                 shape = self.spread(modules, shape, rank)
             else:
@@ -202,7 +209,30 @@ class _Draw:
         if self.often(0.4):
             modules.append((self.one("GlobalAvgPool", "GlobalMaxPool"), {}))
             return [*modules, self.linear(shape[0], out)]
-        return [*modules, ("Flatten", {}), self.linear(int(np.prod(shape)), out)]
+        count = int(np.prod(shape))
+        flat: Spec = ("Reshape", {"sizes": (count,)}) if self.often(0.3) else ("Flatten", {})
+        return [*modules, flat, self.linear(count, out)]
+
+    def resized(self, modules: list[Spec], shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+        """A border, or images made larger."""
+        channels, *size = shape
+        pixels = ("PixelShuffle", "PixelUnshuffle") if rank == 2 else ()
+        kind = self.one(*PADS, "Upsample", *pixels)
+        if kind == "Upsample":
+            times = tuple(int(self.one(1, 2)) if s < 5 else 1 for s in size)
+            return self.added(modules, (kind, {"scale_factor": times}), shape)
+        if kind == "PixelShuffle":
+            given = {"sizes": self.sizes(channels, 4), "kernel_size": 1, "stride": 2}
+            given |= {"padding": 0, "dilation": 1, "groups": 1}
+            shape = self.added(modules, ("Conv2d", given), shape)
+        if kind == "PixelUnshuffle":
+            odd = tuple(v for s in reversed(size) for v in (0, s % 2))
+            shape = self.added(modules, ("ReplicationPad2d", {"sizes": (odd,)}), shape)
+        if kind in pixels:
+            return self.added(modules, (kind, {"sizes": (2,)}), shape)
+        widths = tuple(int(self.rng.integers(0, min(s, 2))) for s in reversed(size) for _ in "12")
+        value = (0.5,) if kind == "Constant" else ()
+        return self.added(modules, (f"{kind}Pad{rank}d", {"sizes": (widths, *value)}), shape)
 
     def norm_of_channels(self, modules: list[Spec], shape: tuple[int, ...], rank: int) -> None:
         channels, numbers = shape[0], int(np.prod(shape[1:]))
@@ -270,12 +300,7 @@ class _Draw:
             "groups": int(groups),
             "bias": self.often(0.8),
         }
-        modules.append((f"Conv{rank}d", given))
-        after = [
-            (s + 2 * p - d * (k - 1) - 1) // t + 1
-            for s, p, d, k, t in zip(size, padding, dilation, kernel, stride, strict=True)
-        ]
-        return (out, *after)
+        return self.added(modules, (f"Conv{rank}d", given), shape)
 
     def pool(self, modules: list[Spec], shape: tuple[int, ...]) -> tuple[int, ...]:
         rank = len(shape) - 1
@@ -373,285 +398,11 @@ class Network:
 
     def torch_loss(self, torch: Any, leaves: dict[str, Any], seed: int = 0) -> Any:
         """The loss in PyTorch; dropout as `gg.seed(seed)` makes it. Running statistics move."""
-        twin = _Twin(torch, leaves, self.training, seed)
+        twin = Twin(torch, leaves, self.training, seed)
         z = twin.forward(self.spec, "", torch.tensor(self.x))
         y = torch.tensor(self.y)
         ours, theirs = LOSSES[self.loss]
         return getattr(torch.nn.functional, theirs)(z, y, **ours.changed)
-
-
-class _Twin:
-    """The same network as PyTorch's functions on the same numbers."""
-
-    def __init__(self, torch: Any, leaves: dict[str, Any], training: bool, seed: int) -> None:
-        self.torch, self.f = torch, torch.nn.functional
-        self.leaves, self.training, self.seed = leaves, training, seed
-        self.step = 0
-
-    def forward(self, spec: Spec, path: str, x: Any) -> Any:
-        kind, given = spec
-
-        def at(name: str) -> str:
-            return f"{path}.{name}" if path else name
-
-        if kind == "Sequential":
-            count: Counter[str] = Counter()
-            for part in given["modules"]:
-                label = part[0].lower()
-                count[label] += 1
-                x = self.forward(part, at(f"{label}{count[label]}"), x)
-            return x
-        if kind == "Residual":
-            return x + self.forward(("Sequential", given), path, x)
-        if kind == "Gated":
-            left = self.forward(given["left"], at("left"), x)
-            right = self.forward(given["right"], at("right"), x)
-            return left * self.torch.sigmoid(right) * self.leaves[at("scale")]
-        ranked = re.fullmatch(r"(\w+)([123]d)", kind)
-        if ranked:
-            name, rank = ranked.groups()
-            return getattr(self, f"do_{name.lower()}")(x, path, rank, **given)
-        return getattr(self, f"do_{kind.lower()}")(x, path, **given)
-
-    def get(self, path: str, name: str) -> Any:
-        return self.leaves.get(f"{path}.{name}" if path else name)
-
-    def do_linear(self, x: Any, path: str, **_: Any) -> Any:
-        return self.f.linear(x, self.get(path, "weight").T, self.get(path, "bias"))
-
-    def do_conv(self, x: Any, path: str, rank: str, **given: Any) -> Any:
-        kept = {k: given[k] for k in ("stride", "padding", "dilation", "groups")}
-        function = getattr(self.f, f"conv{rank}")
-        return function(x, self.get(path, "weight"), self.get(path, "bias"), **kept)
-
-    def do_convtranspose(self, x: Any, path: str, rank: str, **given: Any) -> Any:
-        names = ("stride", "padding", "output_padding", "dilation", "groups")
-        kept = {k: given[k] for k in names}
-        function = getattr(self.f, f"conv_transpose{rank}")
-        return function(x, self.get(path, "weight"), self.get(path, "bias"), **kept)
-
-    def do_maxpool(self, x: Any, path: str, rank: str, sizes: Any, **given: Any) -> Any:
-        return getattr(self.f, f"max_pool{rank}")(x, sizes[0], **given)
-
-    def do_avgpool(self, x: Any, path: str, rank: str, sizes: Any, **given: Any) -> Any:
-        return getattr(self.f, f"avg_pool{rank}")(x, sizes[0], **given)
-
-    def do_adaptiveavgpool(self, x: Any, path: str, rank: str, sizes: Any) -> Any:
-        return getattr(self.f, f"adaptive_avg_pool{rank}")(x, sizes[0])
-
-    def do_adaptivemaxpool(self, x: Any, path: str, rank: str, sizes: Any) -> Any:
-        return getattr(self.f, f"adaptive_max_pool{rank}")(x, sizes[0])
-
-    def do_globalavgpool(self, x: Any, path: str) -> Any:
-        return x.flatten(2).mean(2)
-
-    def do_globalmaxpool(self, x: Any, path: str) -> Any:
-        return x.flatten(2).max(2).values
-
-    def do_flatten(self, x: Any, path: str) -> Any:
-        return self.torch.flatten(x, 1)
-
-    def do_dropout(self, x: Any, path: str, sizes: tuple[float]) -> Any:
-        if not self.training:
-            return x
-        (p,) = sizes
-        self.step += 1
-        draws = random.uniform(x.numel(), self.seed, path, self.step).reshape(tuple(x.shape))
-        return x * self.torch.tensor((draws >= p) / (1 - p))
-
-    def do_batchnorm(self, x: Any, path: str, rank: str, sizes: Any = (), eps: float = 1e-5) -> Any:
-        return self.f.batch_norm(
-            x,
-            self.get(path, "running_mean"),
-            self.get(path, "running_var"),
-            self.get(path, "weight"),
-            self.get(path, "bias"),
-            training=self.training,
-            eps=eps,
-        )
-
-    def do_instancenorm(
-        self, x: Any, path: str, rank: str, sizes: Any = (), eps: float = 1e-5, **given: bool
-    ) -> Any:
-        return self.f.instance_norm(
-            x,
-            self.get(path, "running_mean"),
-            self.get(path, "running_var"),
-            self.get(path, "weight"),
-            self.get(path, "bias"),
-            use_input_stats=self.training or not given["track_running_stats"],
-            eps=eps,
-        )
-
-    def do_groupnorm(self, x: Any, path: str, sizes: Any, eps: float = 1e-5) -> Any:
-        weight, bias = self.get(path, "weight"), self.get(path, "bias")
-        return self.f.group_norm(x, sizes[0], weight, bias, eps)
-
-    def do_rmsnorm(self, x: Any, path: str, sizes: Any = (), eps: float | None = None) -> Any:
-        weight = self.get(path, "weight")
-        return self.f.rms_norm(x, tuple(weight.shape), weight, eps)
-
-    def do_localresponsenorm(self, x: Any, path: str, sizes: Any, alpha: float) -> Any:
-        return self.f.local_response_norm(x, sizes[0], alpha)
-
-    def do_layernorm(self, x: Any, path: str, sizes: Any = (), eps: float = 1e-5) -> Any:
-        weight = self.get(path, "weight")
-        return self.f.layer_norm(x, tuple(weight.shape), weight, self.get(path, "bias"), eps)
-
-    def do_embedding(self, x: Any, path: str, **_: Any) -> Any:
-        return self.f.embedding(x, self.get(path, "weight"))
-
-    def do_rnn(self, x: Any, path: str, **given: Any) -> Any:
-        return self._recurrent(x, path, self.torch.nn.RNN, **given)
-
-    def do_lstm(self, x: Any, path: str, **given: Any) -> Any:
-        return self._recurrent(x, path, self.torch.nn.LSTM, **given)
-
-    def do_gru(self, x: Any, path: str, **given: Any) -> Any:
-        return self._recurrent(x, path, self.torch.nn.GRU, **given)
-
-    def _recurrent(
-        self, x: Any, path: str, kind: Any, sequences: bool, reverse: bool, **_: Any
-    ) -> Any:
-        weight, recurrent = self.get(path, "weight"), self.get(path, "recurrent")
-        own = self.get(path, "recurrent_bias")
-        sizes = (weight.shape[0], recurrent.shape[0])
-        cell = kind(*sizes, batch_first=True, dtype=weight.dtype)
-        second = self.torch.zeros_like(self.get(path, "bias"))
-        if own is not None:
-            second = self.torch.cat([second[len(own) :], own])
-        given = {
-            "weight_ih_l0": weight.T,
-            "weight_hh_l0": recurrent.T,
-            "bias_ih_l0": self.get(path, "bias"),
-            "bias_hh_l0": second,
-        }
-        x = x.flip(1) if reverse else x
-        states, _last = self.torch.func.functional_call(cell, given, (x,))
-        if not sequences:
-            return states[:, -1]
-        return states.flip(1) if reverse else states
-
-    def _dense(self, x: Any, path: str) -> Any:
-        return x @ self.get(path, "weight") + self.get(path, "bias")
-
-    def do_multiheadattention(
-        self, x: Any, path: str, sizes: tuple[int, int], causal: bool, dropout: float
-    ) -> Any:
-        n, time, width = x.shape
-        q, k, v = (
-            self._dense(x, f"{path}.{part}").reshape(n, time, sizes[1], -1).transpose(1, 2)
-            for part in ("query", "key", "value")
-        )
-        scores = q @ k.transpose(-1, -2) / (width // sizes[1]) ** 0.5
-        if causal:
-            later = self.torch.ones(time, time, dtype=self.torch.bool).triu(1)
-            scores = scores.masked_fill(later, -self.torch.inf)
-        shares = scores.softmax(-1)
-        if dropout:
-            shares = self.do_dropout(shares, f"{path}.dropout", (dropout,))
-        return self._dense((shares @ v).transpose(1, 2).reshape(n, time, width), f"{path}.out")
-
-    def do_transformerencoderlayer(
-        self, x: Any, path: str, sizes: tuple[int, int], hidden: int, norm_first: bool,
-        activation: str, **given: Any,
-    ) -> Any:  # fmt: skip
-        p = given["dropout"]
-
-        def dropped(y: Any, name: str) -> Any:
-            return self.do_dropout(y, f"{path}.{name}", (p,)) if p else y
-
-        def attend(y: Any) -> Any:
-            return self.do_multiheadattention(y, f"{path}.attention", sizes, **given)
-
-        def feed(y: Any) -> Any:
-            inner = getattr(self.f, activation)(self._dense(y, f"{path}.linear1"))
-            return self._dense(dropped(inner, "dropout"), f"{path}.linear2")
-
-        for i, part in enumerate((attend, feed), 1):
-            if norm_first:
-                x = x + dropped(part(self.do_layernorm(x, f"{path}.norm{i}")), f"dropout{i}")
-            else:
-                x = self.do_layernorm(x + dropped(part(x), f"dropout{i}"), f"{path}.norm{i}")
-        return x
-
-    def do_relu(self, x: Any, path: str) -> Any:
-        return self.f.relu(x)
-
-    def do_leakyrelu(self, x: Any, path: str, sizes: tuple[float]) -> Any:
-        return self.f.leaky_relu(x, sizes[0])
-
-    def do_elu(self, x: Any, path: str, sizes: tuple[float]) -> Any:
-        return self.f.elu(x, sizes[0])
-
-    def do_gelu(self, x: Any, path: str) -> Any:
-        return self.f.gelu(x)
-
-    def do_silu(self, x: Any, path: str) -> Any:
-        return self.f.silu(x)
-
-    def do_sigmoid(self, x: Any, path: str) -> Any:
-        return self.torch.sigmoid(x)
-
-    def do_tanh(self, x: Any, path: str) -> Any:
-        return self.torch.tanh(x)
-
-    def do_softplus(self, x: Any, path: str) -> Any:
-        return self.f.softplus(x)
-
-    def do_relu6(self, x: Any, path: str) -> Any:
-        return self.f.relu6(x)
-
-    def do_selu(self, x: Any, path: str) -> Any:
-        return self.f.selu(x)
-
-    def do_celu(self, x: Any, path: str, sizes: tuple[float]) -> Any:
-        return self.f.celu(x, *sizes)
-
-    def do_hardtanh(self, x: Any, path: str, sizes: tuple[float, float]) -> Any:
-        return self.f.hardtanh(x, *sizes)
-
-    def do_hardsigmoid(self, x: Any, path: str) -> Any:
-        return self.f.relu6(x + 3) / 6  # its own derivative has 1/6 in single precision
-
-    def do_hardswish(self, x: Any, path: str) -> Any:
-        return self.f.hardswish(x)
-
-    def do_softsign(self, x: Any, path: str) -> Any:
-        return self.f.softsign(x)
-
-    def do_mish(self, x: Any, path: str) -> Any:
-        return self.f.mish(x)
-
-    def do_logsigmoid(self, x: Any, path: str) -> Any:
-        return self.f.logsigmoid(x)
-
-    def do_tanhshrink(self, x: Any, path: str) -> Any:
-        return self.f.tanhshrink(x)
-
-    def do_hardshrink(self, x: Any, path: str) -> Any:
-        return self.f.hardshrink(x)
-
-    def do_softshrink(self, x: Any, path: str) -> Any:
-        return self.f.softshrink(x)
-
-    def do_threshold(self, x: Any, path: str, sizes: tuple[float, float]) -> Any:
-        return self.f.threshold(x, *sizes)
-
-    def do_prelu(self, x: Any, path: str) -> Any:
-        return self.f.prelu(x, self.get(path, "weight"))
-
-    def do_glu(self, x: Any, path: str) -> Any:
-        return self.f.glu(x)
-
-    def do_softmin(self, x: Any, path: str, sizes: tuple[int] = (-1,)) -> Any:
-        return self.torch.softmax(-x, sizes[0])
-
-    def do_softmax(self, x: Any, path: str, sizes: tuple[int] = (-1,)) -> Any:
-        return self.torch.softmax(x, sizes[0])
-
-    def do_logsoftmax(self, x: Any, path: str, sizes: tuple[int] = (-1,)) -> Any:
-        return self.torch.log_softmax(x, sizes[0])
 
 
 FAMILIES = ("rows", "images", "signals", "sequences", "dense images", "volumes")

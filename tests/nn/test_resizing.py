@@ -80,8 +80,16 @@ def test_other_shapes_are_pytorchs() -> None:
     [
         (nn.ZeroPad2d((1, 0, 2, 1)), (1, 3, 2), "np.zeros((n, 1, 6, 3), np.float32)"),
         (nn.ConstantPad1d(1, 2.0), (2, 3), "np.full((n, 2, 5), 2.0, np.float32)"),
-        (nn.ReflectionPad1d(1), (2, 3), "np.concatenate([x[:, :, 1:2], x, x[:, :, 1:2]], axis=2)"),
-        (nn.ReplicationPad2d(1), (1, 3, 2), "np.broadcast_to(x[:, :, :1], (n, 1, 1, 2))"),
+        (
+            nn.ReflectionPad1d(2),
+            (2, 4),
+            "np.concatenate([reflectionpad1d1_part, x, reflectionpad1d1_part], axis=2)",
+        ),
+        (
+            nn.ReplicationPad2d(1),
+            (1, 3, 2),
+            "np.concatenate([x[:, :, :1], x, x[:, :, 2:]], axis=2)",
+        ),
         (nn.CircularPad1d(2), (2, 3), "np.concatenate([x[:, :, 1:], x, x[:, :, :2]], axis=2)"),
         (nn.Upsample(scale_factor=2), (1, 2, 3), "np.broadcast_to(x.reshape(n, 1, 2, 1, 3, 1)"),
         (nn.PixelShuffle(2), (4, 2, 3), ".transpose(0, 1, 4, 2, 5, 3)"),

@@ -98,11 +98,17 @@ class _ReflectionPad(_Pad):
         return size - 1
 
     def sides(self, x: Any, axis: int, before: int, after: int) -> tuple[list[Any], list[Any]]:
-        last = x.shape[axis] - 1
-        return (
-            [_cut(x, axis, i, i + 1) for i in range(before, 0, -1)],
-            [_cut(x, axis, last - i, last - i + 1) for i in range(1, after + 1)],
-        )
+        size = x.shape[axis]
+        first = _cut(x, axis, 1, before + 1) if before else None
+        last = _cut(x, axis, size - 1 - after, size - 1) if after else None
+        return _mirrored(first, axis), _mirrored(last, axis)
+
+
+def _mirrored(x: Any, axis: int) -> list[Any]:
+    """One piece in reverse order, or none."""
+    if x is None:
+        return []
+    return [x if x.shape[axis] == 1 else movement.flip(x, axis=axis)]
 
 
 class _ReplicationPad(_Pad):
