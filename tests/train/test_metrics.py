@@ -88,6 +88,36 @@ def test_defaults_follow_the_loss() -> None:
     assert list(gg.evaluate(Given(), X, y, loss="cross_entropy", metrics=())) == ["loss"]
 
 
+def test_the_right_class_among_the_likeliest() -> None:
+    y = R.integers(0, 4, 41)
+    place = (X[np.arange(41), y][:, None] < X).sum(1)
+    names = ("top_1_accuracy", "top_2_accuracy", "top_5_accuracy", "accuracy")
+    found = measured(X, y, "cross_entropy", names)
+    for name, k in zip(names, (1, 2, 5), strict=False):
+        assert found[name] == share(place < k)
+    assert found["top_1_accuracy"] == found["accuracy"]
+    one_hot = measured(X, np.eye(4)[y], "cross_entropy", "top_2_accuracy")
+    assert one_hot["top_2_accuracy"] == found["top_2_accuracy"]
+    with pytest.raises(GlassgradError, match="rows of scores"):
+        gg.evaluate(Given(), X, X[:, :2], loss=lambda p, t: p.mean(), metrics="top_2_accuracy")
+
+
+def test_every_loss_is_a_metric_too() -> None:
+    y = R.normal(size=(41, 4)).astype(np.float32)
+    found = measured(X, y, "mse", ("huber", "log_cosh", nn.SmoothL1Loss(beta=0.5)))
+    e = np.abs(X - y)
+    assert found["huber"] == pytest.approx(np.where(e < 1, e * e / 2, e - 0.5).mean(), rel=1e-6)
+    assert found["log_cosh"] == pytest.approx(np.log(np.cosh(e)).mean(), rel=1e-6)
+    assert found["smooth_l1"] == pytest.approx(np.where(e < 0.5, e * e, e - 0.25).mean(), rel=1e-6)
+
+
+def test_accuracy_is_not_taken_where_rows_are_ignored() -> None:
+    loss, y = nn.CrossEntropyLoss(ignore_index=-1), R.integers(-1, 4, 41)
+    assert list(gg.evaluate(Given(), X, y, loss=loss)) == ["loss"]
+    with pytest.raises(GlassgradError, match="ignores some"):
+        gg.evaluate(Given(), X, y, loss=loss, metrics=("accuracy",))
+
+
 def _named(name: str) -> Any:
     def metric(prediction: Any, target: Any) -> Any:
         return abs(prediction).mean()

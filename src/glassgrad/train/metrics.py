@@ -1,7 +1,12 @@
-"""Metrics: what is counted beside the loss, as a sum and a count, so that batches add up."""
+"""Metrics: what is counted beside the loss, as a sum and a count, so that batches add up.
+
+Only what adds up over batches is one: accuracy, among the likeliest k, and every loss. A root of
+a mean, a precision, F1 or R2 is a function of sums over all rows: take it from `gg.predict`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +14,7 @@ from typing import Any
 from glassgrad.errors import ConfigError, ShapeError, TraceError, shown, unknown_name
 from glassgrad.ir import product
 from glassgrad.nn import losses
-from glassgrad.ops import Symbol
+from glassgrad.ops import OPS, Symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,30 @@ def _accuracy(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
     return right.astype("int64").sum(), int(product(right.shape[1:]))
 
 
+_TOP = re.compile(r"top_([1-9][0-9]{0,5})_accuracy")
+
+
+def _top(k: int) -> Callable[[Any, Any, str], tuple[Any, int]]:
+    """How many of the right classes have fewer than k others above them."""
+
+    def write(prediction: Any, target: Any, _: str) -> tuple[Any, int]:
+        p, t = prediction, target
+        if t.shape == p.shape and t.ndim == 2:
+            t = t.argmax(1)
+        if p.ndim != 2 or t.shape != p.shape[:1] or t.dtype != "int64":
+            raise ShapeError(
+                "accuracy among the likeliest needs rows of scores",
+                where=f"metric top_{k}_accuracy",
+                expected="scores (n, classes), and class indices (n,) or one-hot rows",
+                received=f"{p.shape} and {t.dtype} {t.shape}",
+            )
+        right = OPS["pick"](p, t).reshape(-1, 1)
+        above = (p > right).astype("int64").sum(axis=1)
+        return (above < k).astype("int64").sum(), 1
+
+    return write
+
+
 def _mean_over(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any, str], tuple[Any, int]]:
     def write(prediction: Any, target: Any, _: str) -> tuple[Any, int]:
         found = function(prediction, target)
@@ -75,6 +104,16 @@ NAMED = {
 }
 
 
+def _named(name: str) -> Metric:
+    if name in NAMED:
+        return NAMED[name]
+    if top := _TOP.fullmatch(name):
+        return Metric(name, _top(int(top[1])), "up")
+    if name in losses.NAMED:
+        return Metric(name, _mean_over(losses.NAMED[name].function), "down")
+    raise unknown_name("metric", name, (*NAMED, "top_5_accuracy", *losses.NAMED))
+
+
 def _is_title(name: Any) -> bool:
     """Whether a name can head a column of a CSV file, and a number in a line of output."""
     if not isinstance(name, str) or not 1 <= len(name) <= 60 or not name.isprintable():
@@ -90,12 +129,14 @@ def find(metrics: Sequence[Any]) -> tuple[Metric, ...]:
     found = []
     for metric in metrics:
         if isinstance(metric, str):
-            if metric not in NAMED:
-                raise unknown_name("metric", metric, tuple(NAMED))
-            found.append(NAMED[metric])
+            found.append(_named(metric))
         elif callable(metric):
-            direction = "down" if any(metric is r.function for r in losses.RECORDS) else ""
+            ours = any(metric is r.function for r in losses.RECORDS)
+            ours = ours or isinstance(metric, losses.Loss)
+            direction = "down" if ours else ""
             name = getattr(metric, "__name__", "metric")
+            if isinstance(metric, losses.Loss):
+                name = metric.record.name
             found.append(Metric(name, _mean_over(metric), direction))
         else:
             raise ConfigError(

@@ -96,8 +96,8 @@ def wish(y: Any, loss: Any, loss_weights: Any, metrics: Any) -> Wish:
     wanted = _spread(metrics, outputs, "metrics") if isinstance(metrics, Mapping) else None
     chosen = tuple(
         [
-            metric_list.find(_default(name, metrics if wanted is None else wanted[i]))
-            for i, (name, _) in enumerate(found)
+            metric_list.find(_default(name, each, metrics if wanted is None else wanted[i]))
+            for i, (name, each) in enumerate(found)
         ]
     )
     return Wish(outputs, found, numbers, chosen)
@@ -153,10 +153,20 @@ def _checked_weight(value: Any) -> float:
     return float(value)
 
 
-def _default(name: str, metrics: Any) -> Any:
+def _default(name: str, loss: Any, metrics: Any) -> Any:
+    ours = losses.known(name)
+    ignoring = losses.settings_of(loss).get("ignore_index") is not None
     if metrics is None:
-        ours = losses.known(name)
-        return ("accuracy",) if ours and ours.classifies else ()
+        return ("accuracy",) if ours and ours.classifies and not ignoring else ()
+    given = (metrics,) if isinstance(metrics, str) or callable(metrics) else metrics
+    if ignoring and any("accuracy" in each for each in given if isinstance(each, str)):
+        raise ConfigError(
+            "accuracy is a share of all rows, and this loss ignores some",
+            where="metrics",
+            expected="other metrics, or a loss without ignore_index",
+            received=f"accuracy and {loss!r}",
+            hint="count them from gg.predict",
+        )
     return metrics
 
 

@@ -41,6 +41,7 @@ from .records import (
     known as known,
     label as label,
     over as over,
+    settings_of as settings_of,
 )
 from .regression import (
     cosine_similarity as cosine_similarity,
