@@ -400,3 +400,80 @@ def test_9_and_10_a_bad_callback(name: str) -> None:
     with pytest.raises(GlassgradError) as caught:
         fit(callbacks=[make()])
     checked(caught.value, words)
+
+
+# Rows of tables, and other data: name, the file, what is done with it, words of the message.
+def _fitted_to(text: str, target: str = "y") -> Callable[[Path], Any]:
+    def run(path: Path) -> Any:
+        path.write_text(text, encoding="utf-8")
+        table = data.read_csv(path)
+        asked = data.question(table, target)
+        return asked, data.TablePreparation.fit(table, target=data.Target(target))
+
+    return run
+
+
+def _prepared_as(text: str) -> Callable[[Path], Any]:
+    """A second table, for what was learnt of one with an age and a town."""
+    how = data.TablePreparation.fit(data.Table({"age": ["1", "2"], "town": ["a", "b"]}))
+
+    def run(path: Path) -> Any:
+        path.write_text(text, encoding="utf-8")
+        return how(data.read_csv(path))
+
+    return run
+
+
+TABLES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "1 nan in a column": (
+        _prepared_as("age,town\n" + "1,a\n" * 17 + "nan,b\n"), ("line 19", "'age'", "'nan'"),
+    ),
+    "2 one class": (_fitted_to("x,y\n1,a\n2,a\n"), ("'y'", "one value only", "'a'")),
+    "2 a class without its name": (_fitted_to("x,y\n1,a\n2,\n"), ("line 3", "'y'", "no target")),
+    "3 fewer columns": (_prepared_as("age\n1\n"), ("1 column is missing", "town", "columns age")),
+    "5 a class that is none of the model's": (
+        lambda _: data.answers_in(
+            data.Table({"y": ["a", "c"]}), data.Target("y"), data.Question("binary", ("a", "b"))
+        ),
+        ("row 1", "'y'", "one of a, b", "'c'"),
+    ),
+    "9 unknown column": (_fitted_to("age,y\n1,2\n", "agee"), ("'agee'", "did you mean 'age'")),
+    "9 unknown task": (
+        lambda _: data.question(data.Table({"y": ["1"]}), "y", "regresion"), ("did you mean",),
+    ),
+    "9 unknown data set": (lambda _: data.load("mnits"), ("did you mean 'mnist'",)),
+    "9 unknown download": (lambda _: data.download("mnits"), ("did you mean 'mnist'",)),
+    "12 a heading without rows": (_fitted_to("x,y\n"), ("no samples", "table.csv")),
+    "12 batches of nothing": (lambda _: data.Batches((X[:0], Y[:0])), ("no samples",)),
+    "12 a split of nothing": (lambda _: data.split(X[:0], Y[:0]), ("too few rows",)),
+    "13 a row of 7 for 8": (
+        _fitted_to("a,b,c,d,e,f,g,y\n" + "1,2,3,4,5,6,7,8\n" * 810 + "1,2,3,4,5,6,7\n"),
+        ("table.csv, line 812", "expected: 8", "received: 7"),
+    ),
+    "14 a separator in a number": (
+        _fitted_to('x,y\n1,1\n"1,234",2\n3,4\n'), ("line 3", "'x'", "'1,234'"),
+    ),
+    "14 a word in a number": (
+        _fitted_to('x,y\n"\n1\n",1\nabc\x1b,2\n3,4\n'), ("line 5", "'x'", "'abc\\x1b'"),
+    ),
+    "15 no target": (_fitted_to("x,z\n1,2\n"), ("no column 'y'", "the columns x, z")),
+    "16 half a record": (
+        lambda path: (path.write_bytes(bytes(3072)), data.read_cifar10(path)),
+        ("table.csv", "3,073", "3,072"),
+    ),
+    "17 gzip that goes on": (
+        lambda path: (
+            path.write_bytes(gzip.compress(struct.pack(">HBBI", 0, 8, 1, 9) + bytes(10**7))),
+            data.read_idx(path),
+        ),
+        ("table.csv", "goes on past the size its header declares", "17 bytes", "reading stopped"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_bad_data_gets_its_error(tmp_path: Path, name: str) -> None:
+    run, words = TABLES[name]
+    with pytest.raises(GlassgradError) as caught:
+        run(tmp_path / "table.csv")
+    checked(caught.value, words)

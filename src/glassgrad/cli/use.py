@@ -106,23 +106,7 @@ def _rows(
     how = model.labels.preparation
     if isinstance(how, Preparation):
         table = how(table, model.dtype())
-    if model.graph.inputs["x"].type.dtype == "uint8":
-        return _bytes(table, path).reshape(len(table), *shape), None
     return table.reshape(len(table), *shape), None
-
-
-def _bytes(table: NDArray[Any], path: Path) -> NDArray[np.uint8]:
-    """Pixels as bytes, for a model that was trained on those."""
-    bad = np.argwhere((table != np.round(table)) | (table < 0) | (table > 255))
-    if len(bad):
-        row, column = bad[0].tolist()
-        raise DataError(
-            "the model takes pixels",
-            where=f"{shown(str(path), 200)[1:-1]}, row {row + 1}, column {column + 1}",
-            expected="whole numbers from 0 to 255",
-            received=f"{table[row, column]:g}",
-        )
-    return table.astype(np.uint8)
 
 
 def _latest_rows() -> str:
