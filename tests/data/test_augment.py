@@ -11,9 +11,11 @@ from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
 from glassgrad import data
-from glassgrad.backends.numpy_source import images as plain
 from glassgrad.data.augment import Augment, mixup
+from glassgrad.engine import image_changes
 from glassgrad.errors import ConfigError, DataError, GlassgradError, ShapeError
+
+plain = image_changes()
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 7)).astype("u1")
 ALL = Augment(flip=True, shift=2, brightness=0.3, cutout=3)

@@ -60,6 +60,9 @@ OPTIONS: dict[str, Callable[[], optim.Optimizer]] = {
     "a group with more state": lambda: optim.SGD(
         0.1, groups=[optim.Group("output.*", momentum=0.9)]
     ),
+    "groups with a beginning of their own": lambda: optim.Rprop(
+        0.01, groups=[optim.Group("*.bias", lr=0.002)]
+    ),
     "a schedule of epochs": lambda: optim.Adam(optim.Step(1e-2, 2, per="epoch")),
     "a schedule of steps": lambda: optim.Adam(optim.OneCycle(1e-2, steps=20)),
 }

@@ -105,6 +105,22 @@ def test_a_penalty_is_part_of_the_loss_and_of_its_gradient() -> None:
     np.testing.assert_allclose(moved, -0.1 * 2 * 0.01 * w, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("rule", [optim.Rprop, optim.Adagrad])
+def test_a_group_begins_as_its_own_settings_say(rule: Any) -> None:
+    """In fit as in the eager loop."""
+    own = {"lr": 0.002} if rule is optim.Rprop else {"initial_accumulator_value": 0.5}
+    fitted, eager = net(), net()
+    trained(fitted, X, Y, optimizer=rule(0.01, groups=[optim.Group("*.bias", **own)]), epochs=3)
+    gg.seed(0)
+    optimizer = rule(0.01, groups=[optim.Group("*.bias", **own)]).bind(eager)
+    eager(gg.tensor(X[:1]))
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.losses.cross_entropy(eager(gg.tensor(X)), gg.tensor(Y)).backward()
+        optimizer.step()
+    close(fitted, eager)
+
+
 # -- batches of an iterable ---------------------------------------------------------------------
 
 

@@ -409,6 +409,9 @@ def _first(moment: Moment, weights: AnyArray) -> AnyArray:
     """What a state of the optimiser begins as."""
     if moment.start is None:
         return weights.copy()
+    if isinstance(moment.start, tuple):
+        counts, values = zip(*moment.start, strict=True)
+        return np.repeat(values, counts).astype(weights.dtype)
     if moment.scalar:
         return np.full((), moment.start, weights.dtype)
     return np.full_like(weights, moment.start)

@@ -29,7 +29,8 @@ class Moment:
     """A state of the optimiser: a vector like the weights, or one number."""
 
     name: str
-    start: float | None = 0.0  # None: begins as a copy of the weights
+    # What it begins as: None is a copy of the weights, pieces are (how many, what) end to end.
+    start: float | tuple[tuple[int, float], ...] | None = 0.0
     scalar: bool = False
 
 
@@ -148,7 +149,7 @@ class _Update:
         self.changes: dict[str, str] = {}
         self._vectors: dict[str, Symbol] = {}
 
-    def _moment(self, name: str, start: float | None, scalar: bool = False) -> Symbol:
+    def _moment(self, name: str, start: Any, scalar: bool = False) -> Symbol:
         kind = self.weights.value.type
         symbol = self.tracer.input(name, Type((), kind.dtype) if scalar else kind, "moment")
         self.moments += (Moment(name, start, scalar),)
@@ -189,11 +190,8 @@ class _Update:
         """Each group's rule on its own piece; a state that only some have is there for all."""
         pieces: list[Any] = []
         states: dict[str, list[Any]] = {}
-        starts: dict[str, float] = {}
-        for group in self.groups:
-            for name in group.optimizer.state_names:
-                starts.setdefault(name, group.optimizer.initial(name))
-        vectors = {name: self._moment(name, start) for name, start in starts.items()}
+        names = dict.fromkeys(n for group in self.groups for n in group.optimizer.state_names)
+        vectors = {name: self._moment(name, self._beginnings(name)) for name in names}
         begin = 0
         for number, group in enumerate(self.groups, 1):
             own = [p for p in self.parts if p.name in group.names]
@@ -226,6 +224,16 @@ class _Update:
         for name, values in states.items():
             self._follow(name, named(OPS["concatenate"](*values, axis=0), f"new_{name}"))
         return named(OPS["concatenate"](*pieces, axis=0), "new_weights")
+
+    def _beginnings(self, name: str) -> float | tuple[tuple[int, float], ...]:
+        """What a state begins as, which may differ from group to group."""
+        found = []
+        for group in self.groups:
+            count = sum(p.stop - p.start for p in self.parts if p.name in group.names)
+            held = name in group.optimizer.state_names
+            found.append((count, group.optimizer.initial(name) if held else 0.0))
+        values = {value for _, value in found}
+        return values.pop() if len(values) == 1 else tuple(found)
 
     def _clipped(self, gradient: Any, optimizer: Optimizer) -> Any:
         """Gradients no larger than asked for: number by number, by parameter, or all together."""

@@ -41,7 +41,7 @@ _WHOLE_IMPORTS = frozenset({"from pathlib import Path", "import gzip", "import s
 _NP = frozenset(
     """abs add all any arange argmax argsort asarray ascontiguousarray bool_ broadcast_to concatenate cos cumsum empty
     empty_like exp expm1 flip float32 float64 full full_like indices inf int32 int64 isfinite log
-    log1p max maximum minimum nan ones sign sin sort sqrt sum tanh uint32 uint64 uint8 where zeros
+    log1p max maximum minimum nan ones repeat sign sin sort sqrt sum tanh uint32 uint64 uint8 where zeros
     zeros_like""".split()
 )
 # What records name in their texts may be called, too; these never, whatever a record says.

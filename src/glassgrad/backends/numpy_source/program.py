@@ -46,7 +46,8 @@ class Recipe:
     about: list[tuple[str, str]]  # lines of the docstring: (what, text)
     inputs: Sequence[str]  # the arrays that have rows, as the step takes them
     parts: Sequence[tuple[str, tuple[int, ...], int, int]]  # name, shape, start, stop
-    moments: Sequence[tuple[str, float | None, bool]]  # name, first value, whether one number
+    # Name, first value (or pieces (how many, what) of it), whether it is one number.
+    moments: Sequence[tuple[str, Any, bool]]
     held: Sequence[str]  # buffers and frozen parameters
     metrics: Sequence[tuple[str, int]]  # name, count per row
     epochs: int
@@ -338,8 +339,11 @@ class _Main:
         put("np.savez(here / 'replayed.npz', **final)")
 
 
-def _first(value: float | None, scalar: bool) -> str:
+def _first(value: Any, scalar: bool) -> str:
     """What a state of the optimiser begins as."""
+    if isinstance(value, tuple):
+        counts, values = zip(*value, strict=True)
+        return f"np.repeat({list(values)!r}, {list(counts)!r}).astype(weights.dtype)"
     if value is None:
         return "weights.copy()"
     if scalar:
