@@ -71,6 +71,13 @@ def test_a_run_says_what_it_does_keeps_all_settings_and_can_be_done_again(
     assert "".join(found.labels.classes) == "".join(sorted(set(TEXT)))
 
 
+def test_settings_of_a_run_are_a_configuration_for_the_next(run: Any) -> None:
+    assert run("train", "Play.txt", "--model", "lstm", *QUICK, "--lr", "0.02").code == 0
+    assert run("train", "Play.txt", "--config", "runs/play-1/config.toml").code == 0
+    first, second = (Path(f"runs/play-{i}/model.glass").read_bytes() for i in (1, 2))
+    assert first == second
+
+
 @pytest.mark.parametrize("model", ["gpt", "lstm"])
 def test_the_program_of_a_run_gives_its_parameters_bit_for_bit(run: Any, model: str) -> None:
     assert run("train", "Play.txt", "--model", model, *QUICK).code == 0

@@ -84,7 +84,7 @@ def _broken(indent: str, line: str) -> list[str]:
 def _bracketed(pad: str, text: str) -> list[str]:
     """`name = (` and the value on lines of its own, where the value has no bracket to break in."""
     name, equals, value = text.partition(" = ")
-    if not equals or not name.isidentifier() or "'" in value:
+    if not equals or not name.isidentifier() or "'" in value or " = " in value:
         return [pad + text]
     return [f"{pad}{name} = (", *_continued(pad + "    ", f"{value})")]
 
