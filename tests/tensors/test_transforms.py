@@ -15,7 +15,7 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import nn
-from glassgrad.errors import DTypeError, TraceError, UsageError
+from glassgrad.errors import DataError, DTypeError, TraceError, UsageError
 
 # -- grad --------------------------------------------------------------------------------------
 
@@ -443,3 +443,17 @@ def test_a_method_can_be_compiled_and_compiled_functions_nest() -> None:
     assert outer(gg.tensor([2.0])).item() == 7
     with pytest.raises(UsageError, match="only a function"):
         gg.compile(3)
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_a_compiled_function_refuses_a_position_outside_its_axis(wrong: int) -> None:
+    """NumPy would take -1 from the end and give a number."""
+    scores, labels = np.zeros((4, 3)), np.array([0, 1, 2, wrong])
+    loss = gg.compile(lambda z, y: gg.nn.losses.cross_entropy(z, y.reshape(-1)))
+    table = gg.compile(lambda w, i: gg.take(w, i))
+    for run in (loss, table):
+        for _ in range(2):  # the trace of the first call serves the second
+            with pytest.raises(DataError, match=str(wrong)):
+                run(np.zeros((3, 3)) if run is table else scores, labels)
+    ignoring = gg.compile(lambda z, y: gg.nn.losses.cross_entropy(z, y, ignore_index=wrong))
+    assert ignoring(scores, labels).item() == pytest.approx(np.log(3))

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from glassgrad.engine import compile_graph
 from glassgrad.errors import DataError, DTypeError, ShapeError, TraceError, UsageError, shown
-from glassgrad.ir import DTYPES, FLOATS, Graph, Node, Op, Shape, Type, Value, attribute_key
+from glassgrad.ir import DTYPES, FLOATS, Graph, Op, Shape, Type, Value, attribute_key
 from glassgrad.ops import Array, Symbol, Tracer, checked_number, number_dtype, user_line
 from glassgrad.passes.differentiate import Step, pull_back
+from glassgrad.passes.positions import positions_of
 
 AnyArray = NDArray[Any]
 _WIDER = {"int8": "int64", "int16": "int64", "int32": "int64", "uint16": "int64"}
@@ -52,7 +53,7 @@ class _Cell:
         )
         values = tracer.node(op, operands, attributes)
         self.types = tuple([v.type for v in values])
-        self.positions = _Positions.of(values[0].node)
+        self.positions = positions_of(values[0].node)
         self.differentiable = (op.vjp is not None or "call" in op.roles) and any(
             t.dtype in FLOATS for t in self.types
         )
@@ -61,36 +62,21 @@ class _Cell:
         self.run: Callable[..., Any] = compile_graph(Graph(inputs, outputs))
 
 
-class _Positions:
-    """What an op that reads at positions asks of them: NumPy would wrap a negative one."""
-
-    __slots__ = ("operand", "size")
-
-    def __init__(self, operand: int, size: int) -> None:
-        self.operand = operand
-        self.size = size
-
-    @staticmethod
-    def of(node: Node) -> _Positions | None:
-        """The positions that an op reads or writes at, None for one that has none."""
-        if "index" not in node.op.inputs:
-            return None
-        operand = node.op.inputs.index("index")
-        held = node.inputs[0] if operand else node.values[0]
-        axis = node.attributes.get("axis", 0 if node.op.name in ("take", "add_at") else -1)
-        return _Positions(operand, int(held.type.shape[axis]))
-
-    def check(self, op: Op, arrays: list[Any]) -> None:
-        """Refuse a position outside its axis."""
-        index = np.asarray(arrays[self.operand])
-        if index.size and (index.min() < 0 or index.max() >= self.size):
-            wrong = index[(index < 0) | (index >= self.size)].flat[0]
-            raise DataError(
-                "a position outside the axis",
-                where=op.name,
-                expected=f"0 to {self.size - 1}" if self.size else "no position: the axis is empty",
-                received=str(wrong),
-            )
+def check_positions(where: str, index: Any, size: int, ignored: int | None = None) -> None:
+    """Raise DataError for a position outside its axis; NumPy would wrap a negative one."""
+    index = np.asarray(index)
+    if not index.size or (index.min() >= 0 and index.max() < size):
+        return
+    outside = (index < 0) | (index >= size)
+    if ignored is not None:
+        outside &= index != ignored
+    if outside.any():
+        raise DataError(
+            "a position outside the axis",
+            where=where,
+            expected=f"0 to {size - 1}" if size else "no position: the axis is empty",
+            received=str(index[outside].flat[0]),
+        )
 
 
 _CELLS: dict[Any, _Cell] = {}
@@ -206,7 +192,8 @@ class Tensor(Array):
                 _CELLS.pop(next(iter(_CELLS)))
             cell = _CELLS[key] = _Cell(op, tuple(types), attributes)  # type: ignore[arg-type]  # all filled
         if cell.positions is not None:
-            cell.positions.check(op, arrays)
+            at = cell.positions
+            check_positions(op.name, arrays[at.operand], int(str(at.size)), at.ignored)
         found = cell.run(*arrays)
         results = found if len(cell.types) > 1 else (found,)
         outputs = tuple([Tensor(d, t) for d, t in zip(results, cell.types, strict=True)])

@@ -20,6 +20,7 @@ from glassgrad.ir import FLOATS, Graph, Type, Value, attribute_key, reachable
 from glassgrad.ops import OPS, Array, Symbol, Tracer, user_line
 from glassgrad.ops.trace import name_by_lines
 from glassgrad.passes.differentiate import pull_back_values
+from glassgrad.passes.positions import index_limits
 
 from .random import next_draw
 from .tensor import (
@@ -28,6 +29,7 @@ from .tensor import (
     Parameter,
     Tensor,
     _Done,
+    check_positions,
     derivatives,
     full,
     history,
@@ -288,6 +290,7 @@ class _Trace:
             origin.name = origin.name or name
         self.graph = Graph(inputs, outputs, scopes=tracer.scopes)
         self.name = _name(fn)
+        self.limits = index_limits(self.graph)
         self.run = compile_graph(self.graph) if outputs else None
 
     def fits(self) -> bool:
@@ -326,6 +329,9 @@ class _Trace:
             else:
                 held = next(captured)  # a buffer as it is now, since this call may assign to it
                 operands.append(held if held.requires_grad else held.detach())
+        for (name, _), operand in zip(self.graph.inputs.items(), operands, strict=True):
+            if name in self.limits:
+                check_positions(f"{self.name}, {name}", operand._data, *self.limits[name])
         if _MODE.recording and any(t.requires_grad for t in operands):
             made = OPS["call"](*operands, graph=self.graph)
             results = made if isinstance(made, tuple) else (made,)

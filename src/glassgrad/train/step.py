@@ -17,6 +17,7 @@ from glassgrad.optim import LBFGS, Optimizer
 from glassgrad.passes.differentiate import add_gradients
 from glassgrad.passes.flatten import Part, flatten, layout
 from glassgrad.passes.lower import open_up
+from glassgrad.passes.positions import index_limits
 from glassgrad.tensors.tensor import Buffer, Parameter, tracing
 
 from .task import WEIGHT, Head, Task
@@ -273,33 +274,9 @@ def _divisors(graph: Graph) -> tuple[tuple[str, Any], ...]:
 
 
 def _classes(forward: Graph, task: Task) -> dict[str, tuple[int, int | None]]:
-    """For each target of class indices, the smallest number of scores it is an index into.
-
-    And the number that all who read it ignore.
-    """
-    found: dict[str, tuple[int, int | None]] = {}
-    for head in task.heads:
-        target = forward.inputs.get(head.target)
-        if target is None or target.type.dtype != "int64":
-            continue
-        read = []
-        for node in forward.nodes():
-            if node.op.name in _INDEXED:
-                index = node.inputs[_INDEXED[node.op.name]]
-                while index.node.inputs and index.node.op.result == "view":
-                    index = index.node.inputs[0]
-                size = node.attributes.get("size", (0, *node.inputs[0].type.shape)[-1])
-                if index is target and isinstance(size, int):
-                    read.append((size, node.attributes.get("ignore_index")))
-        if read:
-            ignored = {number for _, number in read}
-            only = ignored.pop() if len(ignored) == 1 else None
-            found[head.target] = min(size for size, _ in read), only
-    return found
-
-
-# The ops that take one number of each row at an index, and which operand the index is.
-_INDEXED = {"cross_entropy": 1, "nll": 1, "multi_margin": 1, "pick": 1, "put_at": 0}
+    """For each target of class indices how many it may name, and the number that names none."""
+    targets = {head.target for head in task.heads}
+    return {name: limit for name, limit in index_limits(forward).items() if name in targets}
 
 
 def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
