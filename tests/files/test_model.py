@@ -358,6 +358,9 @@ def test_several_inputs_and_outputs_come_back(named: bool, by: str, tmp_path: Pa
         back(gg.tensor(token), gg.tensor(row[:3]))
     with pytest.raises(DataError, match="not in the table"):
         gg.predict(back, (token + 7, row))
+    for wrong in (token - 1, token + 7):
+        with pytest.raises(DataError, match="outside the axis"):
+            back(gg.tensor(wrong), gg.tensor(row))
 
 
 def test_an_input_that_is_no_example_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from glassgrad.nn.layers import Embedding
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import gathered
 from glassgrad.ops import OPS, Array, Symbol, Tracer
-from glassgrad.tensors.tensor import Buffer, Parameter
+from glassgrad.passes.positions import index_limits
+from glassgrad.tensors.tensor import Buffer, Parameter, check_positions
 
 from .labels import Labels
 
@@ -95,6 +96,7 @@ class GraphModule(Part):
                 raise UsageError("the module tree has a hole or a name twice", received=place.path)
             parts[over]._parts[name] = parts[place.path] = part
         data = {n: v for n, v in graph.inputs.items() if v.node.attributes["role"] == "data"}
+        self._limits = {n: limit for n, limit in index_limits(graph).items() if n in data}
         self.input_order = tuple(data)
         self.input_types = tuple([v.type for v in data.values()])
         self.eval()
@@ -132,6 +134,8 @@ class GraphModule(Part):
         sizes = self._sizes(given)
         if isinstance(xs[0], Symbol):
             return gathered(_write(self.graph, xs[0].tracer, {**given, **self._state}, sizes))
+        for name, limit in self._limits.items():
+            check_positions(f"{self.title()}, {name}", given[name].numpy(), *limit)
         tracer = Tracer()
         used = {id(v.node) for n in self.graph.nodes() for v in n.inputs}
         used |= {id(v.node) for v in self.graph.outputs.values()}
