@@ -123,10 +123,20 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 def unknown_name(kind: str, name: object, known: tuple[str, ...]) -> ConfigError:
-    """The error for a name that is not in a list, with the nearest one that is."""
-    hint = did_you_mean(name, known)
+    """The error for a name that is not in a list, with the nearest one that is.
+
+    Of a long list only the first names are shown.
+    """
+    names = list(dict.fromkeys(known))
+    listed = ", ".join(names)
+    if len(listed) > 220:
+        first = names[: max(1, listed[:200].count(", "))]
+        listed = f"{', '.join(first)} and {len(names) - len(first)} more"
     return ConfigError(
-        f"unknown {kind}", expected="one of " + ", ".join(known), received=shown(name), hint=hint
+        f"unknown {kind}",
+        expected=f"one of {listed}",
+        received=shown(name),
+        hint=did_you_mean(name, known),
     )
 
 
