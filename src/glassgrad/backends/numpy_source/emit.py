@@ -12,32 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from glassgrad.errors import InternalError
-from glassgrad.ir import INPUT, Dim, Graph, Node, Scope, Value, reachable
+from glassgrad.ir import INPUT, Graph, Node, Scope, Value, reachable
 from glassgrad.passes.rewrite import scheduled
 
-from .cells import cell_text, dtype_name, fill_expression, fill_lines, literal, occurrences
+from .cells import cell_text, fill_expression, fill_lines, literal, occurrences
 from .layout import banner, comment, heading, mentions, wrapped
 from .loops import only_starts, write_loop
 from .names import Names, plain
+from .pieces import Block, Piece, piece_of, stretched_number, uses_in
 
 LONGEST_INLINE = 72
 DEEPEST_INLINE = 4
 LONGEST_STEP = 90  # `weights -= ...` may be long: it is the point of it all
 _IN_PLACE = {"add": ast.Add, "subtract": ast.Sub, "multiply": ast.Mult, "divide": ast.Div}
 BANNERS = {"forward": "forward", "backward": "backward: d_v is dL/dv, same shape as v"}
-
-
-@dataclass(slots=True)
-class Piece:
-    """How a value is written: an expression, its length and depth."""
-
-    expression: ast.expr
-    length: int
-    depth: int = 0
-
-    @property
-    def simple(self) -> bool:
-        return self.depth == 0
 
 
 @dataclass(slots=True)
@@ -49,18 +37,6 @@ class Function:
     lines: list[str]
     returns: list[str]
     identifiers: dict[str, str] = field(default_factory=dict)  # input name -> identifier
-
-
-@dataclass(slots=True)
-class _Block:
-    """Where nodes are being written: the function, or the body of a loop."""
-
-    graph: Graph
-    indent: str
-    uses: dict[Value, list[Node]]
-    kept: set[Value]  # values that must have a line: outputs, and what loops store
-    stored: dict[Value, ast.expr] = field(default_factory=dict)  # value -> place it is stored at
-    owner: dict[Node, Value] = field(default_factory=dict)  # in-place node -> the state it changes
 
 
 class Writer:
@@ -103,7 +79,7 @@ class Writer:
             identifiers[name] = self._bind(value, self.names.take(name))
         kept = {graph.outputs[name] for name in self.returns}
         kept |= {graph.outputs[name] for name in graph.guard}
-        block = _Block(graph, "    ", _uses(graph), kept)
+        block = Block(graph, "    ", uses_in(graph.nodes()), kept)
         self._plan_state(block)
         # In the update, what the guard looks at comes first.
         late = {n: n.origin.phase == "update" and n not in self.before_guard for n in graph.nodes()}
@@ -133,13 +109,13 @@ class Writer:
 
     # -- one node ------------------------------------------------------------------------------
 
-    def _write_node(self, node: Node, block: _Block) -> None:
+    def _write_node(self, node: Node, block: Block) -> None:
         op = node.op
         if op is INPUT or "reader" in op.roles:
             return
         if "constant" in op.roles:
             expression = literal(node.attributes["value"])
-            self.pieces[node.values[0]] = Piece(expression, len(ast.unparse(expression)))
+            self.pieces[node.values[0]] = piece_of(expression)
             return
         if "loop" in op.roles:
             self._write_loop(node, block)
@@ -148,7 +124,7 @@ class Writer:
         if node in block.owner:
             self._write_in_place(node, block, self.identifier[block.owner[node]])
             return
-        text = _stretched_number(node) or cell_text(node)
+        text = stretched_number(node) or cell_text(node)
         if isinstance(text, tuple):
             self._write_lines(node, text, block)
             return
@@ -158,17 +134,13 @@ class Writer:
             self._write_in_place(node, block, self.identifier[absorbed])
             return
         expression = fill_expression(node, text, [p.expression for p in operands])
-        piece = Piece(
-            expression,
-            len(ast.unparse(expression)),
-            1 + max((p.depth for p in operands), default=0),
-        )
+        piece = piece_of(expression, 1 + max((p.depth for p in operands), default=0))
         if self._inline(value, piece, block):
             self.pieces[value] = piece
             return
         self._assign(value, expression, block)
 
-    def _assign(self, value: Value, expression: ast.expr, block: _Block) -> None:
+    def _assign(self, value: Value, expression: ast.expr, block: Block) -> None:
         target = block.stored.get(value)
         self._head(value.node, block)
         if target is None:
@@ -176,10 +148,10 @@ class Writer:
             target = ast.Name(name, ast.Store())
             self._bind(value, name)
         else:
-            self.pieces[value] = Piece(target, len(ast.unparse(target)))
+            self.pieces[value] = piece_of(target)
         self._line(f"{ast.unparse(target)} = {ast.unparse(expression)}", block)
 
-    def _write_lines(self, node: Node, text: tuple[str, ...], block: _Block) -> None:
+    def _write_lines(self, node: Node, text: tuple[str, ...], block: Block) -> None:
         """A cell of several lines; its first copy is left out where the operand can be taken."""
         (value,) = node.values
         operands = [self._piece(v).expression for v in node.inputs]
@@ -201,16 +173,16 @@ class Writer:
             target = ast.unparse(block.stored[value])
             self._line(f"{target} = {name}", block)
 
-    def _ownable(self, node: Node, block: _Block) -> bool:
+    def _ownable(self, node: Node, block: Block) -> bool:
         """Whether the first operand is an expression written here, which nobody else sees."""
         first = node.inputs[0]
         return (
             not self._piece(first).simple
-            and (first.node.op.result == "fresh" or _stretched_number(first.node) is not None)
+            and (first.node.op.result == "fresh" or stretched_number(first.node) is not None)
             and len(block.uses.get(first, ())) == 1
         )
 
-    def _write_in_place(self, node: Node, block: _Block, name: str) -> None:
+    def _write_in_place(self, node: Node, block: Block, name: str) -> None:
         """`v op= other`, where v is the operand's own array."""
         first, second = node.inputs
         other = second if self._is_name(first, name) else first
@@ -228,11 +200,11 @@ class Writer:
 
     # -- decisions -----------------------------------------------------------------------------
 
-    def _inline(self, value: Value, piece: Piece, block: _Block) -> bool:
+    def _inline(self, value: Value, piece: Piece, block: Block) -> bool:
         if value in block.kept or value in block.stored:
             return False
         uses = block.uses.get(value, [])
-        if _stretched_number(value.node) and uses and only_starts(value, uses):
+        if stretched_number(value.node) and uses and only_starts(value, uses):
             return True
         if _as_good_as_a_name(value.node, piece) and not self._wish(value):
             return True
@@ -247,12 +219,12 @@ class Writer:
         if piece.length > longest or piece.depth > DEEPEST_INLINE + 2 * (user in block.owner):
             return False
         if "loop" in user.op.roles:
-            return _stretched_number(value.node) is not None
+            return stretched_number(value.node) is not None
         return self._takes_expression(user, value)
 
     def _takes_expression(self, user: Node, value: Value) -> bool:
         if "inplace" in user.op.roles and user.inputs[0] is value:
-            fresh = value.node.op.result == "fresh" or _stretched_number(value.node) is not None
+            fresh = value.node.op.result == "fresh" or stretched_number(value.node) is not None
             return fresh and user.inputs.count(value) == 1
         text = cell_text(user)
         if isinstance(text, tuple):
@@ -271,7 +243,7 @@ class Writer:
             if v is value
         )
 
-    def _absorbed(self, node: Node, block: _Block) -> Value | None:
+    def _absorbed(self, node: Node, block: Block) -> Value | None:
         """The operand whose array this node may take over: fresh, named here, read by no other."""
         for value in self._candidates(node):
             if (
@@ -298,7 +270,7 @@ class Writer:
             return node.inputs if "commutative" in node.op.roles else node.inputs[:1]
         return ()
 
-    def _final(self, value: Value, block: _Block) -> Value:
+    def _final(self, value: Value, block: Block) -> Value:
         """The last value that will live in the array this one starts."""
         while True:
             uses = block.uses.get(value, ())
@@ -356,10 +328,10 @@ class Writer:
 
     # -- lines ---------------------------------------------------------------------------------
 
-    def _line(self, text: str, block: _Block) -> None:
+    def _line(self, text: str, block: Block) -> None:
         self.lines += wrapped(block.indent, text)
 
-    def _head(self, node: Node, block: _Block) -> None:
+    def _head(self, node: Node, block: Block) -> None:
         """Comments where a new phase or layer begins."""
         origin = node.origin
         if block.graph is not self.graph:
@@ -410,7 +382,7 @@ class Writer:
         label = scope.path + (f": {title}" if title and title != scope.path else "")
         return heading("    ", label, formula)
 
-    def _guard(self, block: _Block) -> None:
+    def _guard(self, block: Block) -> None:
         """Nothing is updated unless loss and gradients are finite."""
         if self.guarded or not self.graph.guard:
             return
@@ -427,7 +399,7 @@ class Writer:
 
     # -- state ---------------------------------------------------------------------------------
 
-    def _plan_state(self, block: _Block) -> None:
+    def _plan_state(self, block: Block) -> None:
         """Which nodes change a state array in place, and which state is assigned at the end."""
         self.assigned: list[tuple[Value, Value]] = []
         graph = self.graph
@@ -441,7 +413,7 @@ class Writer:
                 for node in chain:
                     block.owner[node] = state
 
-    def _chain(self, state: Value, new: Value, block: _Block) -> list[Node] | None:
+    def _chain(self, state: Value, new: Value, block: Block) -> list[Node] | None:
         """The nodes from a state to its next value, each made from the one before in place."""
         # Whoever gets what the state holds now, or what it will hold, must not see it change.
         given = list(self.graph.outputs.values())
@@ -465,7 +437,7 @@ class Writer:
             value = steps[0]
         return chain if chain and chain[-1] is last else None
 
-    def _last_reader(self, state: Value, block: _Block) -> Node | None:
+    def _last_reader(self, state: Value, block: Block) -> Node | None:
         """The one line of the update that may change a state in place: the last that reads it.
 
         Nothing if the state is read through a view, or by what may be written later.
@@ -485,7 +457,7 @@ class Writer:
             return None
         return last if all(self._done_before(r, last, block) for r in early) else None
 
-    def _done_before(self, node: Node, last: Node, block: _Block) -> bool:
+    def _done_before(self, node: Node, last: Node, block: Block) -> bool:
         """Whether a node, or the line it is written in, has a name and comes before another."""
         if node.origin.seq >= last.origin.seq or "loop" in node.op.roles:
             return False
@@ -495,7 +467,7 @@ class Writer:
         uses = block.uses.get(value, [])
         return len(uses) == 1 and self._done_before(uses[0], last, block)
 
-    def _assign_state(self, block: _Block) -> None:
+    def _assign_state(self, block: Block) -> None:
         """State whose next value is not made in place; what is still read is copied first."""
         todo = [(state, new) for state, new in self.assigned if new is not state]
         texts = []
@@ -511,7 +483,7 @@ class Writer:
 
     # -- loops ---------------------------------------------------------------------------------
 
-    def _write_loop(self, node: Node, outer: _Block) -> None:
+    def _write_loop(self, node: Node, outer: Block) -> None:
         write_loop(self, node, outer)
 
 
@@ -522,27 +494,6 @@ def _names_of_several_layers(graph: Graph) -> frozenset[str]:
         if node.origin.inner and node.origin.scope:
             where.setdefault(node.origin.name, set()).add(node.origin.scope)
     return frozenset(name for name, scopes in where.items() if len(scopes) > 1)
-
-
-def _uses(graph: Graph) -> dict[Value, list[Node]]:
-    uses: dict[Value, list[Node]] = {}
-    for node in graph.nodes():
-        for value in node.inputs:
-            uses.setdefault(value, []).append(node)
-    return uses
-
-
-def _stretched_number(node: Node) -> str | None:
-    """`np.zeros(...)` for a constant stretched to a shape."""
-    if node.op.name != "broadcast_to" or node.inputs[0].node.op.name != "constant":
-        return None
-    value = node.inputs[0].node.attributes["value"]
-    kind = ast.unparse(dtype_name(node.types[0].dtype))
-    if not isinstance(value, Dim) and value == 0:
-        return f"np.zeros(shape, {kind})"
-    if not isinstance(value, Dim) and value == 1:
-        return f"np.ones(shape, {kind})"
-    return f"np.full(shape, x, {kind})"
 
 
 def _as_good_as_a_name(node: Node, piece: Piece) -> bool:
@@ -571,7 +522,7 @@ def _lies_in_order(node: Node) -> bool:
     return node.op.result == "fresh" and node.op.name not in ("last", "stack")
 
 
-def _aliases(state: Value, block: _Block) -> set[Value]:
+def _aliases(state: Value, block: Block) -> set[Value]:
     found = {state}
     todo = [state]
     while todo:
@@ -583,7 +534,7 @@ def _aliases(state: Value, block: _Block) -> set[Value]:
     return found
 
 
-def _leads_to(value: Value, state: Value, block: _Block) -> bool:
+def _leads_to(value: Value, state: Value, block: Block) -> bool:
     while value is not state:
         if value.node.op.name not in _IN_PLACE or len(block.uses.get(value, ())) != 1:
             return False

@@ -11,20 +11,19 @@ from glassgrad.ops.control import body_values
 
 from .cells import cell_text, dtype_name, fill_expression, literal
 from .layout import WIDTH
+from .pieces import Block, piece_of, stretched_number, uses_in
 
 if TYPE_CHECKING:
-    from .emit import Piece, Writer, _Block
+    from .emit import Writer
 
 
-def write_loop(writer: Writer, node: Node, outer: _Block) -> None:
+def write_loop(writer: Writer, node: Node, outer: Block) -> None:
     """Write the loop, and bind everything that is read of it.
 
     A carry whose values of all steps are read lives in one array with a place for the start:
     `h[t + 1] = f(h[t])`; one that only adds up is added to in place; one of which only the last
     matters is a variable. Nothing here changes an array that anybody else can see.
     """
-    from .emit import _Block as Block
-
     body: Graph = node.attributes["body"]
     first, carry = node.attributes["constants"], node.attributes["carry"]
     length: Size = node.attributes["length"]
@@ -48,7 +47,7 @@ def write_loop(writer: Writer, node: Node, outer: _Block) -> None:
         return ast.parse(place, mode="eval").body
 
     def place(value: Value, expression: ast.expr) -> None:
-        writer.pieces[value] = _piece(expression)
+        writer.pieces[value] = piece_of(expression)
 
     writer._head(node, outer)
     for value, operand in zip(inputs[:first], node.inputs[:first], strict=True):
@@ -57,7 +56,7 @@ def write_loop(writer: Writer, node: Node, outer: _Block) -> None:
             writer.identifier[value] = writer.identifier[operand]
 
     stored: dict[Value, ast.expr] = {}
-    block = Block(body, outer.indent + "    ", _uses(todo), set(results), stored)
+    block = Block(body, outer.indent + "    ", uses_in(todo), set(results), stored)
     names: dict[int, str] = {}
     histories: list[int] = []
     before, after = (1, 0) if reverse else (0, 1)
@@ -138,7 +137,7 @@ def write_loop(writer: Writer, node: Node, outer: _Block) -> None:
         i = reader.attributes["which"]
         name = names[i]
         text = name if i not in histories else f"{name}[{'0' if reverse else '-1'}]"
-        writer.pieces[reader.values[0]] = _piece(ast.parse(text, mode="eval").body)
+        writer.pieces[reader.values[0]] = piece_of(ast.parse(text, mode="eval").body)
         if i not in histories:
             writer.identifier[reader.values[0]] = name
     for i in histories:
@@ -146,7 +145,7 @@ def write_loop(writer: Writer, node: Node, outer: _Block) -> None:
             early = (value is inputs[first + i]) != reverse
             text = f"{names[i]}[:-1]" if early else f"{names[i]}[1:]"
             for reader in stacks.get(value, ()):
-                writer.pieces[reader.values[0]] = _piece(ast.parse(text, mode="eval").body)
+                writer.pieces[reader.values[0]] = piece_of(ast.parse(text, mode="eval").body)
 
 
 def only_starts(value: Value, users: Iterable[Node]) -> bool:
@@ -160,28 +159,13 @@ def only_starts(value: Value, users: Iterable[Node]) -> bool:
     return True
 
 
-def _uses(nodes: list[Node]) -> dict[Value, list[Node]]:
-    found: dict[Value, list[Node]] = {}
-    for node in nodes:
-        for value in node.inputs:
-            found.setdefault(value, []).append(node)
-    return found
-
-
-def _piece(expression: ast.expr) -> Piece:
-    from .emit import Piece
-
-    return Piece(expression, len(ast.unparse(expression)))
-
-
 def _is_zero(value: Value) -> bool:
     node = value.node
-    number = node if "constant" in node.op.roles else None
-    if node.op.name == "broadcast_to" and "constant" in node.inputs[0].node.op.roles:
-        number = node.inputs[0].node
-    if number is None:
+    if node.op.name == "broadcast_to":
+        node = node.inputs[0].node
+    if "constant" not in node.op.roles:
         return False
-    zero = number.attributes["value"]
+    zero = node.attributes["value"]
     return type(zero) in (int, float) and zero == 0
 
 
@@ -231,7 +215,7 @@ def _is_sum(
     start: Value,
     new: Value,
     results: list[Value],
-    block: _Block,
+    block: Block,
     stacks: dict[Value, list[Node]],
 ) -> bool:
     """Whether a carry only adds up, so that its array may be added to in place."""
@@ -249,7 +233,7 @@ def _is_sum(
     )
 
 
-def _is_late(new: Value, results: list[Value], block: _Block) -> bool:
+def _is_late(new: Value, results: list[Value], block: Block) -> bool:
     """Whether a new carry can be written where it is assigned: no other line reads it."""
     node = new.node
     return (
@@ -265,12 +249,10 @@ def _is_late(new: Value, results: list[Value], block: _Block) -> bool:
 
 
 def _new_value(writer: Writer, new: Value, late: set[Node]) -> ast.expr:
-    from .emit import _stretched_number
-
     node = new.node
     if node not in late:
         return writer._piece(new).expression
-    text = _stretched_number(node) or cell_text(node)
+    text = stretched_number(node) or cell_text(node)
     assert isinstance(text, str)
     operands = [writer._piece(v).expression for v in node.inputs]
     return fill_expression(node, text, operands)
