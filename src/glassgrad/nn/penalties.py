@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from glassgrad.errors import ConfigError, UsageError, shown
-from glassgrad.ops import OPS, named
+from glassgrad.ops import OPS, Array, named
+from glassgrad.tensors.tensor import Parameter
 
 from .module import Module, real
 
@@ -217,13 +218,35 @@ def penalty(model: Module) -> Any:
     total: Any = None
     for parameter in model.parameters():
         if parameter.regularizer is not None:
-            part = parameter.regularizer(parameter)
-            if getattr(part, "shape", None) != ():
-                raise UsageError(
-                    "a penalty is one number",
-                    where=parameter.name,
-                    expected="a scalar, such as a sum over the weights",
-                    received=f"shape {part.shape}" if hasattr(part, "shape") else shown(part),
-                )
+            part = cost(parameter)
             total = part if total is None else total + part
     return 0.0 if total is None else total
+
+
+def cost(parameter: Parameter) -> Any:
+    """The penalty of one parameter that has one."""
+    assert parameter.regularizer is not None
+    found = parameter.regularizer(parameter)
+    if not isinstance(found, Array) or found.shape != ():
+        raise UsageError(
+            "a penalty is one number",
+            where=parameter.name,
+            expected="a scalar, such as a sum over the weights",
+            received=f"shape {found.shape}" if isinstance(found, Array) else shown(found),
+        )
+    return found
+
+
+def bounded(constraint: Rule, w: Any, name: str) -> Any:
+    """Weights within their constraint."""
+    found = constraint(w)
+    alike = isinstance(found, Array) and (found.shape, found.dtype) == (w.shape, w.dtype)
+    if not alike:
+        kind = f"{found.dtype} {found.shape}" if isinstance(found, Array) else shown(found)
+        raise UsageError(
+            "a constraint gives weights of the same kind",
+            where=name,
+            expected=f"{w.dtype} {w.shape}",
+            received=kind,
+        )
+    return found

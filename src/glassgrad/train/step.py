@@ -11,6 +11,7 @@ from glassgrad.engine import Step, compile_step
 from glassgrad.errors import ConfigError, ShapeError, TraceError, UsageError, shown
 from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, print_graph
 from glassgrad.nn import losses
+from glassgrad.nn.penalties import cost
 from glassgrad.nn.tracing import ModuleTracer, trace_forward
 from glassgrad.ops import Symbol, named
 from glassgrad.optim import LBFGS, Optimizer
@@ -21,7 +22,16 @@ from glassgrad.passes.positions import index_limits
 from glassgrad.tensors.tensor import Buffer, Parameter, tracing
 
 from .task import WEIGHT, Head, Task
-from .update import Group, Moment, accumulating, applying, evaluating, groups_of, updated
+from .update import (
+    Group,
+    Moment,
+    accumulating,
+    applying,
+    constrained_text,
+    evaluating,
+    groups_of,
+    updated,
+)
 
 
 @dataclass(slots=True)
@@ -134,13 +144,13 @@ def _total(tracer: ModuleTracer, task: Task, parts: Sequence[Symbol]) -> Symbol:
     with tracer.inside(Scope("loss", "the losses of all outputs")):
         for head, part in zip(task.heads[1:], parts[1:], strict=True):
             loss = loss + (part if head.weight == 1 else part * head.weight)
-    penalties = [(p, p.regularizer) for p in task.model.named_state().values() if p.regularizer]
-    if penalties:
+    penalised = [p for p in task.model.named_state().values() if p.regularizer is not None]
+    if penalised:
         named(loss, "data_loss")
         with tracer.inside(Scope("penalty", "the cost of large weights")), tracing(tracer):
-            costs = [named(penalty(p), f"{p.name}_penalty") for p, penalty in penalties]
-            for cost in costs:
-                loss = loss + cost
+            costs = [named(cost(p), f"{p.name}_penalty") for p in penalised]
+            for each in costs:
+                loss = loss + each
     return loss
 
 
@@ -180,18 +190,14 @@ def _check_outputs(task: Task, x: Symbol, found: dict[str, Symbol]) -> None:
             )
 
 
-def _rule_settings(optimizer: Optimizer, held: dict[str, Parameter]) -> tuple[Any, ...]:
-    """Everything but the rate that an update may depend on."""
+def _rule_settings(optimizer: Optimizer) -> tuple[Any, ...]:
+    """Everything that an update may depend on but the rate, which is an input, and the groups."""
     of_rule = {**optimizer.settings(), **vars(optimizer)}
-    constraints = [(n, repr(p.constraint)) for n, p in held.items() if p.constraint is not None]
-    return (
-        type(optimizer),
-        tuple(sorted((k, repr(v)) for k, v in of_rule.items() if k not in _RATE and k[0] != "_")),
-        tuple(constraints),
-    )
-
-
-_RATE = ("lr", "schedule")
+    names = sorted(k for k in of_rule if k not in ("lr", "schedule", "groups") and k[0] != "_")
+    settings = [(name, of_rule[name]) for name in names]
+    # A function is held itself: once it is gone, another may have its address, and so its repr.
+    told = [(name, repr(v), v if callable(v) else None) for name, v in settings]
+    return (type(optimizer), *told)
 
 
 def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) -> None:
@@ -219,19 +225,21 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     trained = [n for n, p in state.items() if p.requires_grad and n in forward.inputs]
     _check_held(forward, state)
     _check_reached(task, forward, trained, state)
+    groups = groups_of(optimizer, {n: state[n] for n in trained})
+    constraints = {n: c for n in trained if (c := state[n].constraint) is not None}
     key = (
         "train",
         print_graph(forward),
         tuple(trained),
-        _rule_settings(optimizer, {n: state[n] for n in trained}),
+        _rule_settings(optimizer),
+        tuple([(_rule_settings(g.optimizer), g.factor, g.names) for g in groups]),
+        tuple([constrained_text(n, state[n].array_type, c) for n, c in constraints.items()]),
     )
     known = _PLANS.get(key)
     if known is not None:
         _PLANS.move_to_end(key)
         return known
-    groups = groups_of(optimizer, {n: state[n] for n in trained})
     graph, parts = _differentiated(forward, groups)
-    constraints = {n: c for n in trained if (c := state[n].constraint) is not None}
     returns = tuple(written.outputs)
     apply = None
     moments: tuple[Moment, ...] = ()
@@ -286,6 +294,7 @@ def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
     key = ("evaluate", print_graph(forward), tuple(parts))
     known = _PLANS.get(key)
     if known is not None:
+        _PLANS.move_to_end(key)
         return known
     graph = _flat(forward, parts)
     # As the training step takes them: data, weights, then what layers keep, in their own order.

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glassgrad.ir import Graph, Scope, Type
+from glassgrad.ir import Graph, Scope, Type, print_graph
+from glassgrad.nn.penalties import bounded
 from glassgrad.ops import OPS, Symbol, Tracer, named
 from glassgrad.optim import Optimizer
 from glassgrad.optim.base import host, moved_average
@@ -41,6 +42,14 @@ def groups_of(optimizer: Optimizer, held: Mapping[str, Parameter]) -> tuple[Grou
     """The groups that are in use."""
     found = optimizer.grouped(list(held), list(held.values()))
     return tuple([Group(rule, factor, tuple(names)) for rule, factor, names in found])
+
+
+def constrained_text(name: str, kind: Type, constraint: Constraint) -> str:
+    """What a constraint does, whatever it is called."""
+    tracer = Tracer()
+    w = tracer.input(name, kind, "parameter")
+    found = bounded(constraint, w, name)
+    return print_graph(Graph({name: w.value}, {"new": found.value}))
 
 
 def updated(
@@ -256,7 +265,7 @@ class _Update:
             if part.name in self.constraints:
                 whole = cut if len(part.shape) == 1 else cut.reshape(part.shape)
                 named(whole, f"free_{part.name}")
-                cut = self.constraints[part.name](whole).reshape(-1)
+                cut = bounded(self.constraints[part.name], whole, part.name).reshape(-1)
             pieces.append(cut)
         held = OPS["concatenate"](*pieces, axis=0) if len(pieces) > 1 else pieces[0]
         return named(held, "new_weights")
