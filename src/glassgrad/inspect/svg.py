@@ -49,7 +49,7 @@ def text(name: object, limit: int = 60) -> str:
     return html.escape(plain, quote=True)
 
 
-def _style() -> str:
+def _style(colours: int) -> str:
     """The picture's own rules; classes begin with `gg-` so that pictures may share a page."""
 
     def scheme(side: int, page: str, ink: str, soft: str, grid: str) -> str:
@@ -61,9 +61,9 @@ def _style() -> str:
             f".gg-axis{{stroke:{soft}}}",
             f".gg-rim{{stroke:{page}}}",
         ]
-        for number, colours in enumerate(COLOURS):
+        for number, both in enumerate(COLOURS[:colours]):
             rules.append(
-                f".gg-s{number}{{stroke:{colours[side]}}}.gg-f{number}{{fill:{colours[side]}}}"
+                f".gg-s{number}{{stroke:{both[side]}}}.gg-f{number}{{fill:{both[side]}}}"
             )
         return "".join(rules)
 
@@ -80,8 +80,18 @@ def _style() -> str:
     return f"<style>{fixed}{light}@media (prefers-color-scheme:dark){{{dark}}}</style>"
 
 
-def picture(width: int, height: int, title: str, about: str, body: Iterable[str]) -> str:
-    """The whole document: its size, what it is for those who cannot see it, its style, its body."""
+def picture(
+    width: int,
+    height: int,
+    title: str,
+    about: str,
+    body: Iterable[str],
+    colours: int = len(COLOURS),
+) -> str:
+    """The whole document: its size, what it is for those who cannot see it, its style, its body.
+
+    `colours` says how many of them the body uses: rules for others are left out.
+    """
     size = f'width="{width}" height="{height}"'
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" class="gg" {size}'
     heading = text(title, max(20, width // 9))
@@ -89,7 +99,7 @@ def picture(width: int, height: int, title: str, about: str, body: Iterable[str]
         f'{opening} viewBox="0 0 {width} {height}" role="img">',
         f"<title>{text(title, 200)}</title>",
         f"<desc>{text(about, 400)}</desc>",
-        _style(),
+        _style(colours),
         f'<rect class="gg-page" {size} rx="6"/>',
         f'<text class="gg-title gg-ink" x="20" y="29">{heading}</text>',
         *body,

@@ -21,12 +21,15 @@ from glassgrad.ops import OPS, Symbol
 class Metric:
     """A name, and what to add up: (prediction, target, loss name) -> (sum, count per row).
 
-    `direction` is "down" or "up", where it is better; "" where nobody has said.
+    `direction` is "down" or "up", where it is better; "" where nobody has said. `says` and
+    `formula` (LaTeX) are for the reference.
     """
 
     name: str
     write: Callable[[Any, Any, str], tuple[Any, int]]
     direction: str = ""
+    says: str = ""
+    formula: str = ""
 
 
 def _accuracy(prediction: Any, target: Any, loss: str) -> tuple[Any, int]:
@@ -98,9 +101,27 @@ def _squared(prediction: Any, target: Any) -> Any:
 
 
 NAMED = {
-    "accuracy": Metric("accuracy", _accuracy, "up"),
-    "mae": Metric("mae", _mean_over(_absolute), "down"),
-    "mse": Metric("mse", _mean_over(_squared), "down"),
+    "accuracy": Metric(
+        "accuracy",
+        _accuracy,
+        "up",
+        "Share of predictions that are right: the likeliest class, or the right side of the middle.",
+        r"\tfrac{1}{n} \sum_i [\operatorname{argmax} p_i = t_i]",
+    ),
+    "mae": Metric(
+        "mae",
+        _mean_over(_absolute),
+        "down",
+        "Mean absolute error over all numbers.",
+        r"\tfrac{1}{n} \sum |p - t|",
+    ),
+    "mse": Metric(
+        "mse",
+        _mean_over(_squared),
+        "down",
+        "Mean squared error over all numbers.",
+        r"\tfrac{1}{n} \sum (p - t)^2",
+    ),
 }
 
 
@@ -108,7 +129,9 @@ def _named(name: str) -> Metric:
     if name in NAMED:
         return NAMED[name]
     if top := _TOP.fullmatch(name):
-        return Metric(name, _top(int(top[1])), "up")
+        says = "Share of rows whose right class is among the k likeliest: fewer than k above it."
+        formula = r"\tfrac{1}{n} \sum_i [\#\{j : p_{ij} > p_{i,t_i}\} < k]"
+        return Metric(name, _top(int(top[1])), "up", says, formula)
     if name in losses.NAMED:
         return Metric(name, _mean_over(losses.NAMED[name].function), "down")
     raise unknown_name("metric", name, (*NAMED, "top_5_accuracy", *losses.NAMED))

@@ -1,0 +1,1 @@
+"""How docs/reference is written: words of Markdown, docstrings, programs, pictures, pages."""
