@@ -224,3 +224,39 @@ def test_inputs_and_outputs_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises((ConfigError, DataError, UsageError, ShapeError), match=says):
         trained(Pair(), x, y, optimizer="sgd", **settings)
+
+
+def _two_inputs(name: str) -> nn.Module:
+    """A network whose second argument has this name."""
+    names: dict[str, Any] = {"nn": nn}
+    text = f"""
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.left = nn.Linear(2, 3)
+        self.right = nn.Linear(2, 3)
+
+    def forward(self, a, {name}):
+        return self.left(a) + self.right({name})
+"""
+    exec(text, names)
+    made: nn.Module = names["Two"]()
+    return made
+
+
+OWN = ["y", "sample_weight", "weights", "rate", "step", "seed", "rows", "file", "allow_pickle"]
+OWN += ["a_val", "y_val", "average", "gradient_sum", *optim.Adam(0.1).state_names]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_argument_that_is_called_as_a_part_of_the_step_is_refused(name: str) -> None:
+    model = _two_inputs(name)
+    rule = optim.Adam(0.1, use_ema=True, gradient_accumulation_steps=2)
+    with pytest.raises(ConfigError, match="variable of this name") as error:
+        trained(model, {"a": X, name: X}, Y, optimizer=rule)
+    assert f"argument {name} of Two.forward" in error.value.where
+
+
+def test_evaluate_takes_no_input_for_a_target() -> None:
+    with pytest.raises(ConfigError, match="variable of this name"):
+        gg.evaluate(_two_inputs("y"), (X, X), Y, loss="cross_entropy")

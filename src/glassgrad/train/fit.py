@@ -22,7 +22,7 @@ from .callbacks import Callback, ProgressLines, checked
 from .history import History
 from .rows import Stream, parts_of
 from .step import evaluation_plan, training_plan
-from .task import ROWS, WEIGHT, checked_inputs, checked_targets, make_task, row_weights, wish
+from .task import ROWS, checked_data, checked_inputs, make_task, wish
 from .trainer import Record, Trainer, evaluated
 
 AnyArray = NDArray[Any]
@@ -59,7 +59,6 @@ def prepared(
     number = checked_seed(seed)
     optimizer = optim.find(optimizer)
     chosen = chosen_backend(backend)
-    dtype = model.dtype()
     stream = None
     if y is None:
         weights = sample_weight is not None or class_weight is not None
@@ -73,14 +72,10 @@ def prepared(
         )
     wished = wish(y, loss, loss_weights, metrics)
 
-    def arrays(x: Any, y: Any, weight: Any, what: str, classes: Any) -> dict[str, AnyArray]:
-        found = checked_inputs(model, x, what)
-        rows = len(next(iter(found.values())))
-        targets = checked_targets(y, wished, dtype, rows, what)
-        weights = row_weights(weight, classes, targets, dtype, f"{what}sample_weight")
-        return found | targets | ({} if weights is None else {WEIGHT: weights})
+    def arrays(x: Any, y: Any, weight: Any, what: str = "") -> dict[str, AnyArray]:
+        return checked_data(model, x, y, wished, sample_weight=weight, what=what)
 
-    data = arrays(x, y, sample_weight, "", class_weight)
+    data = checked_data(model, x, y, wished, sample_weight=sample_weight, class_weight=class_weight)
     held = _validation(data, validation_split, validation_data, arrays)
     rows = len(next(iter(data.values())))
     size = batches.checked_batch_size(batch_size, rows)
@@ -188,7 +183,7 @@ def _batch_check(record: Record, arrays: Any) -> Any:
 
     def check(batch: Any) -> list[AnyArray]:
         x, y, weight = parts_of(batch)
-        found = arrays(x, y, weight, "", None)
+        found = arrays(x, y, weight)
         for name in names:
             have = found.get(name)
             want = data[name]
@@ -227,7 +222,7 @@ def _validation(
             expected="arrays with a row for each sample, and weights as a third if rows have them",
             received=shown(given),
         )
-    held: dict[str, AnyArray] = arrays(*parts_of(given), "validation ", None)
+    held: dict[str, AnyArray] = arrays(*parts_of(given), "validation ")
     for name, array in held.items():
         if name in data and array.shape[1:] != data[name].shape[1:]:
             raise DataError(
@@ -361,11 +356,8 @@ def evaluate(
     {'loss': 0.5}
     """
     wished = wish(y, loss, loss_weights, metrics)
-    data = checked_inputs(model, x)
+    data = checked_data(model, x, y, wished, sample_weight=sample_weight)
     rows = len(next(iter(data.values())))
-    targets = checked_targets(y, wished, model.dtype(), rows)
-    weights = row_weights(sample_weight, None, targets, model.dtype())
-    data |= targets | ({} if weights is None else {WEIGHT: weights})
     task = make_task(model, wished, data)
     plan = evaluation_plan(task, ())
     for name, classes in plan.classes.items():

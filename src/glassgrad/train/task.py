@@ -233,6 +233,39 @@ def named_inputs(model: Module, x: Any) -> dict[str, Any]:
     return dict(zip(names, x, strict=False))
 
 
+def checked_data(
+    model: Module,
+    x: Any,
+    y: Any,
+    wished: Wish,
+    *,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    what: str = "",
+) -> dict[str, AnyArray]:
+    """Inputs, targets and weights of rows as arrays by name. `what` begins their names in errors."""
+    inputs = checked_inputs(model, x, what)
+    for name in inputs:
+        if name in (*wished.targets, WEIGHT):
+            raise taken_name(f"argument {name} of {type(model).__name__}.forward", name)
+    rows = len(next(iter(inputs.values())))
+    dtype = model.dtype()
+    targets = checked_targets(y, wished, dtype, rows, what)
+    weights = row_weights(sample_weight, class_weight, targets, dtype, f"{what}{WEIGHT}")
+    return inputs | targets | ({} if weights is None else {WEIGHT: weights})
+
+
+def taken_name(where: str, name: str) -> ConfigError:
+    """A name of the user's that a step has for something of its own."""
+    return ConfigError(
+        "a training step has a variable of this name already",
+        where=where,
+        expected="another name",
+        received=name,
+        hint=f"call it {name}_ or my_{name}",
+    )
+
+
 def checked_inputs(model: Module, x: Any, what: str = "") -> dict[str, AnyArray]:
     """The inputs as arrays, each checked, all with as many rows. `what` begins their names."""
     dtype = model.dtype()
