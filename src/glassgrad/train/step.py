@@ -122,9 +122,7 @@ def _loss_of(tracer: ModuleTracer, head: Head, prediction: Any, target: Any, wei
             found = head.loss(prediction, target)
         else:
             each = head.loss(prediction, target, reduction="none")
-            if each.ndim > 1:
-                each = each.mean(axis=tuple(range(1, each.ndim)))
-            found = named(named(each, "losses") * weight, "weighted").mean()
+            found = _weighted(each, weight, losses.over(head.loss) == "sum")
     if not isinstance(found, Symbol) or found.shape != ():
         raise TraceError(
             "a loss gives one number",
@@ -136,6 +134,15 @@ def _loss_of(tracer: ModuleTracer, head: Head, prediction: Any, target: Any, wei
     if head.output:
         named(found, f"{head.output}_loss")
     return found
+
+
+def _weighted(each: Any, weight: Any, summed: bool) -> Any:
+    """The mean (or sum) over rows of each row's loss times its weight."""
+    if each.ndim > 1:
+        inner = tuple(range(1, each.ndim))
+        each = each.sum(axis=inner) if summed else each.mean(axis=inner)
+    found = named(named(each, "losses") * weight, "weighted")
+    return found.sum() if summed else found.mean()
 
 
 def _total(tracer: ModuleTracer, task: Task, parts: Sequence[Symbol]) -> Symbol:
