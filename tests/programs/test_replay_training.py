@@ -217,3 +217,13 @@ def test_rows_changed_by_a_function_of_the_user_train_but_have_no_program() -> N
     assert seen[1:] == [(list(range(len(X))), 0, 1), (list(range(len(X))), 0, 2)]
     with pytest.raises(gg.errors.UsageError, match="a function of the user"):
         whole_program(history.record)
+
+
+@pytest.mark.parametrize("weighted", [(False, True), (True, False), (True, True)])
+def test_weights_of_the_rows_to_train_on_or_to_test_on(
+    weighted: tuple[bool, bool], tmp_path: Path
+) -> None:
+    weights = np.linspace(0, 2, len(X))
+    tested = (X[:50], Y[:50], weights[:50]) if weighted[1] else (X[:50], Y[:50])
+    given = {"sample_weight": weights} if weighted[0] else {}
+    check(_case(optim.SGD(0.1), **given, validation_data=tested), tmp_path)

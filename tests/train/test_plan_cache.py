@@ -122,8 +122,13 @@ def test_functions_that_come_and_go_are_not_mistaken_for_each_other() -> None:
 
 def test_parameters_of_another_network_are_no_group_whatever_is_in_the_cache() -> None:
     one, other = net(), net()
-    trained(one, optimizer=optim.SGD(0.1, groups=[optim.Group([one.output.weight], lr=0.01)]))
-    wrong = optim.SGD(0.1, groups=[optim.Group([one.output.weight], lr=0.01)])
+    trained(
+        one,
+        optimizer=optim.SGD(
+            0.1, groups=[optim.Group([one.named_state()["output.weight"]], lr=0.01)]
+        ),
+    )
+    wrong = optim.SGD(0.1, groups=[optim.Group([one.named_state()["output.weight"]], lr=0.01)])
     with pytest.raises(ConfigError, match="matches no parameter"):
         trained(other, optimizer=wrong)
 

@@ -172,3 +172,42 @@ def test_a_loss_of_the_user_is_weighted_if_it_can_give_one_for_each_row() -> Non
     trained(own, X, y, loss=by_row, sample_weight=WEIGHTS)
     trained(ours, X, y, loss="mse", sample_weight=WEIGHTS)
     same(own, ours)
+
+
+def test_class_weights_are_for_training_alone() -> None:
+    """As in Keras: rows to test on have the weights of their own, split off or given."""
+    split, given, plain = net(), net(), net()
+    tail = round(N * 0.8)
+    settings = {"class_weight": [1.0, 2.5, 0.25], "epochs": 2}
+    first = trained(split, X, Y, validation_split=0.2, **settings)
+    rows = (X[tail:], Y[tail:])
+    second = trained(given, X[:tail], Y[:tail], validation_data=rows, **settings)
+    same(split, given)
+    assert first["val_loss"] == second["val_loss"]
+    scores = gg.evaluate(split, *rows, loss="cross_entropy")
+    assert scores == {k: first[f"val_{k}"][-1] for k in scores}
+    trained(plain, X[:tail], Y[:tail], sample_weight=np.array([1.0, 2.5, 0.25])[Y[:tail]], epochs=2)
+    same(split, plain)
+
+
+@pytest.mark.parametrize("number", [np.float32(2.5), np.float64(2.5), np.int64(2)])
+def test_numbers_of_numpy_are_class_weights(number: Any) -> None:
+    one, other = net(), net()
+    trained(one, X, Y, class_weight={0: 1, 1: number, 2: 1})
+    trained(other, X, Y, class_weight=[1.0, float(number), 1.0])
+    same(one, other)
+
+
+@pytest.mark.parametrize(("weight", "says"), [(1e40, "too large"), (1e-50, "every row")])
+def test_weights_that_the_dtype_cannot_hold(weight: float, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        trained(nn.Linear(2, 3), X, Y, sample_weight=np.full(N, weight))
+
+
+def test_rows_of_a_summed_loss_are_summed_with_their_weights() -> None:
+    one, other = net(), net()
+    summed = nn.CrossEntropyLoss(reduction="sum")
+    first = trained(one, X, Y, loss=summed, sample_weight=WEIGHTS, optimizer=optim.SGD(0.1 / N))
+    second = trained(other, X, Y, sample_weight=WEIGHTS)
+    same(one, other)
+    assert first["loss"][0] == pytest.approx(N * second["loss"][0], rel=1e-12)

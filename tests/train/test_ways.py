@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import glassgrad as gg
-from glassgrad import nn, optim
+from glassgrad import data, nn, optim
 from glassgrad.data import spiral
 from glassgrad.errors import ConfigError, DataError, ShapeError, UsageError
 from glassgrad.train import Callback, Run
@@ -171,7 +171,9 @@ def test_an_iterator_trains_for_one_epoch_and_loses_no_batch() -> None:
         (lambda: X, {}, "targets are missing"),
         (_Batches, {"validation_split": 0.1}, "no rows to split"),
         (_Batches, {"steps_per_epoch": 0}, "out of range"),
-        (_Batches, {"class_weight": "balanced"}, "no rows to split or weight"),
+        (_Batches, {"class_weight": "balanced"}, "no rows to weight"),
+        (_Batches, {"sample_weight": np.ones(300)}, "no rows to weight"),
+        (_Batches, {"augment": lambda rows, numbers, seed, epoch: rows}, "no rows to augment"),
     ],
 )
 def test_what_is_no_stream_of_batches_is_refused(
@@ -224,3 +226,117 @@ def test_inputs_and_outputs_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises((ConfigError, DataError, UsageError, ShapeError), match=says):
         trained(Pair(), x, y, optimizer="sgd", **settings)
+
+
+def _two_inputs(name: str) -> nn.Module:
+    """A network whose second argument has this name."""
+    names: dict[str, Any] = {"nn": nn}
+    text = f"""
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.left = nn.Linear(2, 3)
+        self.right = nn.Linear(2, 3)
+
+    def forward(self, a, {name}):
+        return self.left(a) + self.right({name})
+"""
+    exec(text, names)
+    made: nn.Module = names["Two"]()
+    return made
+
+
+OWN = ["y", "sample_weight", "weights", "rate", "step", "seed", "rows", "file", "allow_pickle"]
+OWN += ["a_val", "y_val", "average", "gradient_sum", *optim.Adam(0.1).state_names]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_argument_that_is_called_as_a_part_of_the_step_is_refused(name: str) -> None:
+    model = _two_inputs(name)
+    rule = optim.Adam(0.1, use_ema=True, gradient_accumulation_steps=2)
+    with pytest.raises(ConfigError, match="variable of this name") as error:
+        trained(model, {"a": X, name: X}, Y, optimizer=rule)
+    assert f"argument {name} of Two.forward" in error.value.where
+
+
+def test_evaluate_takes_no_input_for_a_target() -> None:
+    with pytest.raises(ConfigError, match="variable of this name"):
+        gg.evaluate(_two_inputs("y"), (X, X), Y, loss="cross_entropy")
+
+
+def test_batches_are_read_from_the_first_epoch_on_and_each_only_once() -> None:
+    """`data.Batches` takes its rows in the order that fit would."""
+    one, other = net(), net()
+    batches = data.Batches((X, Y), batch_size=50, seed=3)
+    first = trained(one, X, Y, optimizer="adam", batch_size=50, epochs=3, seed=3)
+    second = trained(other, batches, optimizer="adam", epochs=3, seed=3)
+    assert first["loss"] == second["loss"]
+    close(one, other, 0.0)
+    assert batches.epoch == 3
+
+
+def test_an_iterable_that_ends_is_begun_anew_where_steps_are_counted() -> None:
+    one, other = net(), net()
+    batches = data.Batches((X, Y), batch_size=50, seed=0)
+    trained(one, batches, optimizer="adam", steps_per_epoch=4, epochs=3)
+    trained(other, X, Y, optimizer="adam", batch_size=50, epochs=2)
+    close(one, other, 0.0)
+
+
+def test_arrays_that_a_generator_fills_anew_are_read_in_time() -> None:
+    def filled() -> Iterator[tuple[Array, Array]]:
+        x, y = np.empty((50, 2)), np.empty(50, np.int64)
+        for i in range(0, 300, 50):
+            x[:], y[:] = X[i : i + 50], Y[i : i + 50]
+            yield x, y
+
+    one, other = net(), net()
+    trained(one, filled(), optimizer="adam")
+    trained(other, _Batches(), optimizer="adam")
+    close(one, other, 0.0)
+
+
+def test_weights_that_only_later_batches_have_are_refused() -> None:
+    batches = [(X[:5], Y[:5]), (X[:5], Y[:5], np.full(5, 3.0))]
+    with pytest.raises(DataError, match="differs from the first") as error:
+        trained(net(), batches, optimizer="sgd")
+    assert error.value.where == "epoch 1, batch 2, sample_weight"
+
+
+def test_what_raises_in_a_generator_leaves_the_numbers_after_the_last_step() -> None:
+    def broken() -> Iterator[tuple[Array, Array]]:
+        yield from list(_Batches())[:2]
+        raise OSError("the disk is gone")
+
+    one, other = net(), net()
+    with pytest.raises(OSError, match="disk"):
+        trained(one, broken(), optimizer="adam")
+    trained(other, list(_Batches())[:2], optimizer="adam")
+    close(one, other, 0.0)
+
+
+# -- rows that are changed ----------------------------------------------------------------------
+
+
+def test_augment_that_works_in_place_leaves_the_users_rows_alone() -> None:
+    def louder(rows: Array, numbers: Array, *, seed: int, epoch: int) -> Array:
+        rows *= 3.0
+        return rows
+
+    one, other, x = net(), net(), X.copy()
+    trained(one, x, Y, optimizer="sgd", augment=louder, epochs=2)
+    assert np.array_equal(x, X)
+    trained(other, 3.0 * X, Y, optimizer="sgd", epochs=2)
+    close(one, other, 0.0)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda r: r[:1], lambda r: r.astype("float32"), lambda r: r.tolist(), lambda r: None]
+)
+def test_augment_that_changes_the_kind_of_later_rows_is_refused(change: Any) -> None:
+    def augment(rows: Array, numbers: Array, *, seed: int, epoch: int) -> Any:
+        return change(rows) if epoch == 2 else rows
+
+    with pytest.raises(DataError, match="changes the kind") as error:
+        trained(net(), X, Y, optimizer="sgd", augment=augment, epochs=3, batch_size=64)
+    assert error.value.where.startswith("epoch 2, 64 rows from row ")

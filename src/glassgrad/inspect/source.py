@@ -116,6 +116,7 @@ def whole_program(record: Record, data: dict[str, Any] | None = None) -> str:
     recipe: dict[str, Any] = {
         "about": lines,
         "inputs": plan.data,
+        "tested": () if record.evaluation is None else record.evaluation.data,
         "parts": [(p.name, p.shape, p.start, p.stop) for p in plan.parts],
         "moments": [(m.name, m.start, m.scalar) for m in plan.moments],
         "held": held,

@@ -27,6 +27,7 @@ __all__ = [
     "inputs",
     "order_of_rows",
     "positions_inside",
+    "real_numbers",
     "targets",
 ]
 
@@ -77,10 +78,10 @@ def inputs(
         return _tokens(model, array, what)
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
-    return _real(array, dtype, what)
+    return real_numbers(array, dtype, what)
 
 
-def _real(array: AnyArray, dtype: str, what: str) -> AnyArray:
+def real_numbers(array: AnyArray, dtype: str, what: str) -> AnyArray:
     """Finite numbers in a dtype that can hold them."""
     _check_finite(array, what)
     with np.errstate(over="ignore"):
@@ -165,7 +166,7 @@ def targets(y: Any, loss: str, dtype: str, rows: int, what: str = "y") -> AnyArr
             received=f"{array.dtype}, such as {array[0]!r}",
             hint='y.astype("int64")',
         )
-    found = _real(array, dtype, what)
+    found = real_numbers(array, dtype, what)
     if ours is not None and ours.target == "signs":
         with _called(what):
             check_signs(found)

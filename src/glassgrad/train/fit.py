@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from glassgrad.tensors.random import checked_seed
 from . import batches
 from .callbacks import Callback, ProgressLines, checked
 from .history import History
-from .rows import Stream, parts_of
+from .rows import Source, Stream, augmented, parts_of
 from .step import evaluation_plan, training_plan
-from .task import ROWS, WEIGHT, checked_inputs, checked_targets, make_task, row_weights, wish
+from .task import ROWS, checked_data, checked_inputs, make_task, wish, with_class_weights
 from .trainer import Record, Trainer, evaluated
 
 AnyArray = NDArray[Any]
@@ -59,12 +58,11 @@ def prepared(
     number = checked_seed(seed)
     optimizer = optim.find(optimizer)
     chosen = chosen_backend(backend)
-    dtype = model.dtype()
     stream = None
     if y is None:
-        weights = sample_weight is not None or class_weight is not None
-        first, stream = _streamed(x, steps_per_epoch, validation_split, weights)
-        x, y, sample_weight = parts_of(first)
+        given = (validation_split or None, sample_weight, class_weight, augment)
+        stream = _streamed(x, steps_per_epoch, dict(zip(_ON_ROWS, given, strict=True)))
+        x, y, sample_weight = parts_of(stream.first)
     elif steps_per_epoch is not None:
         raise ConfigError(
             "steps_per_epoch counts batches of an iterable",
@@ -73,15 +71,13 @@ def prepared(
         )
     wished = wish(y, loss, loss_weights, metrics)
 
-    def arrays(x: Any, y: Any, weight: Any, what: str, classes: Any) -> dict[str, AnyArray]:
-        found = checked_inputs(model, x, what)
-        rows = len(next(iter(found.values())))
-        targets = checked_targets(y, wished, dtype, rows, what)
-        weights = row_weights(weight, classes, targets, dtype, f"{what}sample_weight")
-        return found | targets | ({} if weights is None else {WEIGHT: weights})
+    def arrays(x: Any, y: Any, weight: Any, what: str = "") -> dict[str, AnyArray]:
+        return checked_data(model, x, y, wished, sample_weight=weight, what=what)
 
-    data = arrays(x, y, sample_weight, "", class_weight)
+    data = arrays(x, y, sample_weight)
     held = _validation(data, validation_split, validation_data, arrays)
+    if class_weight is not None:
+        data = with_class_weights(data, wished, class_weight, model.dtype())
     rows = len(next(iter(data.values())))
     size = batches.checked_batch_size(batch_size, rows)
     with drawing_with(number):
@@ -133,29 +129,18 @@ def _check_augment(augment: Any, rows: AnyArray, seed: int) -> None:
             expected="data.Augment, or a function (rows, numbers, seed=, epoch=) -> rows",
             received=shown(augment),
         )
-    found = augment(rows[:1], np.arange(1), seed=seed, epoch=1)
-    if (
-        not isinstance(found, np.ndarray)
-        or found.shape != rows[:1].shape
-        or found.dtype != rows.dtype
-    ):
-        raise DataError(
-            "augment changes the kind of the rows",
-            where="the first row",
-            expected=f"{rows.dtype} of shape {rows[:1].shape}",
-            received=f"{found.dtype} of shape {found.shape}"
-            if isinstance(found, np.ndarray)
-            else type(found).__name__,
-        )
+    augmented(augment, rows[:1].copy(), np.arange(1), seed, 1)
 
 
-def _streamed(x: Any, steps: Any, split: float, weights: bool) -> tuple[Any, Iterable[Any]]:
-    """The first batch of an iterable, and the iterable with that batch still in it."""
-    if split or weights:
+def _streamed(x: Any, steps: Any, for_arrays: Mapping[str, Any]) -> Source:
+    """Batches to read. `for_arrays` are settings that only rows in memory can have."""
+    given = [name for name, value in for_arrays.items() if value is not None]
+    if given:
         raise ConfigError(
-            "batches of an iterable have no rows to split or weight",
-            expected="validation_data, and weights as the third part of each batch",
-            received="validation_split" if split else "sample_weight or class_weight",
+            f"batches of an iterable have no rows to {_ON_ROWS[given[0]]}",
+            expected="validation_data, weights as the third part of each batch, and batches that "
+            "are augmented already",
+            received=given[0],
         )
     if steps is not None and (
         isinstance(steps, bool) or not hasattr(steps, "__index__") or steps < 1
@@ -171,15 +156,15 @@ def _streamed(x: Any, steps: Any, split: float, weights: bool) -> tuple[Any, Ite
             expected="fit(model, x, y), or an iterable of batches (x, y)",
             received=type(x).__name__,
         )
-    iterator = iter(x)
-    try:
-        first = next(iterator)
-    except StopIteration:
-        raise DataError(
-            "the iterable has no batches", expected="at least one", received="none"
-        ) from None
-    # What can be read only once must not lose its first batch.
-    return first, chain([first], iterator) if iterator is x else x
+    return Source(x)
+
+
+_ON_ROWS = {
+    "validation_split": "split",
+    "sample_weight": "weight",
+    "class_weight": "weight",
+    "augment": "augment",
+}
 
 
 def _batch_check(record: Record, arrays: Any) -> Any:
@@ -188,16 +173,12 @@ def _batch_check(record: Record, arrays: Any) -> Any:
 
     def check(batch: Any) -> list[AnyArray]:
         x, y, weight = parts_of(batch)
-        found = arrays(x, y, weight, "", None)
-        for name in names:
-            have = found.get(name)
-            want = data[name]
-            if have is None or have.shape[1:] != want.shape[1:] or have.dtype != want.dtype:
+        found = arrays(x, y, weight)
+        for name in dict.fromkeys([*names, *found]):
+            have, want = (_kind_of_rows(each.get(name)) for each in (found, data))
+            if have != want:
                 raise DataError(
-                    "a batch differs from the first one",
-                    where=name,
-                    expected=f"{want.dtype} rows of shape {want.shape[1:]}",
-                    received="nothing" if have is None else f"{have.dtype} {have.shape[1:]}",
+                    "a batch differs from the first one", where=name, expected=want, received=have
                 )
         for name, classes in record.plan.classes.items():
             batches.check_labels(found[name], classes, name)
@@ -205,6 +186,10 @@ def _batch_check(record: Record, arrays: Any) -> Any:
         return [found[name] for name in names]
 
     return check
+
+
+def _kind_of_rows(array: AnyArray | None) -> str:
+    return "nothing" if array is None else f"{array.dtype} rows of shape {array.shape[1:]}"
 
 
 def _validation(
@@ -227,7 +212,7 @@ def _validation(
             expected="arrays with a row for each sample, and weights as a third if rows have them",
             received=shown(given),
         )
-    held: dict[str, AnyArray] = arrays(*parts_of(given), "validation ", None)
+    held: dict[str, AnyArray] = arrays(*parts_of(given), "validation ")
     for name, array in held.items():
         if name in data and array.shape[1:] != data[name].shape[1:]:
             raise DataError(
@@ -296,7 +281,7 @@ def fit(
     share of the rows.
 
     `sample_weight` (n,) multiplies each row's loss before the mean over rows, `class_weight` (a
-    dict, a list or "balanced") that of each row's class. A network of several inputs takes a
+    dict, a list or "balanced") that of each row's class, in training alone. A network of several inputs takes a
     tuple or dict for x; one of several outputs takes a tuple or dict for y, one loss for all or
     one for each, and `loss_weights`. Without y, x is an iterable of batches (x, y) or (x, y,
     sample_weight), read anew in every epoch, or `steps_per_epoch` of them. `augment` changes the
@@ -361,11 +346,8 @@ def evaluate(
     {'loss': 0.5}
     """
     wished = wish(y, loss, loss_weights, metrics)
-    data = checked_inputs(model, x)
+    data = checked_data(model, x, y, wished, sample_weight=sample_weight)
     rows = len(next(iter(data.values())))
-    targets = checked_targets(y, wished, model.dtype(), rows)
-    weights = row_weights(sample_weight, None, targets, model.dtype())
-    data |= targets | ({} if weights is None else {WEIGHT: weights})
     task = make_task(model, wished, data)
     plan = evaluation_plan(task, ())
     for name, classes in plan.classes.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -45,16 +45,57 @@ class Rows:
             chosen = order[start : start + self.size]
             batch = [a[chosen] for a in self.arrays]
             if self.augment is not None:
-                batch[0] = self.augment(batch[0], chosen, seed=self.seed, epoch=epoch)
+                batch[0] = augmented(self.augment, batch[0], chosen, self.seed, epoch)
             yield batch
 
 
+def augmented(augment: Any, rows: AnyArray, numbers: AnyArray, seed: int, epoch: int) -> AnyArray:
+    """Rows as `augment` changes them. Raises DataError where they are of another kind then."""
+    kind = (rows.dtype, rows.shape)
+    found: AnyArray = augment(rows, numbers, seed=seed, epoch=epoch)
+    if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != kind:
+        raise DataError(
+            "augment changes the kind of the rows",
+            where=f"epoch {epoch}, {len(numbers)} rows from row {numbers[0]}",
+            expected=f"{kind[0]} of shape {kind[1]}",
+            received=f"{found.dtype} of shape {found.shape}"
+            if isinstance(found, np.ndarray)
+            else type(found).__name__,
+        )
+    return found
+
+
+class Source:
+    """Something to iterate over, whose first batch was looked at and is not lost."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        begun = iter(batches)
+        try:
+            self.first = next(begun)
+        except StopIteration:
+            raise DataError(
+                "the iterable has no batches", expected="at least one", received="none"
+            ) from None
+        self._begun: Iterator[Any] | None = chain([self.first], begun)
+        self._again = None if begun is batches else batches
+
+    @property
+    def once(self) -> bool:
+        """Whether it can be read only once."""
+        return self._again is None
+
+    def __iter__(self) -> Iterator[Any]:
+        """From the first batch; the first time, what was begun goes on."""
+        begun, self._begun = self._begun, None
+        return begun if begun is not None else iter(self._again or ())
+
+
 class Stream:
-    """Batches from an iterable: each is (x, y) or (x, y, sample_weight), checked as it comes."""
+    """Batches of a source: each is (x, y) or (x, y, sample_weight), checked as it comes."""
 
     def __init__(
         self,
-        source: Iterable[Any],
+        source: Source,
         check: Callable[[Any], Sequence[AnyArray]],
         steps: int | None,
         epochs: int,
@@ -62,9 +103,8 @@ class Stream:
         self.source = source
         self.check = check
         self.steps = steps
-        self._endless = iter(source) if steps is not None else None
-        once = steps is None and iter(source) is source
-        if once and epochs > 1:
+        self._endless = self._on_and_on()
+        if source.once and steps is None and epochs > 1:
             raise UsageError(
                 "these batches can be read only once",
                 expected="an iterable that starts anew in every epoch, such as data.Batches",
@@ -72,19 +112,27 @@ class Stream:
                 hint="give steps_per_epoch, and it is read on and on",
             )
 
+    def _on_and_on(self) -> Iterator[Any]:
+        found = True
+        while found:
+            found = False
+            for batch in self.source:
+                found = True
+                yield batch
+
     def epoch(self, epoch: int) -> Iterator[Sequence[AnyArray]]:
         """The batches of one epoch."""
-        given = iter(self.source) if self._endless is None else islice(self._endless, self.steps)
+        given = self.source if self.steps is None else islice(self._endless, self.steps)
         count = 0
         for batch in given:
             count += 1
             try:
-                yield self.check(batch)
+                checked = self.check(batch)
             except DataError as error:
-                error.where = f"epoch {epoch}, batch {count}" + f", {error.where}" * bool(
-                    error.where
-                )
+                place = f"epoch {epoch}, batch {count}"
+                error.where = f"{place}, {error.where}" if error.where else place
                 raise
+            yield checked
         if count < (self.steps or 1):
             raise DataError(
                 "the batches ended early",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glassgrad.engine import Step, compile_step
-from glassgrad.errors import ConfigError, ShapeError, TraceError, UsageError, shown
+from glassgrad.errors import ShapeError, TraceError, UsageError, shown
 from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, print_graph
 from glassgrad.nn import losses
 from glassgrad.nn.penalties import cost
@@ -21,7 +21,7 @@ from glassgrad.passes.lower import open_up
 from glassgrad.passes.positions import index_limits
 from glassgrad.tensors.tensor import Buffer, Parameter, tracing
 
-from .task import WEIGHT, Head, Task
+from .task import WEIGHT, Head, Task, taken_name
 from .update import (
     Group,
     Moment,
@@ -122,9 +122,7 @@ def _loss_of(tracer: ModuleTracer, head: Head, prediction: Any, target: Any, wei
             found = head.loss(prediction, target)
         else:
             each = head.loss(prediction, target, reduction="none")
-            if each.ndim > 1:
-                each = each.mean(axis=tuple(range(1, each.ndim)))
-            found = named(named(each, "losses") * weight, "weighted").mean()
+            found = _weighted(each, weight, losses.over(head.loss) == "sum")
     if not isinstance(found, Symbol) or found.shape != ():
         raise TraceError(
             "a loss gives one number",
@@ -136,6 +134,15 @@ def _loss_of(tracer: ModuleTracer, head: Head, prediction: Any, target: Any, wei
     if head.output:
         named(found, f"{head.output}_loss")
     return found
+
+
+def _weighted(each: Any, weight: Any, summed: bool) -> Any:
+    """The mean (or sum) over rows of each row's loss times its weight."""
+    if each.ndim > 1:
+        inner = tuple(range(1, each.ndim))
+        each = each.sum(axis=inner) if summed else each.mean(axis=inner)
+    found = named(named(each, "losses") * weight, "weighted")
+    return found.sum() if summed else found.mean()
 
 
 def _total(tracer: ModuleTracer, task: Task, parts: Sequence[Symbol]) -> Symbol:
@@ -200,24 +207,39 @@ def _rule_settings(optimizer: Optimizer) -> tuple[Any, ...]:
     return (type(optimizer), *told)
 
 
+def _own_names(optimizer: Optimizer) -> set[str]:
+    """What a step calls what it keeps beside data and parameters."""
+    groups = range(1, len(optimizer.groups) + 2)
+    single = optimizer.scalar_state_names
+    states = {*optimizer.state_names, *single, *[f"{n}_{i}" for n in single for i in groups]}
+    return {"weights", "rate", "rows", "gradient_sum", "average", *states}
+
+
+_EVERYWHERE = {"step", "seed", "file", "allow_pickle"}  # of the host, and of `np.savez`
+
+
+def _check_inputs(task: Task, optimizer: Optimizer) -> None:
+    """The arguments of forward keep their names in the program and among the stored arrays."""
+    of_step = _EVERYWHERE | _own_names(optimizer)
+    for name in task.inputs:
+        tested_on = name.endswith("_val") and name.removesuffix("_val") in task.data
+        if name in of_step or tested_on:
+            raise taken_name(f"argument {name} of {type(task.model).__name__}.forward", name)
+
+
 def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) -> None:
     """What is not trained keeps its name in the program, and all are saved by name."""
-    of_step = {"weights", "rate", "rows", "gradient_sum", "average", *optimizer.state_names}
+    of_step = _own_names(optimizer)
     for name, p in state.items():
-        if name in ("x", "y", "step", "seed", "file", "allow_pickle", *task.data) or (
+        if name in {"x", "y", *_EVERYWHERE, *task.data} or (
             name in of_step and not p.requires_grad
         ):
-            raise ConfigError(
-                "a training step has a variable of this name already",
-                where=f"parameter {name} of {type(task.model).__name__}",
-                expected="another name for an attribute of the network itself",
-                received=name,
-                hint=f"call it {name}_ or my_{name}",
-            )
+            raise taken_name(f"parameter {name} of {type(task.model).__name__}", name)
 
 
 def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     """The compiled training step; equal structures share one."""
+    _check_inputs(task, optimizer)
     written = _write_loss(task, training=True)
     forward = written.tracer.graph(written.outputs)
     state = task.state()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -144,11 +145,11 @@ def _spread(value: Any, outputs: Sequence[str], what: str) -> list[Any]:
     return [value] * len(outputs)
 
 
-def _checked_weight(value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+def _checked_weight(value: Any, what: str = "loss weight") -> float:
+    number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not 0 <= value < float("inf"):
         raise ConfigError(
-            "a loss weight is out of range", expected="a number from 0", received=shown(value)
+            f"a {what} is out of range", expected="a number from 0", received=shown(value)
         )
     return float(value)
 
@@ -233,6 +234,40 @@ def named_inputs(model: Module, x: Any) -> dict[str, Any]:
     return dict(zip(names, x, strict=False))
 
 
+def checked_data(
+    model: Module,
+    x: Any,
+    y: Any,
+    wished: Wish,
+    *,
+    sample_weight: Any = None,
+    what: str = "",
+) -> dict[str, AnyArray]:
+    """Inputs, targets and weights of rows as arrays by name. `what` begins their names in errors."""
+    inputs = checked_inputs(model, x, what)
+    for name in inputs:
+        if name in (*wished.targets, WEIGHT):
+            raise taken_name(f"argument {name} of {type(model).__name__}.forward", name)
+    rows = len(next(iter(inputs.values())))
+    dtype = model.dtype()
+    targets = checked_targets(y, wished, dtype, rows, what)
+    found = inputs | targets
+    if sample_weight is not None:
+        found[WEIGHT] = _row_weights(sample_weight, rows, dtype, f"{what}{WEIGHT}")
+    return found
+
+
+def taken_name(where: str, name: str) -> ConfigError:
+    """A name of the user's that a step has for something of its own."""
+    return ConfigError(
+        "a training step has a variable of this name already",
+        where=where,
+        expected="another name",
+        received=name,
+        hint=f"call it {name}_ or my_{name}",
+    )
+
+
 def checked_inputs(model: Module, x: Any, what: str = "") -> dict[str, AnyArray]:
     """The inputs as arrays, each checked, all with as many rows. `what` begins their names."""
     dtype = model.dtype()
@@ -266,45 +301,46 @@ def checked_targets(
     }
 
 
-def row_weights(
-    sample_weight: Any,
-    class_weight: Any,
-    targets: Mapping[str, AnyArray],
-    dtype: str,
-    what: str = WEIGHT,
-) -> AnyArray | None:
-    """A weight for each row: as given, times that of its class.
+def _row_weights(given: Any, rows: int, dtype: str, what: str) -> AnyArray:
+    weights = batches.as_array(given, what)
+    if weights.shape != (rows,):
+        raise DataError(
+            "there is one weight for each row",
+            where=what,
+            expected=f"({rows},)",
+            received=str(weights.shape),
+        )
+    bad = ~(np.isfinite(weights) & (weights >= 0))
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            "a weight is negative or not finite",
+            where=f"{what}, row {row}",
+            expected="numbers from 0",
+            received=f"{weights[row]}",
+        )
+    return _some_weight(weights, dtype, what)
+
+
+def _some_weight(weights: AnyArray, dtype: str, what: str) -> AnyArray:
+    found = batches.real_numbers(weights, dtype, what)
+    if not found.any():
+        raise DataError("every row has the weight 0", where=what, expected="some weight above 0")
+    return found
+
+
+def with_class_weights(
+    data: Mapping[str, AnyArray], wished: Wish, class_weight: Any, dtype: str
+) -> dict[str, AnyArray]:
+    """The data with each row's weight times that of its class.
 
     `class_weight` is a dict or a list of a weight for each class, or "balanced": rows / (classes
     * rows of the class), so that every class weighs the same (as in scikit-learn).
     """
-    rows = len(next(iter(targets.values())))
-    weights = np.ones(rows)
-    if sample_weight is None and class_weight is None:
-        return None
-    if sample_weight is not None:
-        weights = batches.as_array(sample_weight, what).astype(np.float64)
-        if weights.shape != (rows,):
-            raise DataError(
-                "there is one weight for each row",
-                where=what,
-                expected=f"({rows},)",
-                received=str(weights.shape),
-            )
-        bad = ~(np.isfinite(weights) & (weights >= 0))
-        if bad.any():
-            row = int(bad.argmax())
-            raise DataError(
-                "a weight is negative or not finite",
-                where=f"{what}, row {row}",
-                expected="numbers from 0",
-                received=f"{weights[row]}",
-            )
-    if class_weight is not None:
-        weights = weights * _class_weights(class_weight, targets)
-    if not weights.any():
-        raise DataError("every row has the weight 0", where=what, expected="some weight above 0")
-    return np.ascontiguousarray(weights, dtype)
+    weights = _class_weights(class_weight, {name: data[name] for name in wished.targets})
+    if WEIGHT in data:
+        weights = weights * data[WEIGHT]
+    return {**data, WEIGHT: _some_weight(weights, dtype, "class_weight")}
 
 
 def _class_weights(given: Any, targets: Mapping[str, AnyArray]) -> AnyArray:
@@ -341,13 +377,14 @@ def _class_weights(given: Any, targets: Mapping[str, AnyArray]) -> AnyArray:
         table = np.zeros(int(classes.max()) + 1)
         for k, value in given.items():
             if 0 <= int(k) < len(table):
-                table[int(k)] = _checked_weight(value)
+                table[int(k)] = _checked_weight(value, "class weight")
         return np.asarray(table[classes])
     if isinstance(given, str):
         raise ConfigError(
             "class_weight is not known", expected="balanced, a dict or a list", received=given
         )
-    numbers = [_checked_weight(v) for v in np.asarray(given, dtype=object).reshape(-1).tolist()]
+    each = np.asarray(given, dtype=object).reshape(-1).tolist()
+    numbers = [_checked_weight(v, "class weight") for v in each]
     if len(numbers) <= classes.max():
         raise ConfigError(
             "class weights and classes differ",

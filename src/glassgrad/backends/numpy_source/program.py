@@ -45,6 +45,7 @@ class Recipe:
 
     about: list[tuple[str, str]]  # lines of the docstring: (what, text)
     inputs: Sequence[str]  # the arrays that have rows, as the step takes them
+    tested: Sequence[str]  # those of the validation rows, as the evaluation takes them
     parts: Sequence[tuple[str, tuple[int, ...], int, int]]  # name, shape, start, stop
     # Name, first value (or pieces (how many, what) of it), whether it is one number.
     moments: Sequence[tuple[str, Any, bool]]
@@ -111,7 +112,7 @@ class _Main:
         names = self.names = Names([*_OWN, *helper_sources()])
         own = {"x": "x", "y": "y"}
         self.inputs = {n: own.get(n) or names.take(n) for n in recipe.inputs}
-        self.tested = {n: f"{n}_val" if n in own else names.take(f"{n}_val") for n in self.inputs}
+        self.tested = {n: f"{n}_val" if n in own else names.take(f"{n}_val") for n in recipe.tested}
         self.given = {"weights": "weights", "step": "step", "seed": str(recipe.seed)}
         self.given |= {n: names.take(n) for n in (*[m[0] for m in recipe.moments], *recipe.held)}
         changes = recipe.schedule is not None or recipe.rates
