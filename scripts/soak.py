@@ -48,10 +48,10 @@ def networks(seed: int) -> list[str]:
 
 def programs(seed: int) -> list[str]:
     """One random network, trained two epochs with a smaller last batch; its program does it too."""
-    network = random_network(seed, rows=21, dtype="float32")
+    network = random_network(seed, rows=21, dtype="float32", fit=True)
     history = gg.fit(
-        network.model, network.x, network.y, loss=network.loss, optimizer=optim.Adam(1e-3),
-        epochs=2, batch_size=8, metrics=(), verbose=False, seed=seed,
+        network.model, network.x, network.y, **network.losses, **drawn_training(seed),
+        epochs=2, metrics=(), verbose=False, seed=seed,
     )  # fmt: skip
     record = history.record
     with tempfile.TemporaryDirectory() as folder:
@@ -85,8 +85,9 @@ def graphs(seed: int) -> list[str]:
     """One graph's text with a few characters changed: a FormatError, or a graph that prints so."""
     rng = np.random.default_rng(seed)
     network = random_network(FIRST + seed // 200)
-    x = np.asarray(network.x)
-    text = print_graph(forward_graph(network.model, {"x": Type(x.shape, x.dtype.name)}))
+    types = [Type(x.shape, x.dtype.name) for x in network.inputs]
+    named = dict(zip(input_names(network.model, len(types)), types, strict=True))
+    text = print_graph(forward_graph(network.model, named))
     letters = list(text)
     for _ in range(int(rng.integers(1, 6))):
         at = int(rng.integers(len(letters)))

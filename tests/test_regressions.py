@@ -251,3 +251,15 @@ def test_two_tables_of_different_sizes_each_take_their_own_tokens() -> None:
             call(good[:, ::-1])
     with pytest.raises(gg.errors.DataError, match="outside the table"):
         gg.fit(model, good[:, ::-1], Y, loss="mse", optimizer=optim.SGD(0.1), verbose=False)
+
+
+class Pairs(nn.Module):
+    def forward(self, a: Any, b: Any) -> Any:
+        return nn.losses.cosine_similarity(a, b, reduction="none")
+
+
+def test_a_model_with_a_number_that_is_spelled_comes_back_from_its_file(tmp_path: Path) -> None:
+    for model, x in ((nn.PositionalEncoding(), X[:, None]), (Pairs(), (X, X[::-1].copy()))):
+        wanted = gg.predict(model, x)
+        found = gg.predict(gg.load(gg.save(model, tmp_path / f"{len(x)}.glass")), x)
+        np.testing.assert_array_equal(found, wanted)

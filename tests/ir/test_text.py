@@ -78,6 +78,7 @@ ATTRIBUTES = [
     n, n * 3 - 1, 2 * n * n + 5, -n, Ratio(1, n), Ratio(n + 1, n * 2), Ratio(n, 3),
     Type((), "bool"), Type((n, 3), "float32"), Type((2,), "int64"),
     Spelled(0.9, "1 - 0.1"), Spelled(2.5066282746310002, "math.sqrt(2 * math.pi)"),
+    Spelled(-9.210340371976184, "-2 * math.log(1e4) / 2"), Spelled(1e-16, "1e-08 ** 2"),
 ]  # fmt: skip
 
 

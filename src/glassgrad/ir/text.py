@@ -414,10 +414,12 @@ def _arithmetic(node: ast.expr) -> float:
             return left * right
         if isinstance(node.op, ast.Div):
             return left / right
+        if isinstance(node.op, ast.Pow):
+            return math.pow(left, right)
     if ast.unparse(node) == "math.pi":
         return math.pi
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == "math.sqrt":
+    if isinstance(node, ast.Call) and not node.keywords:
+        functions = {"math.sqrt": math.sqrt, "math.log": math.log}
         (operand,) = node.args
-        if not node.keywords:
-            return math.sqrt(_arithmetic(operand))
+        return functions[ast.unparse(node.func)](_arithmetic(operand))
     raise ValueError("not plain arithmetic")
