@@ -171,10 +171,14 @@ def _words(parameters: list[inspect.Parameter]) -> list[str]:
             shown = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
             text += f": {shown}"
         if p.default is not p.empty:
-            value = getattr(p.default, "__name__", None) or repr(p.default)
+            value = getattr(p.default, "__name__", None) or _value(p.default)
             text += f" = {value}" if ":" in text else f"={value}"
         found.append(text)
     return found
+
+
+def _value(default: Any) -> str:
+    return f'"{default}"' if isinstance(default, str) and default.isprintable() else repr(default)
 
 
 # -- examples ----------------------------------------------------------------------------------

@@ -51,12 +51,21 @@ def hole(what: str, where: str) -> InternalError:
 class Writer:
     """Writes entries; knows where every other entry is, once all are listed.
 
-    `place` gives the page and anchor of an op, a class or a function, as a link's target.
+    `place` gives the page and anchor of an op, a class or a function, as a link's target, "" where
+    it has none.
     """
 
     def __init__(self, names: Mapping[int, tuple[str, ...]]) -> None:
         self.names = names
+        # What users call where the op is no function: `gg.scan`, `nn.losses.mse`.
+        self.called = {
+            name.removeprefix(prefix): name
+            for held in names.values()
+            for name in held
+            for prefix in ("gg.", "nn.losses.")
+        }
         self.place: Callable[[Any], str] = lambda thing: ""
+        self.targets: dict[str, str] = {}  # of public names
         self.used_by: dict[str, list[type]] = {}
 
     # -- words that several kinds share --------------------------------------------------------
@@ -115,7 +124,11 @@ class Writer:
         operands = ", ".join([*op.inputs, *[f"{a.name}=..." for a in op.attributes]])
         why = functions.PRIVATE.get(op.name)
         note = f": {why}" if why else ", but a part of other things"
-        return f"{code(f'{op.name}({operands})')} is no function of its own{note}."
+        said = f"{code(f'{op.name}({operands})')} is no function of its own{note}."
+        name = self.called.get(op.name, "")
+        if name not in self.targets:
+            return said
+        return f"{said} Users call {link(code(name), self.targets[name])}."
 
     def _layers(self, op: Op) -> str:
         layers = self.used_by.get(op.name, [])

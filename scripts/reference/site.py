@@ -245,6 +245,7 @@ def _settle_places(
             if family_file(op.family) == page.file:
                 place[id(op)] = f"{page.file}#{anchors.take(functions.name_of(op))}"
     writer.place = lambda thing: place.get(id(thing), "")
+    writer.targets = {n: place[i] for i, ns in writer.names.items() for n in ns if i in place}
 
 
 def _entry(writer: Writer, thing: Any) -> Entry:
