@@ -6,6 +6,8 @@ import ast
 import doctest
 import inspect
 import re
+import sys
+import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from .words import prose
 
 _WIDE = 88
+_UNSAID = ("Any", "Operand")  # kinds that say nothing: any tensor, array, list or number
 _UNDERLINED = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
 _OTHERS = re.compile(r"PyTorch|torch\.|torchvision|Keras|keras\.|scikit-learn|sklearn")
 
@@ -33,9 +36,13 @@ class Doc:
     @property
     def comparisons(self) -> list[str]:
         """The sentences that speak of another library."""
-        flat = re.sub(r"\s+", " ", f"{self.sentence} {self.text}")
-        pieces = re.split(r"(?<=[.;])\s+(?=[A-Z`])", flat)
-        return [s for s in pieces if _OTHERS.search(s)]
+        blocks = [self.sentence, *re.split(r"\n\s*\n|\n(?=- )", self.text)]
+        sentences = [
+            sentence
+            for flat in (re.sub(r"\s+", " ", block).removeprefix("- ") for block in blocks)
+            for sentence in re.split(r"(?<=[.;])\s+(?=[A-Z`])", flat)
+        ]
+        return [s for s in sentences if _OTHERS.search(s)]
 
 
 def read(thing: Any) -> Doc:
@@ -58,9 +65,9 @@ def taken_apart(docstring: str) -> Doc:
         first, *more = piece.source.rstrip("\n").split("\n")
         example += [f">>> {first}", *[f"... {line}".rstrip() for line in more]]
         example += piece.want.rstrip("\n").split("\n") if piece.want else []
-    sentence, _, rest = "".join(text).strip().partition("\n\n")
+    sentence, _, rest = "".join(text).strip("\n").partition("\n\n")
     shown = re.sub(r"\n{2,}(?=>>>)", "\n", "\n".join(example)).strip("\n")
-    rest = re.sub(r"\n*^Examples?\n-+\s*\Z", "", rest.strip(), flags=re.MULTILINE)
+    rest = re.sub(r"\n*^Examples?\n-+\s*\Z", "", rest.strip("\n").rstrip(), flags=re.MULTILINE)
     return Doc(re.sub(r"\s+", " ", sentence), rest, shown)
 
 
@@ -80,7 +87,7 @@ def _paragraphs(text: str) -> str:
     found = []
     for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
         if paragraph.startswith("    "):
-            found.append("```python\n" + inspect.cleandoc(paragraph) + "\n```")
+            found.append("```\n" + textwrap.dedent(paragraph) + "\n```")
         elif paragraph.strip():
             found.append(prose(paragraph))
     return "\n\n".join(found)
@@ -92,19 +99,15 @@ def _entries(body: str) -> tuple[str, str]:
     lines = body.strip("\n").split("\n")
     while lines:
         if not lines[0].strip():
-            later = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
-            rest = lines[later:]
-            if rest and (len(rest) == 1 or not rest[1].startswith(" ")):
-                break  # no name with its indented text: prose again
-            lines = rest
-            continue
-        name, _, kind = lines.pop(0).partition(" : ")
-        said = []
-        while lines and (lines[0].startswith(" ") or not lines[0].strip()):
-            said.append(lines.pop(0).strip())
-        title = f"`{name}`" + (f" ({prose(kind)})" if kind else "")
-        words = prose(" ".join(said).strip())
-        found.append(f"- {title}: {words}" if words else f"- {title}")
+            lines.pop(0)
+        elif len(lines) > 1 and lines[1].startswith(" "):
+            name, _, kind = lines.pop(0).partition(" : ")
+            end = next((i for i, line in enumerate(lines) if line[:1].strip()), len(lines))
+            said = prose(" ".join(line.strip() for line in lines[:end]).strip())
+            lines = lines[end:]
+            found.append(f"- `{name}`" + (f" ({prose(kind)})" if kind else "") + f": {said}")
+        else:  # no name with its indented text: prose again
+            break
     return "\n".join(found), "\n".join(lines)
 
 
@@ -117,16 +120,30 @@ def signature(name: str, thing: Any) -> str:
         found = inspect.signature(thing)
     except (TypeError, ValueError):
         return f"{name}(...)"
-    parameters = [
-        p.replace(annotation=_plain(p.annotation))
-        for p in found.parameters.values()
-        if p.name != "self"
-    ]
+    parameters = [p.replace(annotation=_plain(p.annotation)) for p in _passed_on(thing, found)]
     words = _words(parameters)
     line = f"{name}({', '.join(words)})"
     if len(line) <= _WIDE:
         return line
     return f"{name}(\n" + "".join(f"    {word},\n" for word in words) + ")"
+
+
+def _passed_on(thing: Any, found: inspect.Signature) -> list[inspect.Parameter]:
+    """The parameters; for `**settings` that a class hands to its base, those of the base."""
+    given = list(found.parameters.values())
+    if not inspect.isclass(thing) or not given or given[-1].kind is not given[-1].VAR_KEYWORD:
+        return given
+    owner = next(c for c in thing.__mro__ if "__init__" in vars(c))
+    base = next((c for c in owner.__mro__[1:] if "__init__" in vars(c)), object)
+    if base is object or given[-1].annotation not in (given[-1].empty, "Any"):
+        return given
+    names = [p.name for p in given]
+    more = [
+        p
+        for p in _passed_on(base, inspect.signature(base))
+        if p.name not in names and p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
+    ]
+    return [*given[:-1], *more] if more else given
 
 
 def _plain(annotation: Any) -> Any:
@@ -150,24 +167,30 @@ def _words(parameters: list[inspect.Parameter]) -> list[str]:
         text = p.name if p.kind is not p.VAR_POSITIONAL else f"*{p.name}"
         text = f"**{p.name}" if p.kind is p.VAR_KEYWORD else text
         kind = p.annotation
-        if kind is not p.empty and kind != "Any":
+        if kind is not p.empty and kind not in _UNSAID and not str(kind).startswith("Unpack"):
             shown = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
             text += f": {shown}"
         if p.default is not p.empty:
-            value = getattr(p.default, "__name__", None) or repr(p.default)
+            value = getattr(p.default, "__name__", None) or _value(p.default)
             text += f" = {value}" if ":" in text else f"={value}"
         found.append(text)
     return found
 
 
+def _value(default: Any) -> str:
+    return f'"{default}"' if isinstance(default, str) and default.isprintable() else repr(default)
+
+
 # -- examples ----------------------------------------------------------------------------------
 
 
-def made_in_example(thing: type, doc: Doc, space: dict[str, Any]) -> Any:
+def made_in_example(thing: type, doc: Doc) -> Any:
     """What the example makes of a class, with the first call of it; None if it makes nothing.
 
-    The statements before that call are carried out first: they may make what it is given.
+    The statements before that call are carried out first: they may make what it is given. As in a
+    doctest, the names of the class's module are known.
     """
+    space = {**vars(sys.modules[thing.__module__]), thing.__name__: thing}
     for example in doctest.DocTestParser().get_examples(doc.example):
         tree = ast.parse(example.source)
         for node in ast.walk(tree):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import generate_functions as functions
 
-from glassgrad import nn, optim, train
+from glassgrad import nn, optim
 from glassgrad.backends.numpy_source import build
 from glassgrad.errors import InternalError
 from glassgrad.ir import Op, Type
@@ -24,7 +24,6 @@ from .words import block, code, details, joined, link, math, prose, table
 
 MOST_LINES = 150  # of a program on a page
 _MOST_SHAPES = 6
-_BASES = (nn.Module, optim.Optimizer, optim.Schedule, train.Callback, losses.Loss)
 
 
 @dataclass
@@ -52,12 +51,21 @@ def hole(what: str, where: str) -> InternalError:
 class Writer:
     """Writes entries; knows where every other entry is, once all are listed.
 
-    `place` gives the page and anchor of an op, a class or a function, as a link's target.
+    `place` gives the page and anchor of an op, a class or a function, as a link's target, "" where
+    it has none.
     """
 
     def __init__(self, names: Mapping[int, tuple[str, ...]]) -> None:
         self.names = names
+        # What users call where the op is no function: `gg.scan`, `nn.losses.mse`.
+        self.called = {
+            name.removeprefix(prefix): name
+            for held in names.values()
+            for name in held
+            for prefix in ("gg.", "nn.losses.")
+        }
         self.place: Callable[[Any], str] = lambda thing: ""
+        self.targets: dict[str, str] = {}  # of public names
         self.used_by: dict[str, list[type]] = {}
 
     # -- words that several kinds share --------------------------------------------------------
@@ -65,8 +73,7 @@ class Writer:
     def linked(self, things: Sequence[Any], shown: Callable[[Any], str]) -> str:
         """Things with links to where they are explained."""
         return ", ".join(
-            link(code(shown(t)), self.place(t)) if self.place(t) else code(shown(t))
-            for t in things
+            link(code(shown(t)), self.place(t)) if self.place(t) else code(shown(t)) for t in things
         )
 
     def _called(self, thing: Any, names: Sequence[str]) -> str:
@@ -82,9 +89,6 @@ class Writer:
             called = ", ".join(link(code(h), f"helpers.md#{h}") for h in program.helpers)
             helpers = f"\n\nIt calls {called}."
         return details(said, block(program.text) + helpers)
-
-    def _text(self, doc: Doc) -> str:
-        return doc.markdown
 
     def _example(self, doc: Doc) -> str:
         return block(doc.example, "pycon") if doc.example else ""
@@ -103,12 +107,11 @@ class Writer:
             raise hole("a public op without an example", op.name)
         names = self.names.get(id(function), ()) if function else ()
         sample = programs.plain_sample(op)
-        text = doc.text.replace(f"Formula: {op.formula}.", "").strip()
         parts = [
             prose(says if says.endswith(".") else f"{says}."),
             math(op.formula),
             self._called(function, names) if function else self._private(op),
-            prose(text),
+            _without_formula(doc, op),
             self._example(doc),
             self._layers(op),
         ]
@@ -121,7 +124,11 @@ class Writer:
         operands = ", ".join([*op.inputs, *[f"{a.name}=..." for a in op.attributes]])
         why = functions.PRIVATE.get(op.name)
         note = f": {why}" if why else ", but a part of other things"
-        return f"{code(f'{op.name}({operands})')} is no function of its own{note}."
+        said = f"{code(f'{op.name}({operands})')} is no function of its own{note}."
+        name = self.called.get(op.name, "")
+        if name not in self.targets:
+            return said
+        return f"{said} Users call {link(code(name), self.targets[name])}."
 
     def _layers(self, op: Op) -> str:
         layers = self.used_by.get(op.name, [])
@@ -137,9 +144,7 @@ class Writer:
                 continue
             names = programs.operand_names(op, len(sample.operands))
             kinds = programs.types_of(sample)
-            given = ", ".join(
-                f"{n} {_shape(k)}" for n, k in zip(names, kinds, strict=True)
-            )
+            given = ", ".join(f"{n} {_shape(k)}" for n, k in zip(names, kinds, strict=True))
             usual = {a.name: a.default for a in op.attributes}
             told = {k: v for k, v in sample.attributes.items() if usual.get(k, ...) != v}
             settings = ", ".join(f"{k}={v!r}" for k, v in told.items())
@@ -156,21 +161,15 @@ class Writer:
 
     def _op_programs(self, op: Op, sample: Any) -> str:
         program = programs.op_program(op, sample)
-        y = programs.result_name(op)
-        real = [
-            n
-            for n, kind in zip(
-                programs.operand_names(op, len(sample.operands)),
-                programs.types_of(sample),
-                strict=True,
-            )
-            if not isinstance(kind, Type) or n not in program.derived
-        ]
+        seed = f"d_{programs.result_name(op)}"
+        names = programs.operand_names(op, len(sample.operands))
+        constant = [n for n in names if n not in program.derived]
+        said, none = "As NumPy", " It has no derivative."
         if program.derived:
-            said = f"As NumPy, with the derivatives (`d_{y}` is that of the result)"
-            none = f" There is no derivative in {', '.join(map(code, real))}." if real else ""
-        else:
-            said, none = "As NumPy", " It has no derivative."
+            said = f"As NumPy, with the derivatives ({code(seed)} is that of the result)"
+            none = f" There is none in {_listed(constant)}." if constant else ""
+            if program.same:
+                none = f" In {_listed(program.same)} it is {code(seed)} itself.{none}"
         helpers = ", ".join(link(code(h), f"helpers.md#{h}") for h in program.helpers)
         calls = f" It calls {helpers}." if helpers else ""
         note = (none + calls).strip()
@@ -181,14 +180,14 @@ class Writer:
             parts.append(f"A composite of {records}.")
         if op.expand is not None and op.numpy is not None:
             inner = programs.expansion(op, sample)
-            if inner.text not in program.text:
+            if inner.text.count("\n") > 3:
                 parts.append(details("What it expands to", block(inner.text)))
         return joined(parts)
 
     def _kinks(self, op: Op) -> str:
         if not op.kinks:
             return ""
-        return f"Where the derivative jumps or ends: {prose(op.kinks)}."
+        return f"Kinks: {prose(op.kinks)}."
 
     def _refused(self, op: Op) -> str:
         lines = []
@@ -216,7 +215,7 @@ class Writer:
         if op is not None:
             self.used_by.setdefault(op.name, []).append(thing)
         shown: dict[str, str] = {}
-        if op is not None and op.family == "activation":
+        if op is not None and (op.family == "activation" or "elementwise" in op.roles):
             call = first_call(thing, doc).removeprefix("nn.").removesuffix("()")
             shown[f"{thing.__name__.lower()}.svg"] = pictures.activation(make, call)
         parts = [
@@ -225,18 +224,16 @@ class Writer:
             math(op.formula) if op is not None else "",
             self._called(thing, names),
             self._formula(model, op, found, names[0]),
-            self._text(doc),
+            _without_formula(doc, op),
             self._parameters(make, found),
             self._methods(thing),
             self._example(doc),
-            f"Of such a layer {code(_arrow(found.inputs, found.outputs))}.",
+            f"{code(first_call(thing, doc))} takes {_arrow(found.inputs, found.outputs)}.",
             self._program(found.program, "What runs: forward and backward as NumPy"),
         ]
         return Entry(thing.__name__, joined(parts), names, shown, tuple(doc.comparisons))
 
-    def _formula(
-        self, model: nn.Module, op: Op | None, found: programs.Layer, where: str
-    ) -> str:
+    def _formula(self, model: nn.Module, op: Op | None, found: programs.Layer, where: str) -> str:
         forward, backward = model.formula
         lines = [f"- forward: {code(forward)}"] if forward else []
         lines += [f"- backward: {code(backward)}"] if backward else []
@@ -262,17 +259,19 @@ class Writer:
         rows = [
             [
                 code(name),
-                code(str(found.held[name].shape) if name in found.held else str(p.sizes)),
-                f"drawn by {code(repr(how[name]))}"
-                if isinstance(how[name], str)
-                else f"starts as {code(repr(how[name]))}",
+                code(str(found.held[name].shape)),
+                code(f'"{how[name]}"') if isinstance(how[name], str) else code(repr(how[name])),
                 "kept, not learnt" if id(p) in kept else "learnt",
             ]
             for name, p in model.named_state().items()
         ]
         if len(rows) > 12:
             return f"It has {len(rows)} parameters; `gg.summary` lists them."
-        return table(("parameter", "shape", "at first", ""), rows) if rows else ""
+        return (
+            table(("parameter", "shape", link("at first", "initialisers.md"), ""), rows)
+            if rows
+            else ""
+        )
 
     # -- losses --------------------------------------------------------------------------------
 
@@ -303,7 +302,7 @@ class Writer:
             math(op.formula) if op is not None else "",
             block(signature(names[0], function)),
             "\n".join(ways),
-            self._text(doc),
+            doc.markdown,
             self._example(doc),
         ]
         heading = function.__name__
@@ -314,7 +313,7 @@ class Writer:
     def optimizer(self, thing: type[optim.Optimizer]) -> Entry:
         """An optimiser: its rule as a formula and as the lines that run."""
         doc, names = read(thing), self.names[id(thing)]
-        made = made_in_example(thing, doc, {})
+        made = made_in_example(thing, doc)
         if not doc.sentence or made is None:
             raise hole("an optimiser without a sentence or an example", names[0])
         program = programs.update_program(made)
@@ -323,11 +322,14 @@ class Writer:
         lines = [f"- rule: {code(made.formula)}"]
         lines += [f"- keeps: {', '.join(map(code, states))}"] if states else []
         lines += [f'- in `gg.fit`: `"{n}"`, rate {optim.RATES[n]:g}' for n in told]
+        if "options" in inspect.signature(thing).parameters:
+            base = self.linked([optim.Optimizer], lambda c: c.__name__)
+            lines.append(f"- options: those of every {base}")
         parts = [
             prose(doc.sentence),
             self._called(thing, names),
             "\n".join(lines),
-            self._text(doc),
+            doc.markdown,
             self._methods(thing),
             self._example(doc),
         ]
@@ -341,7 +343,7 @@ class Writer:
     def schedule(self, thing: type[optim.Schedule]) -> Entry:
         """A schedule: its picture and its text."""
         doc, names = read(thing), self.names[id(thing)]
-        made = made_in_example(thing, doc, {})
+        made = made_in_example(thing, doc)
         if not doc.sentence or made is None:
             raise hole("a schedule without a sentence or an example", names[0])
         call = first_call(thing, doc)
@@ -351,14 +353,12 @@ class Writer:
             prose(doc.sentence),
             f"![The rate of {thing.__name__}](pictures/{file})",
             self._called(thing, names),
-            self._text(doc),
+            doc.markdown,
             self._example(doc),
             joined([f"What runs, for {code(call)}:", block(source)]) if source else "",
         ]
         drawn = pictures.schedule(made, call, thing.__name__)
-        return Entry(
-            thing.__name__, joined(parts), names, {file: drawn}, tuple(doc.comparisons)
-        )
+        return Entry(thing.__name__, joined(parts), names, {file: drawn}, tuple(doc.comparisons))
 
     # -- anything else -------------------------------------------------------------------------
 
@@ -371,7 +371,7 @@ class Writer:
         parts = [
             prose(doc.sentence),
             "" if is_error else self._called(thing, names),
-            self._text(doc),
+            doc.markdown,
             self._methods(thing) if isinstance(thing, type) else "",
             self._example(doc),
         ]
@@ -383,8 +383,8 @@ class Writer:
 
     def _methods(self, thing: type) -> str:
         """What a class can do, a sentence each; what its base says it can is told there."""
-        framework = [b for b in _BASES if issubclass(thing, b) and thing is not b]
         classes = [c for c in thing.__mro__ if c.__module__.startswith("glassgrad")]
+        framework = [c for c in classes[1:] if id(c) in self.names]
         found: dict[str, str] = {}
         for owner in classes[:1] if framework else classes:
             for name, value in vars(owner).items():
@@ -399,6 +399,12 @@ class Writer:
         return "\n".join(found.values())
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them: `a`, `b` and `c`."""
+    *first, last = map(code, names)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _short_call(name: str, function: Any) -> str:
     parameters = [
         ("*" * (p.kind is p.VAR_POSITIONAL) + "**" * (p.kind is p.VAR_KEYWORD)) + p.name
@@ -408,12 +414,19 @@ def _short_call(name: str, function: Any) -> str:
     return f"{name}({', '.join(parameters)})"
 
 
+def _without_formula(doc: Doc, op: Op | None) -> str:
+    """What a docstring says, but for the formula that stands above it already."""
+    said = f"Formula: {op.formula}." if op is not None else ""
+    text = doc.text.replace(said, "").strip() if said else doc.text
+    return replace(doc, text=text).markdown
+
+
 def _is_public(op: Op) -> bool:
     return op.family in functions.FAMILIES and op.name not in functions.PRIVATE
 
 
 def _made(thing: type, doc: Doc) -> Any:
-    made = made_in_example(thing, doc, {})
+    made = made_in_example(thing, doc)
     if made is None:
         raise hole("a layer whose example makes none", thing.__name__)
     return made
@@ -427,4 +440,5 @@ def _shape(kind: Type | float) -> str:
 
 
 def _arrow(inputs: Sequence[Type], outputs: Sequence[Type]) -> str:
-    return " -> ".join(", ".join(map(_shape, kinds)) for kinds in (inputs, outputs))
+    given, back = [" and ".join(code(_shape(k)) for k in kinds) for kinds in (inputs, outputs)]
+    return f"{given} to {back}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from glassgrad.inspect.svg import Scale, axes, coordinate, linear, picture, text
 WIDTH, HEIGHT = 440, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 424.0, 76.0, 226.0
 _STEP = 1 / 32  # between the points of a curve: an exact number, so that kinks are hit
-_NEAR = 0.06  # of a pixel: a point as near to the line as this is left out
+_NEAR = 0.15  # of a pixel: a point as near to the line as this is left out
 Curve = NDArray[np.float64]
 
 
@@ -39,7 +40,7 @@ class Line:
 
 def activation(make: Callable[[], nn.Module], name: str) -> str:
     """A layer that works on every number by itself, and its derivative; or one along an axis."""
-    module = make()
+    module = _in_doubles(make())
     wide = _is_wide(module)
     if wide is None:
         return _along_axis(module, name)
@@ -49,18 +50,26 @@ def activation(make: Callable[[], nn.Module], name: str) -> str:
     return _plot(name, f"{name} and its derivative from {x[0]:g} to {x[-1]:g}", lines, "x")
 
 
+def _in_doubles(module: nn.Module) -> nn.Module:
+    """The layer with float64 parameters: hundredths of a pixel are then the same everywhere."""
+    for name, value in list(vars(module).items()):
+        if isinstance(value, gg.Parameter):
+            setattr(module, name, gg.Parameter(value.numpy().astype(np.float64)))
+    return module
+
+
 def _grid(end: float) -> Curve:
     return np.arange(-end, end + _STEP / 2, _STEP)
 
 
 def _values(module: nn.Module, x: Curve) -> tuple[Curve, Curve]:
     """The first number of each row's result, and its derivative in the first of the row."""
-    given = gg.tensor(x.astype(np.float32), requires_grad=True)
+    given = gg.tensor(x, requires_grad=True)
     with np.errstate(all="ignore"):
         y = module(given)[:, 0]
         y.sum().backward()
     assert given.grad is not None
-    return y.numpy().astype(np.float64), given.grad.numpy()[:, 0].astype(np.float64)
+    return y.numpy(), given.grad.numpy()[:, 0]
 
 
 def _is_wide(module: nn.Module) -> bool | None:
@@ -86,7 +95,7 @@ def _along_axis(module: nn.Module, name: str) -> str:
         y, _ = _values(module, np.stack([x, np.full_like(x, second)], axis=1))
         lines.append(Line(f"of (x, {second:g})".replace("-", "−"), x, y))
     about = f"the first number that {name} gives of (x, c), for c = -1, 0 and 1"
-    return _plot(name, about, lines, "x")
+    return _plot(name, about, lines, "x, the first of two numbers")
 
 
 # -- schedules ---------------------------------------------------------------------------------
@@ -165,14 +174,14 @@ def _path(line: Line, x: Scale, y: Scale) -> str:
 
 def _pieces(points: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
     """The curve cut where it jumps: a rise far from that on both sides."""
-    rises = [abs(b[1] - a[1]) for a, b in zip(points, points[1:], strict=False)]
+    rises = [abs(b[1] - a[1]) for a, b in pairwise(points)]
     cuts = [
         i + 1
         for i, rise in enumerate(rises)
         if rise > 4 and rise > 4 * max([*rises[max(0, i - 2) : i], *rises[i + 1 : i + 3]])
     ]
     edges = [0, *cuts, len(points)]
-    return [points[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [points[a:b] for a, b in pairwise(edges)]
 
 
 def _straightened(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -186,4 +195,3 @@ def _straightened(points: list[tuple[float, float]]) -> list[tuple[float, float]
     if off[far] <= _NEAR:
         return [points[0], points[-1]]
     return [*_straightened(points[: far + 1])[:-1], *_straightened(points[far:])]
-

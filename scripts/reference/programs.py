@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from glassgrad import nn, optim
 from glassgrad.backends.numpy_source import build
@@ -26,11 +25,10 @@ class Program:
     text: str
     helpers: tuple[str, ...]  # what it calls beside NumPy
     derived: tuple[str, ...]
+    same: tuple[str, ...] = ()  # those whose derivative is that of the result, as it is
 
 
-def _written(
-    graph: Graph, name: str, derived: Sequence[str] = (), banners: bool = True
-) -> Program:
+def _written(graph: Graph, name: str, derived: Sequence[str] = (), banners: bool = True) -> Program:
     function = build.write_function(build.lowered(graph), name, banners=banners)
     text = build.function_text(function)
     return Program(text, tuple(build.helpers_used(text)), tuple(derived))
@@ -119,10 +117,10 @@ def op_program(op: Op, sample: Sample) -> Program:
         if not derived:
             del inputs[seed]
     for n, value in derived.items():
-        if not value.node.origin.name:
-            value.node.origin.name = f"d_{n}"
+        value.node.origin.name = value.node.origin.name or f"d_{n}"
     outputs = {name: y, **{f"d_{n}": v for n, v in derived.items()}}
-    return _written(Graph(inputs, outputs), op.name, list(derived))
+    same = tuple([n for n, value in derived.items() if value is inputs.get(seed)])
+    return replace(_written(Graph(inputs, outputs), op.name, list(derived)), same=same)
 
 
 def expansion(op: Op, sample: Sample) -> Program:
@@ -137,9 +135,7 @@ def made_of(op: Op, sample: Sample) -> list[str]:
     tracer = Tracer()
     names = operand_names(op, len(sample.operands))
     operands = [
-        tracer.input(name, kind)
-        if isinstance(kind, Type)
-        else tracer.constant(kind, DTYPE)
+        tracer.input(name, kind) if isinstance(kind, Type) else tracer.constant(kind, DTYPE)
         for name, kind in zip(names, types_of(sample), strict=True)
     ]
     attributes = op.normal(tuple(operands), sample.attributes) if op.attributes else {}
@@ -247,12 +243,12 @@ def _traced(model: nn.Module, inputs: tuple[Type, ...]) -> Layer:
         gradients = pull_back_values(tracer, pairs, wanted)
     derived = [v for v in wanted if v in gradients]
     every = dict(outputs)
-    for value in derived:
-        label = value.node.attributes["name"]
-        origin = gradients[value].node.origin
-        if gradients[value] not in seeds.values():
-            origin.name = f"d_{label}"
-        every[f"d_{label}"] = Symbol(gradients[value], tracer)
+    for source in derived:
+        label = source.node.attributes["name"]
+        gradient = gradients[source]
+        if gradient not in seeds.values():
+            gradient.node.origin.name = f"d_{label}"
+        every[f"d_{label}"] = Symbol(gradient, tracer)
     program = _written(tracer.graph(every), "layer", [v.node.attributes["name"] for v in derived])
     results = tuple([v.value.type for v in outputs.values()])
     held = {name: p.array_type for name, p in model.named_state().items()}
@@ -269,9 +265,7 @@ def update_program(optimizer: optim.Optimizer) -> Program | None:
     weights = tracer.input("weights", kind, "parameter")
     gradient = tracer.input("gradient", kind)
     states = {n: tracer.input(n, kind, "moment") for n in optimizer.state_names}
-    states |= {
-        n: tracer.input(n, Type((), DTYPE), "moment") for n in optimizer.scalar_state_names
-    }
+    states |= {n: tracer.input(n, Type((), DTYPE), "moment") for n in optimizer.scalar_state_names}
     rate, step = tracer.host("rate", "float64"), tracer.host("step", "float64")
     try:
         with tracer.during("update"):

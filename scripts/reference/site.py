@@ -19,7 +19,6 @@ import generate_functions as functions
 import glassgrad as gg
 from glassgrad import data, errors, inspect as looking, nn, optim, train
 from glassgrad.backends.numpy_source import build
-from glassgrad.ir import Op
 from glassgrad.nn import init, losses
 from glassgrad.ops import OPS
 from glassgrad.train import metrics
@@ -76,7 +75,7 @@ def _pages() -> list[Page]:
         ),
         Page("losses.md", "Losses", ("nn.losses",)),
         Page(
-            "optimizers.md",
+            "optimisers.md",
             "Optimisers",
             ("optim.base", "optim.optimizers", "optim.lbfgs", "optim.clipping", "optim"),
         ),
@@ -213,6 +212,8 @@ def _by_page(names: dict[str, Any], owners: dict[str, Page]) -> dict[str, list[A
         places = list(vars(sys.modules[thing.__module__]).values())
         at = next((i for i, value in enumerate(places) if value is thing), len(places))
         order[id(thing)] = (modules.index(_module_key(home, owners)), at)
+    for i, record in enumerate(losses.RECORDS):
+        order[id(record.function)] = (-1, i)  # before what the package has beside the losses
     return {
         file: sorted(held.values(), key=lambda thing: order[id(thing)])
         for file, held in found.items()
@@ -244,6 +245,7 @@ def _settle_places(
             if family_file(op.family) == page.file:
                 place[id(op)] = f"{page.file}#{anchors.take(functions.name_of(op))}"
     writer.place = lambda thing: place.get(id(thing), "")
+    writer.targets = {n: place[i] for i, ns in writer.names.items() for n in ns if i in place}
 
 
 def _entry(writer: Writer, thing: Any) -> Entry:
@@ -279,12 +281,12 @@ def _special(pages: list[Page]) -> None:
         raise hole("a metric without a sentence or a formula", "train.metrics")
     rows = [[code(f'"{m.name}"'), prose(m.says), math(m.formula), m.direction] for m in known]
     others = ", ".join(code(f'"{name}"') for name in losses.NAMED)
+    loss = "Every [loss](losses.md) of (prediction, target) is one, too"
     by_file["metrics.md"].intro = joined(
         [
             _module_text("train.metrics"),
             table(("name", "what it is", "formula", "better"), rows),
-            "Any other number stands where `top_5_accuracy` has its 5. Every loss of "
-            f"[(prediction, target)](losses.md) is one, too: {others}.",
+            f"Any other number stands where `top_5_accuracy` has its 5. {loss}: {others}.",
         ]
     )
     by_file["initialisers.md"].intro += "\n\n" + _drawn()
@@ -308,6 +310,7 @@ def _finished(pages: list[Page], names: dict[str, Any]) -> Site:
     files: dict[str, str] = {}
     where: dict[str, tuple[str, str]] = {}
     compared: list[str] = []
+    compared_on: list[str] = []
     for page in pages:
         anchors = Anchors()
         anchors.take(page.title)
@@ -324,6 +327,9 @@ def _finished(pages: list[Page], names: dict[str, Any]) -> Site:
             for file, drawn in entry.pictures.items():
                 files[f"pictures/{file}"] = drawn
             if entry.comparisons:
+                if page.title not in compared_on:
+                    compared_on.append(page.title)
+                    compared.append(f"\n## {page.title}\n")
                 target = f"{page.file}#{anchor}"
                 told = prose(" ".join(entry.comparisons))
                 compared.append(f"- {link(code(entry.heading), target)}: {told}")
@@ -335,18 +341,13 @@ def _finished(pages: list[Page], names: dict[str, Any]) -> Site:
     missing = [n for n, t in names.items() if n not in where and not inspect.ismodule(t)]
     if missing:
         raise hole("a public name that is on no page", ", ".join(missing))
-    files["comparison.md"] = _document(
-        "Compared with PyTorch and Keras",
-        ["What the docstrings say of other libraries: where a definition is theirs, and where "
-         "it differs.", "\n".join(compared)],
-    )  # fmt: skip
+    title = "Compared with PyTorch and Keras"
+    files["comparison.md"] = _document(title, [_COMPARED, "\n".join(compared)])
     files["README.md"] = _index(pages, where)
     return Site(pages, files, where)
 
 
-def _constants(
-    page: Page, names: dict[str, Any], where: dict[str, tuple[str, str]]
-) -> str:
+def _constants(page: Page, names: dict[str, Any], where: dict[str, tuple[str, str]]) -> str:
     """The public names that are neither functions nor classes, in a table."""
     rows = []
     for name, thing in names.items():
@@ -354,7 +355,7 @@ def _constants(
         if _has_docstring(thing) or inspect.ismodule(thing) or name in where:
             continue
         home = PUBLIC[prefix].__name__.removeprefix("glassgrad.")
-        if _module_key(home, {m: page for m in page.modules}) or home == page.file[:-3]:
+        if any(f"{module}.".startswith(f"{home}.") for module in page.modules):
             rows.append([code(name), _held(thing)])
             where[name] = (page.file, "names-and-lists")
     return f"## Names and lists\n\n{table(('name', 'what it holds'), rows)}" if rows else ""
@@ -377,9 +378,9 @@ def _document(title: str, parts: Iterable[str]) -> str:
 def _index(pages: list[Page], where: dict[str, tuple[str, str]]) -> str:
     rows = []
     for page in pages:
-        shown = ", ".join(entry.heading for entry in page.entries[:4])
-        more = f", and {len(page.entries) - 4} more" if len(page.entries) > 4 else ""
-        rows.append([link(page.title, page.file), f"{shown}{more}"])
+        headings = [entry.heading for entry in page.entries] or list(metrics.NAMED)
+        more = f", and {len(headings) - 6} more" if len(headings) > 6 else ""
+        rows.append([link(page.title, page.file), f"{', '.join(headings[:6])}{more}"])
     lists = []
     for prefix in PUBLIC:
         held = {n: w for n, w in where.items() if n.rpartition(".")[0] == prefix}
@@ -400,6 +401,9 @@ def _index(pages: list[Page], where: dict[str, tuple[str, str]]) -> str:
     )
 
 
+_COMPARED = """What the docstrings say of other libraries: where a definition is theirs, and where it
+differs."""
+
 _INDEX = """Every layer, loss, optimiser, schedule and op: its formula, its shapes, an example, and the
 NumPy program that runs, forward and backward, as the library itself writes it. In the programs
 `d_v` is the derivative of the loss in `v`.
@@ -411,8 +415,3 @@ uses; a test fails when they are not fresh. Names stand as after
 import glassgrad as gg
 from glassgrad import data, nn, optim, train
 ```"""
-
-
-def op_of(name: str) -> Op:
-    """The record of a name, for tests."""
-    return OPS[name]

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import glassgrad as gg
@@ -214,6 +215,12 @@ def test_a_schedule_prints_as_the_call_that_makes_it(name: str) -> None:
     again = eval(repr(schedule), {k: getattr(optim, k) for k in dir(optim)})
     assert repr(again) == repr(schedule)
     assert [again(t) for t in range(40)] == [schedule(t) for t in range(40)]
+
+
+def test_steps_may_be_counted_in_numpys_numbers() -> None:
+    for schedule, _ in PAIRS.values():
+        for t in range(STEPS):
+            assert schedule(np.int64(t)) == schedule(t)
 
 
 def test_a_schedule_is_a_rate_and_eager_steps_follow_it() -> None:

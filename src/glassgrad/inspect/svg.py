@@ -62,9 +62,7 @@ def _style(colours: int) -> str:
             f".gg-rim{{stroke:{page}}}",
         ]
         for number, both in enumerate(COLOURS[:colours]):
-            rules.append(
-                f".gg-s{number}{{stroke:{both[side]}}}.gg-f{number}{{fill:{both[side]}}}"
-            )
+            rules.append(f".gg-s{number}{{stroke:{both[side]}}}.gg-f{number}{{fill:{both[side]}}}")
         return "".join(rules)
 
     fixed = (

@@ -61,7 +61,7 @@ class Schedule:
             exec(compile(text, f"<{self!r}>", "exec"), names)  # noqa: S102
             self._compiled = names["rate"]
         try:
-            return float(self._compiled(t))
+            return float(self._compiled(_plain(t)))  # NumPy's True + True is True, not 2
         except OverflowError:  # a factor above 1, too often
             return math.inf
 
