@@ -14,7 +14,8 @@ from glassgrad import nn, optim
 from glassgrad.backends.numpy_source import threads
 from glassgrad.backends.numpy_source.build import lowered
 from glassgrad.ir import Dim, Type
-from glassgrad.ops import OPS, traced_graph
+from glassgrad.nn.tracing import forward_graph
+from glassgrad.ops import traced_graph
 
 N = Dim.named("n")
 
@@ -30,15 +31,21 @@ def test_a_product_is_small_by_its_operations_whatever_its_shape() -> None:
     assert not threads.small(product(64, 64), 10_000)  # type: ignore[arg-type]
 
 
-def test_a_product_inside_a_loop_counts() -> None:
-    x = np.ones((2, 3, 2), np.float32)
-    model = nn.Sequential(rnn=nn.RNN(3000), output=nn.Linear(1))
-    types = {"x": Type((N, 3, 2), "float32")}
-    from glassgrad.nn.tracing import forward_graph
+def written(model: nn.Module, *row: int) -> object:
+    return lowered(forward_graph(model, {"x": Type((N, *row), "float32")}))
 
-    assert gg.predict(nn.Sequential(rnn=nn.RNN(4), output=nn.Linear(1)), x).shape == (2, 1)
-    assert not threads.small(lowered(forward_graph(model, types)), 2)
-    assert "scan" in OPS
+
+def test_a_product_inside_a_loop_counts() -> None:
+    model = nn.Sequential(rnn=nn.RNN(3000), output=nn.Linear(1))
+    assert not threads.small(written(model, 3, 2), 2)  # type: ignore[arg-type]
+
+
+def test_one_large_product_among_many_small_ones_does_not_decide() -> None:
+    """A scan of small steps after a large product of all steps, as in an LSTM."""
+    model = nn.Sequential(nn.Linear(512), nn.LSTM(64))
+    assert not threads.small(written(nn.Linear(512), 512), 2048)  # type: ignore[arg-type]
+    assert threads.small(written(nn.LSTM(64), 100, 64), 32)  # type: ignore[arg-type]
+    assert threads.small(written(model, 100, 4), 32)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(threads.blas_threads() is None, reason="OpenBLAS cannot be asked here")

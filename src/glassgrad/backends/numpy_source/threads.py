@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from glassgrad.ir import Graph, bind
+from glassgrad.ir import Graph, bind, product
 from glassgrad.passes.rewrite import scheduled
 
 SMALL = 30e6  # floating-point operations of one product, about a quarter of a millisecond
@@ -108,15 +108,28 @@ def one_thread(wanted: bool) -> Iterator[None]:
 
 
 def small(graph: Graph, rows: int) -> bool:
-    """Whether every matrix product of the graph, for so many rows, is best left to one thread."""
-    sizes = dict.fromkeys(graph.sizes, rows)
+    """Whether most of the work in matrix products, for so many rows, is best left to one thread."""
+    work = _work(graph, dict.fromkeys(graph.sizes, rows))
+    return work is not None and work[1] <= work[0] / 2
+
+
+def _work(graph: Graph, sizes: dict[str, int]) -> tuple[float, float] | None:
+    """Operations in all matrix products, and in those that gain by threads; None if not known."""
+    total = gaining = 0.0
     for node in scheduled(graph):
         body = node.attributes.get("body")
-        if isinstance(body, Graph) and not small(body, rows):
-            return False
+        if isinstance(body, Graph):
+            inner, times = _work(body, sizes), bind(node.attributes["length"], sizes)
+            if inner is None or not isinstance(times, int):
+                return None
+            total, gaining = total + times * inner[0], gaining + times * inner[1]
         if node.op.name in ("matmul", "linear"):
             a, b = node.inputs[0].type.shape, node.inputs[1].type.shape
+            many = product(bind(s, sizes) for s in node.values[0].type.shape[:-2])
             m, k, n = (bind(s, sizes) for s in (a[-2], a[-1], b[-1]))
-            if not all(isinstance(s, int) for s in (m, k, n)) or 2 * m * k * n > SMALL:
-                return False
-    return True
+            each = 2 * m * k * n
+            if not isinstance(each, int) or not isinstance(many, int):
+                return None
+            total += many * each  # NumPy multiplies the matrices of a batch one by one
+            gaining += many * each if each > SMALL else 0
+    return total, gaining
