@@ -15,7 +15,7 @@ from glassgrad.data import spiral
 from glassgrad.inspect.source import whole_program
 from glassgrad.train import Callback, Run
 from tests.programs.cases import Case, spiral_net
-from tests.programs.test_replay import check
+from tests.programs.test_replay import check, replay
 
 X, Y = spiral(seed=0)
 COMMON: dict[str, Any] = {"loss": "cross_entropy", "epochs": 3, "batch_size": 64}
@@ -227,3 +227,59 @@ def test_weights_of_the_rows_to_train_on_or_to_test_on(
     tested = (X[:50], Y[:50], weights[:50]) if weighted[1] else (X[:50], Y[:50])
     given = {"sample_weight": weights} if weighted[0] else {}
     check(_case(optim.SGD(0.1), **given, validation_data=tested), tmp_path)
+
+
+def test_a_rate_that_a_callback_changed_for_l_bfgs(tmp_path: Path) -> None:
+    optimizer = optim.LBFGS(1.0, max_iter=3, line_search_fn="strong_wolfe")
+    check(_case(optimizer, batch_size=None, callbacks=[_Halving()]), tmp_path)
+
+
+def test_weights_of_a_metric(tmp_path: Path) -> None:
+    case = _case(
+        optim.SGD(0.1),
+        loss=nn.CrossEntropyLoss(weight=[1.0, 2.0, 3.0]),
+        metrics=("accuracy", nn.MultiMarginLoss(weight=[3.0, 2.0, 1.0])),
+        validation_split=0.2,
+    )
+    history, table, final, _ = replay(case, tmp_path)
+    assert table.decode() == history.to_csv(seconds=False)
+    for name, array in case.model.state_dict().items():
+        assert array.tobytes() == final[name].tobytes(), name
+
+
+class _PutBack(Callback):
+    """Puts the weights of the first epoch back at a step, or at the end of the last epoch."""
+
+    def __init__(self, step: int | None) -> None:
+        self.step = step
+        self.every = "epoch" if step is None else 1
+
+    def on_interval(self, run: Run) -> None:
+        if run.step == 5:  # the end of the first epoch
+            self.state = run.state()
+        last = run.epoch == run.epochs if self.step is None else run.step == self.step
+        if last:
+            run.restore(self.state)
+
+
+@pytest.mark.parametrize(("step", "averages"), [(12, False), (None, True)])
+def test_weights_that_were_put_back_before_the_end_have_no_program(
+    step: int | None, averages: bool
+) -> None:
+    case = _case(optim.SGD(0.1, use_ema=averages), callbacks=[_PutBack(step)])
+    with pytest.raises(gg.errors.UsageError, match="put back"):
+        whole_program(case.fit().record)
+
+
+def test_weights_that_were_put_back_at_the_end_of_the_last_epoch(tmp_path: Path) -> None:
+    check(_case(optim.SGD(0.1), callbacks=[_PutBack(None)]), tmp_path)
+
+
+def test_averages_that_were_put_back_have_no_program() -> None:
+    class Again(Callback):
+        def on_end(self, run: Run) -> None:
+            run.restore(run.state())
+
+    case = _case(optim.SGD(0.1, use_ema=True), callbacks=[Again()])
+    with pytest.raises(gg.errors.UsageError, match="put back"):
+        whole_program(case.fit().record)

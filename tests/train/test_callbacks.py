@@ -14,7 +14,7 @@ import pytest
 import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.errors import GlassgradError, NonFiniteError
-from glassgrad.train import Callback, ProgressLines, Run
+from glassgrad.train import Callback, LambdaCallback, ProgressLines, Run
 from glassgrad.train.fit import prepared
 from glassgrad.train.trainer import Trainer
 
@@ -201,6 +201,26 @@ def test_an_interrupt_waits_for_the_end_of_the_step() -> None:
         signal.signal(signal.SIGINT, before)
     assert len(calls) == 2
     fit(other, [StopAfter(1, 2)])
+    assert all((a == b).all() for a, b in _pairs(model, other))
+
+
+def test_an_interrupt_after_the_last_step_is_not_lost() -> None:
+    """As in an evaluation or a callback; whoever waits for the training is told."""
+    done: list[Run] = []
+    listener = LambdaCallback(
+        on_interval=lambda run: os.kill(os.getpid(), signal.SIGINT), on_end=done.append
+    )
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    model, other = net(), net()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, listener, epochs=1)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    fit(other, (), epochs=1)
+    assert done
     assert all((a == b).all() for a, b in _pairs(model, other))
 
 

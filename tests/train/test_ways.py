@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 import glassgrad as gg
 from glassgrad import data, nn, optim
 from glassgrad.data import spiral
-from glassgrad.errors import ConfigError, DataError, ShapeError, UsageError
-from glassgrad.train import Callback, Run
+from glassgrad.errors import ConfigError, DataError, NonFiniteError, ShapeError, UsageError
+from glassgrad.train import Callback, LambdaCallback, LearningRateScheduler, Run
 
 X, Y = spiral(seed=0)
 X = X.astype(np.float64)
@@ -340,3 +341,58 @@ def test_augment_that_changes_the_kind_of_later_rows_is_refused(change: Any) -> 
     with pytest.raises(DataError, match="changes the kind") as error:
         trained(net(), X, Y, optimizer="sgd", augment=augment, epochs=3, batch_size=64)
     assert error.value.where.startswith("epoch 2, 64 rows from row ")
+
+
+@pytest.mark.parametrize("name", ["val", "val_loss", "val_kind"])
+def test_an_output_is_not_called_like_a_column_of_validation_rows(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot have this name"):
+        trained(Pair(), (X, np.zeros((300, 3))), {name: Y, "kind": Y}, optimizer="sgd")
+
+
+def test_only_outputs_without_names_of_their_own_are_a_tuple() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.output = nn.Linear(2, 3)
+
+        def forward(self, x: Any) -> Any:
+            z = self.output(x)
+            return {"out1": z, "kind": z}
+
+    assert list(gg.predict(Named(), X)) == ["out1", "kind"]
+
+
+@pytest.mark.parametrize("rule", [lambda run: run.rate / 100, lambda run: 0.1])
+def test_a_rate_set_by_a_callback_counts_in_l_bfgs_too(rule: Any) -> None:
+    def first_steps(rate: float, **settings: Any) -> nn.Module:
+        model = net()
+        optimizer = optim.LBFGS(rate, max_iter=1)
+        trained(model, X, Y, optimizer=optimizer, epochs=1, **settings)
+        return model
+
+    def setting(run: Run) -> None:
+        run.rate = rule(run)
+
+    plain = first_steps(0.5)
+    other = first_steps(0.5, callbacks=LambdaCallback(on_begin=setting))
+    expected = first_steps(rule(SimpleNamespace(rate=0.5)))
+    close(expected, other, 0.0)
+    with pytest.raises(AssertionError):
+        close(plain, other)
+
+
+def test_l_bfgs_that_meets_what_is_not_finite_leaves_buffers_as_they_were() -> None:
+    def settings(epochs: int) -> dict[str, Any]:
+        rates = LearningRateScheduler(lambda epoch: 0.1 if epoch == 0 else 1e38)
+        rule = optim.LBFGS(0.1, max_iter=3)
+        return {"loss": "mse", "optimizer": rule, "epochs": epochs, "callbacks": rates}
+
+    def normed() -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(), nn.Tanh(), nn.Linear(4, 1))
+
+    model, other = normed(), normed()
+    x = X.astype(np.float32)
+    with pytest.raises(NonFiniteError, match="step 2"):
+        trained(model, x, X[:, :1], **settings(2))
+    trained(other, x, X[:, :1], **settings(1))
+    close(model, other, 0.0)

@@ -55,7 +55,7 @@ class ModuleTracer(Tracer):
     def _free(self, name: str) -> str:
         """The name, with a number if it is taken."""
         fresh, count = name, 1
-        while fresh in self.held:
+        while fresh in self.held or fresh in self.names.values():
             count += 1
             fresh = f"{name}{count}"
         return fresh
@@ -207,7 +207,8 @@ def gathered(outputs: dict[str, Any]) -> Any:
     if list(outputs) == ["prediction"]:
         return outputs["prediction"]
     found = {name.removeprefix("prediction_"): value for name, value in outputs.items()}
-    return tuple(found.values()) if "out1" in found else found
+    in_order = [f"out{i + 1}" for i in range(len(found))]
+    return tuple(found.values()) if list(found) == in_order else found
 
 
 def forward_graph(model: Module, inputs: dict[str, Type], training: bool = False) -> Graph:

@@ -82,28 +82,29 @@ class LBFGS(Optimizer):
         self._memory = {}
 
     def arguments(self) -> tuple[Any, ...]:
-        """What follows `memory` in a call of `lbfgs`."""
+        """What follows `memory` and the rate in a call of `lbfgs`."""
         most = self.max_iter * 5 // 4 if self.max_eval is None else self.max_eval
         tolerances = (self.tolerance_grad, self.tolerance_change)
         wolfe = self.line_search_fn is not None
-        return (self.lr, self.max_iter, most, *tolerances, self.history_size, wolfe)
+        return (self.max_iter, most, *tolerances, self.history_size, wolfe)
 
     def advance(
         self,
         evaluate: Callable[[NDArray[Any]], tuple[Any, NDArray[Any]]],
         w: NDArray[Any],
         memory: dict[str, Any],
+        rate: float,
     ) -> tuple[NDArray[Any], float]:
         """The weights after one step, and the loss before it (nan if it met one not finite)."""
         lbfgs = lbfgs_function()
-        found: tuple[NDArray[Any], float] = lbfgs(evaluate, w, memory, *self.arguments())
+        found: tuple[NDArray[Any], float] = lbfgs(evaluate, w, memory, rate, *self.arguments())
         return found
 
     def rule(self, w: Any, g: Any, state: tuple[Any, ...], rate: Any, step: Any) -> Any:
         raise UsageError(
             "L-BFGS evaluates the loss several times in a step, and has no rule of one gradient",
             where="LBFGS.rule",
-            expected="advance(evaluate, w, memory)",
+            expected="advance(evaluate, w, memory, rate)",
             received="a gradient",
         )
 
@@ -141,7 +142,7 @@ class LBFGS(Optimizer):
 
         start = np.concatenate([p.numpy().ravel() for p in trained])
         with no_grad():
-            w, loss = self.advance(evaluate, start, self._memory)
+            w, loss = self.advance(evaluate, start, self._memory, self.lr)
             put(w)
         if not math.isfinite(loss):
             raise NonFiniteError(

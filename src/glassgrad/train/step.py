@@ -92,13 +92,6 @@ def _write_loss(task: Task, training: bool) -> _Written:
         _loss_of(tracer, head, prediction, target, weight)
         for head, prediction, target in zip(task.heads, predictions, targets, strict=True)
     ]
-    task.constants.update(
-        {
-            name: held
-            for name, held in tracer.held.items()
-            if isinstance(held, Buffer) and name not in of_model and id(held) not in tracer.names
-        }
-    )
     loss = _total(tracer, task, parts)
     loss.value.node.origin.name, loss.value.node.origin.inner = "loss", False
     written = _Written(tracer, predictions, {"loss": loss}, [])
@@ -110,6 +103,13 @@ def _write_loss(task: Task, training: bool) -> _Written:
             written.counts.append(1)
     for head, prediction, target in zip(task.heads, predictions, targets, strict=True):
         _write_metrics(written, head, prediction, target)
+    task.constants.update(
+        {
+            name: held
+            for name, held in tracer.held.items()
+            if isinstance(held, Buffer) and name not in of_model and id(held) not in tracer.names
+        }
+    )
     return written
 
 

@@ -91,6 +91,7 @@ def wish(y: Any, loss: Any, loss_weights: Any, metrics: Any) -> Wish:
     Several targets are a dict by output, or a tuple (a list, where the losses are one) in order.
     """
     outputs = _outputs(y, loss)
+    _check_columns(outputs)
     found = tuple([losses.find(each) for each in _spread(loss, outputs, "loss")])
     weights = _spread(loss_weights, outputs, "loss_weights") if loss_weights is not None else None
     numbers = tuple([1.0] * len(outputs) if weights is None else map(_checked_weight, weights))
@@ -118,6 +119,19 @@ def _outputs(y: Any, loss: Any) -> tuple[str, ...]:
         or (isinstance(y, tuple) and bool(y) and all(_is_array(each) for each in y))
     )
     return tuple([f"out{i + 1}" for i in range(len(y))]) if several else ("",)
+
+
+def _check_columns(outputs: Sequence[str]) -> None:
+    """In the history, val_ is what a column of the validation rows begins with."""
+    for name in outputs:
+        if name == "val" or name.startswith("val_"):
+            raise ConfigError(
+                "an output cannot have this name",
+                where="y",
+                expected="one that does not begin with val, as columns of validation rows do",
+                received=name,
+                hint="rename it in forward and in y",
+            )
 
 
 def _is_array(value: Any) -> bool:

@@ -97,6 +97,8 @@ def _whole_steps() -> Iterator[list[int]]:
         yield noted
     finally:
         signal.signal(signal.SIGINT, usual)
+    if noted:  # after the last step, in an evaluation or a callback
+        raise KeyboardInterrupt
 
 
 class State(dict[str, AnyArray]):
@@ -128,7 +130,9 @@ class Trainer:
         self.dirty = False
         self.updates = 0  # steps of the optimiser; those of the run are batches
         self._rate = record.optimizer.rate_at(0, 0)
-        self._epoch_step = 0
+        self._epoch_step = 0  # the step that ended the last whole epoch
+        self._kept_at = 0  # the step after which weights were put back
+        self._averaged = False  # whether the averages have taken the place of the weights
         self._run_of = Run(self, record.epochs)
 
     @property
@@ -163,6 +167,7 @@ class Trainer:
         self.write_back()
         found = State({name: p.numpy().copy() for name, p in self.held.items()})
         whole = not self.record.partial and self._run_of.step == self._epoch_step
+        whole = whole and not self._averaged
         found.epoch = (self.record.trained or 0) if whole else None
         return found
 
@@ -177,6 +182,7 @@ class Trainer:
         epoch = getattr(state, "epoch", None)
         if epoch:
             self.record.kept = epoch
+            self._kept_at = self._run_of.step
         else:
             self.record.unwritable = "weights were put back that no epoch ended with"
 
@@ -238,8 +244,6 @@ class Trainer:
         for callback in callbacks:
             callback.on_begin(run)
         for epoch in range(1, record.epochs + 1):
-            if record.kept is not None:
-                record.unwritable = "weights were put back in the middle of the run"
             began = time.perf_counter()
             total, seen = 0.0, 0
             sums = [0.0] * len(counts)
@@ -281,9 +285,12 @@ class Trainer:
                 callback.on_interval(run)
             if run.stop:
                 break
-        if "average" in self.moments and self.updates:
+        averages = "average" in self.moments and bool(self.updates)
+        if record.kept is not None and (averages or self._kept_at < run.step):
+            record.unwritable = "weights were put back in the middle of the run"
+        if averages:
             self.weights[...] = self.moments["average"]
-            self.dirty = True
+            self.dirty = self._averaged = True
         for callback in callbacks:
             callback.on_end(run)
         return self.history
@@ -353,9 +360,12 @@ class Trainer:
             if at_step is not None:
                 arguments[at_step] = run.step
             arguments[at_weights] = self.weights
+            before = {name: array.copy() for name, array in self.buffers.items()}
             found = function(*arguments)
-            weights, loss = optimizer.advance(objective, self.weights, memory)
+            weights, loss = optimizer.advance(objective, self.weights, memory, self._rate)
             if not np.isfinite(loss):
+                for name, array in before.items():
+                    self.buffers[name][...] = array
                 run.step -= 1
                 arguments[at_weights] = self.weights
                 raise self.not_finite(run, arguments)

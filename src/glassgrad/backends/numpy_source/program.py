@@ -61,7 +61,7 @@ class Recipe:
     together: int = 0  # how many batches make one update, where gradients are added up
     kept: int | None = None  # the epoch whose weights are the last ones
     augment: tuple[tuple[str, tuple[int, ...], tuple[Any, ...]], ...] = ()  # of the first input
-    lbfgs: tuple[Any, ...] = ()  # what follows memory in a call of lbfgs, where that is the rule
+    lbfgs: tuple[Any, ...] = ()  # what follows the rate in a call of lbfgs, where that is the rule
     data: IdxFiles | None = None
     chunk: int = 1024
     one_thread: bool = False
@@ -231,7 +231,7 @@ class _Main:
         for text in _adding(sums, results, rows):
             put(text, depth)
         if recipe.lbfgs:
-            rest = ", ".join(map(repr, recipe.lbfgs))
+            rest = ", ".join([self.given["rate"], *map(repr, recipe.lbfgs)])
             put(f"weights, reached = lbfgs(objective, weights, memory, {rest})", depth)
             put("if not math.isfinite(reached):", depth)
             put(_STOP, depth + 1)
