@@ -1,6 +1,7 @@
 """Long runs of the same checks the tests do in short, with a log that is committed.
 
     python scripts/soak.py networks --count 5000      random networks against PyTorch
+    python scripts/soak.py training --count 2000      trained by fit against PyTorch's optimisers
     python scripts/soak.py programs --count 200       program.py against the run, bit for bit
     python scripts/soak.py graphs --count 100000      mutated graph texts: refused, or equal
 
@@ -26,13 +27,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 import numpy as np  # noqa: E402
 
 import glassgrad as gg  # noqa: E402
-from glassgrad import optim  # noqa: E402
 from glassgrad.errors import FormatError  # noqa: E402
 from glassgrad.inspect.source import whole_program  # noqa: E402
 from glassgrad.ir import Type, parse_graph, print_graph  # noqa: E402
-from glassgrad.nn.tracing import forward_graph  # noqa: E402
+from glassgrad.nn.tracing import forward_graph, input_names  # noqa: E402
 from glassgrad.ops import Spelled, find  # noqa: E402
 from tests.networks import random_network  # noqa: E402
+from tests.networks.training import drawn_training  # noqa: E402
 
 FIRST = 1_000_000  # seeds the tests do not use
 
@@ -46,19 +47,27 @@ def networks(seed: int) -> list[str]:
     return compare(random_network(seed), torch)
 
 
+def training(seed: int) -> list[str]:
+    """One random network trained by fit: weights, statistics and losses as PyTorch's loop."""
+    import torch
+
+    from tests.agreement.test_random_training import compare
+
+    torch.set_default_dtype(torch.float64)
+    return compare(seed, torch)
+
+
 def programs(seed: int) -> list[str]:
-    """One random network, trained two epochs with a smaller last batch; its program does it too."""
-    network = random_network(seed, rows=21, dtype="float32", fit=True)
-    history = gg.fit(
-        network.model, network.x, network.y, **network.losses, **drawn_training(seed),
-        epochs=2, metrics=(), verbose=False, seed=seed,
-    )  # fmt: skip
+    """One random network, trained in a random way for two epochs; its program does it too."""
+    network = random_network(seed, rows=22, dtype="float32", fit=True)
+    settings = drawn_training(seed, network).prepared(network)
+    history = gg.fit(network.model, network.x, network.y, **settings)
     record = history.record
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "program.py").write_text(whole_program(record), "utf-8")
         np.savez(place / "initial.npz", **record.initial)
-        np.savez(place / "data.npz", **record.data)
+        np.savez(place / "data.npz", **record.stored)
         bare = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         done = subprocess.run(
             [sys.executable, str(place / "program.py")],
@@ -86,7 +95,7 @@ def graphs(seed: int) -> list[str]:
     rng = np.random.default_rng(seed)
     network = random_network(FIRST + seed // 200)
     types = [Type(x.shape, x.dtype.name) for x in network.inputs]
-    named = dict(zip(input_names(network.model, len(types)), types, strict=True))
+    named = dict(zip(input_names(network.model)[0], types, strict=False))
     text = print_graph(forward_graph(network.model, named))
     letters = list(text)
     for _ in range(int(rng.integers(1, 6))):
@@ -110,6 +119,7 @@ def graphs(seed: int) -> list[str]:
 
 CHECKS: dict[str, Callable[[int], list[str]]] = {
     "networks": networks,
+    "training": training,
     "programs": programs,
     "graphs": graphs,
 }

@@ -258,10 +258,7 @@ class Line:
         stride = tuple([self.one(1, 1, 2) for _ in size])
         padding: Any = tuple([self.count(0, 1) for _ in size])
         dilation = tuple(
-            [
-                self.one(1, 1, 2) if 2 * (k - 1) < s else 1
-                for k, s in zip(kernel, size, strict=True)
-            ]
+            [self.one(1, 1, 2) if 2 * (k - 1) < s else 1 for k, s in zip(kernel, size, strict=True)]
         )
         if set(stride) == {1} and all(k % 2 for k in kernel):
             padding = self.one(padding, "same")
@@ -315,7 +312,9 @@ class Line:
             self.even()
             self.keep("PositionalEncoding")
         elif self.often(0.25):
-            self.keep("LearnedPositions", self.shape[0] + self.one(0, 2), *self.sizes(self.shape[1]))
+            self.keep(
+                "LearnedPositions", self.shape[0] + self.one(0, 2), *self.sizes(self.shape[1])
+            )
         if self.often(0.4):
             self.attention()
         while self.often(0.7) and len(self.shape) > 1:
@@ -369,7 +368,9 @@ class Line:
     def encoder(self) -> Spec:
         """A layer, or several."""
         layer = "TransformerEncoderLayer"
-        return self.transformer_layer(layer) if self.often(0.5) else self.stack("TransformerEncoder")
+        return (
+            self.transformer_layer(layer) if self.often(0.5) else self.stack("TransformerEncoder")
+        )
 
     def stack(self, kind: str) -> Spec:
         layers = [self.transformer_layer(f"{kind}Layer") for _ in range(self.count(1, 2))]

@@ -85,9 +85,14 @@ class Network:
             for name, value in self.model.state_dict().items()
         }
 
-    def torch_loss(self, torch: Any, leaves: dict[str, Any], seed: int = 0) -> Any:
-        """The loss in PyTorch; dropout as `gg.seed(seed)` makes it. Running statistics move."""
-        twin = Twin(torch, leaves, self.training, seed)
+    def torch_loss(
+        self, torch: Any, leaves: dict[str, Any], seed: int = 0, step: int | None = None
+    ) -> Any:
+        """The loss in PyTorch; running statistics move.
+
+        Dropout is as `gg.seed(seed)` makes it, or a program in this step.
+        """
+        twin = Twin(torch, leaves, self.training, seed, step)
         outputs = twin.forward(self.spec, "", *[torch.tensor(x) for x in self.inputs])
         targets = tuple([torch.tensor(g.target) for g in self.goals if g.target is not None])
 

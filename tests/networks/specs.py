@@ -143,7 +143,7 @@ MODULES = tuple(
 
 @functools.cache
 def _has_dtype(made: type) -> bool:
-    return any("dtype" in inspect.signature(c.__init__).parameters for c in made.__mro__[:-1])
+    return any("dtype" in inspect.signature(c).parameters for c in made.__mro__[:-1])
 
 
 def built(spec: Spec, dtype: str) -> nn.Module:

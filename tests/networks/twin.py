@@ -12,15 +12,19 @@ from .specs import Spec
 
 
 class Twin:
-    """One pass through a network; dropout as `gg.seed(seed)` makes it, running statistics move.
+    """One pass through a network; running statistics move.
 
-    A module without a method here has nothing to learn and is PyTorch's module of that name.
+    Dropout is as `gg.seed(seed)` makes it in eager work, which counts draws; or as a program does
+    in this step, which numbers the draws of one stream. A module without a method here has nothing
+    to learn and is PyTorch's module of that name.
     """
 
-    def __init__(self, torch: Any, leaves: dict[str, Any], training: bool, seed: int) -> None:
+    def __init__(
+        self, torch: Any, leaves: dict[str, Any], training: bool, seed: int, step: int | None = None
+    ) -> None:
         self.torch, self.f = torch, torch.nn.functional
-        self.leaves, self.training, self.seed = leaves, training, seed
-        self.step = 0
+        self.leaves, self.training, self.seed, self.step = leaves, training, seed, step
+        self.draws: Counter[str] = Counter()
 
     def forward(self, spec: Spec, path: str, *inputs: Any) -> Any:
         kind, given = spec
@@ -96,7 +100,9 @@ class Twin:
     def do_linear(self, x: Any, path: str, **_: Any) -> Any:
         return self.f.linear(x, self.get(path, "weight").T, self.get(path, "bias"))
 
-    def do_conv(self, x: Any, path: str, rank: str, sizes: Any, kernel_size: Any, **given: Any) -> Any:
+    def do_conv(
+        self, x: Any, path: str, rank: str, sizes: Any, kernel_size: Any, **given: Any
+    ) -> Any:
         given.pop("bias", None)
         function = getattr(self.f, f"conv{rank}")
         return function(x, self.get(path, "weight"), self.get(path, "bias"), **given)
@@ -116,7 +122,13 @@ class Twin:
     # -- norms -------------------------------------------------------------------------------------
 
     def do_batchnorm(
-        self, x: Any, path: str, rank: str, eps: float = 1e-5, momentum: float | None = 0.1, **_: Any
+        self,
+        x: Any,
+        path: str,
+        rank: str,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        **_: Any,
     ) -> Any:
         names = ("running_mean", "running_var", "weight", "bias")
         mean, var, weight, bias = (self.get(path, name) for name in names)
@@ -146,7 +158,7 @@ class Twin:
         return self.f.rms_norm(x, self.axes(weight, sizes), weight, eps)
 
     def axes(self, weight: Any, sizes: Any) -> tuple[int, ...]:
-        return sizes[0] if weight is None else tuple(weight.shape)  # type: ignore[no-any-return]
+        return sizes[0] if weight is None else tuple(weight.shape)
 
     # -- what PyTorch has not, or not in this way --------------------------------------------------
 
@@ -154,8 +166,13 @@ class Twin:
         (p,) = sizes
         if not self.training or not p:
             return x
-        self.step += 1
-        draws = random.uniform(x.numel(), self.seed, path, self.step).reshape(tuple(x.shape))
+        self.draws[path] += 1
+        if self.step is None:
+            stream, step = path, self.draws.total()
+        else:
+            count = self.draws[path]
+            stream, step = path if count == 1 else f"{path}#{count}", self.step
+        draws = random.uniform(x.numel(), self.seed, stream, step).reshape(tuple(x.shape))
         return x * self.torch.tensor((draws >= p) / (1 - p))
 
     def do_reshape(self, x: Any, path: str, sizes: tuple[int, ...]) -> Any:
@@ -211,7 +228,10 @@ class Twin:
             "bias_hh_l0": second,
         }
         start = tuple([s[None] for s in state])
-        inputs = (x.flip(1) if reverse else x, *[start if len(start) == 2 else s for s in start[:1]])
+        inputs = (
+            x.flip(1) if reverse else x,
+            *[start if len(start) == 2 else s for s in start[:1]],
+        )
         states, last = self.torch.func.functional_call(cell, leaves, inputs)
         found = (states.flip(1) if reverse else states) if sequences else states[:, -1]
         ends = [s[0] for s in (last if isinstance(last, tuple) else (last,))]
@@ -258,9 +278,7 @@ class Twin:
             mixed = self.f.scaled_dot_product_attention(q, k, v, ~hidden)
         return self.dense(mixed.transpose(1, 2).flatten(2), f"{path}.out")
 
-    def layer(
-        self, x: Any, parts: list[Any], path: str, norm_first: bool, dropout: float
-    ) -> Any:
+    def layer(self, x: Any, parts: list[Any], path: str, norm_first: bool, dropout: float) -> Any:
         """Sublayers, each with a way around it, a norm and a dropout of its own."""
         for i, part in enumerate(parts, 1):
 
@@ -342,7 +360,9 @@ class Twin:
         x = self.do_layernorm(x, self.at(path, "norm"))
         return self.dense(x, self.at(path, "head")).mT
 
-    def do_charlstm(self, x: Any, path: str, sizes: Any, width: int, layers: int, dropout: float) -> Any:
+    def do_charlstm(
+        self, x: Any, path: str, sizes: Any, width: int, layers: int, dropout: float
+    ) -> Any:
         x = self.do_embedding(x, self.at(path, "embedding"))
         for i in range(layers):
             x = self.do_lstm(x, path=self.at(path, f"lstm{i + 1}"), sequences=True)
