@@ -418,13 +418,19 @@ def test_a_full_disk_is_a_run_time_failure(run: Any, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", optim.NAMED)
 def test_every_optimiser_of_the_library_is_one_of_the_command(run: Any, name: str) -> None:
-    said = run("train", "circles", "--optimizer", name, *QUICK)
+    said = run("train", "xor", "--optimizer", name, *QUICK)  # whose own is momentum
     assert said.code == 0, said.err
     assert f"{optim.NAMED[name].__name__}({optim.RATES[name]!r})" in said
-    assert ("all rows at once" in said) == (name == "lbfgs")
+
+
+def test_lbfgs_takes_all_rows_unless_told_otherwise(run: Any) -> None:
+    assert "all rows at once, LBFGS(1.0)" in run("train", "circles", "--optimizer", "lbfgs", *QUICK)
+    said = run("train", "circles", "--optimizer", "lbfgs", "--batch-size", "64")
+    assert said.code == 2
+    assert "L-BFGS needs all rows" in said.err
 
 
 def test_the_first_help_is_laid_out_as_it_was_written(run: Any) -> None:
     said = run()
     assert "\n    glassgrad train digits      train a network" in said
-    assert "..." not in said
+    assert "..." not in said.split("Commands:")[1]  # no line of it is cut

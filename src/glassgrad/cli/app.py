@@ -208,7 +208,7 @@ def _options(*groups: Any) -> Callable[[Any], Any]:
 )
 @click.version_option(__version__, message="glassgrad %(version)s")
 @click.pass_context
-def command(context: click.Context) -> None:  # noqa: D301  # click wants the character itself
+def command(context: click.Context) -> None:
     """Neural networks you can see through.
 
     \b
@@ -216,7 +216,7 @@ def command(context: click.Context) -> None:  # noqa: D301  # click wants the ch
       glassgrad train digits      train a network on handwritten digits, in seconds
       glassgrad source digits     print the NumPy program of one training step
       glassgrad show digits       its layers, shapes, parameters
-    """
+    """  # noqa: D301  # click wants the character itself
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
