@@ -110,15 +110,16 @@ class InternalError(GlassgradError, RuntimeError):
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The nearest known name as a question, or nothing.
 
-    >>> did_you_mean("rleu", ["relu", "tanh"]), did_you_mean("Relu", ["ReLU"])
-    ("did you mean 'relu'?", "did you mean 'ReLU'?")
+    >>> did_you_mean("Relu", ["ReLU"]), did_you_mean("adma", ["adam", "adamax"])
+    ("did you mean 'ReLU'?", "did you mean 'adam'?")
     """
     from difflib import get_close_matches
 
     lower = {k.lower(): k for k in sorted(known)}
-    near = get_close_matches(str(name), list(lower.values()), n=1) or [
-        lower[k] for k in get_close_matches(str(name).lower(), list(lower), n=1)
-    ]
+    word = str(name).lower()
+    near = [lower[k] for k in lower if sorted(k) == sorted(word)]  # letters that changed places
+    near = near or get_close_matches(str(name), list(lower.values()), n=1)
+    near = near or [lower[k] for k in get_close_matches(word, list(lower), n=1)]
     return f"did you mean {near[0]!r}?" if near else ""
 
 

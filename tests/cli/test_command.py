@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import glassgrad as gg
-from glassgrad import data, nn
+from glassgrad import data, nn, optim
 from glassgrad.cli import main
 from glassgrad.files import Labels, Preparation
 
@@ -269,6 +269,7 @@ BAD: dict[str, tuple[tuple[str, ...], str, str]] = {
     "unknown model": (("train", "digits", "--model", "lent"), "lent", "did you mean 'lenet'?"),
     "lenet on digits": (("train", "digits", "--model", "lenet"), "28 x 28", "--model mlp"),
     "unknown optimiser": (("train", "xor", "--optimizer", "adma"), "adma", "did you mean 'adam'?"),
+    "the program of a file": (("source", "a.csv"), "a file's program", "glassgrad train a.csv"),
     "rate 0": (("train", "xor", "--lr", "0"), "--lr", "above 0"),
     "rate negative": (("train", "xor", "--lr", "-1"), "--lr", "above 0"),
     "rate NaN": (("train", "xor", "--lr", "nan"), "--lr", "above 0"),
@@ -413,3 +414,23 @@ def test_a_full_disk_is_a_run_time_failure(run: Any, monkeypatch: pytest.MonkeyP
     assert said.code == 1
     assert "No space left" in said.err
     assert not list(Path("runs").iterdir())
+
+
+@pytest.mark.parametrize("name", optim.NAMED)
+def test_every_optimiser_of_the_library_is_one_of_the_command(run: Any, name: str) -> None:
+    said = run("train", "xor", "--optimizer", name, *QUICK)  # whose own is momentum
+    assert said.code == 0, said.err
+    assert f"{optim.NAMED[name].__name__}({optim.RATES[name]!r})" in said
+
+
+def test_lbfgs_takes_all_rows_unless_told_otherwise(run: Any) -> None:
+    assert "all rows at once, LBFGS(1.0)" in run("train", "circles", "--optimizer", "lbfgs", *QUICK)
+    said = run("train", "circles", "--optimizer", "lbfgs", "--batch-size", "64")
+    assert said.code == 2
+    assert "L-BFGS needs all rows" in said.err
+
+
+def test_the_first_help_is_laid_out_as_it_was_written(run: Any) -> None:
+    said = run()
+    assert "\n    glassgrad train digits      train a network" in said
+    assert "..." not in said.split("Commands:")[1]  # no line of it is cut

@@ -137,3 +137,18 @@ def test_what_cannot_be_meant_is_an_error_with_code_2(
     said = run(*words)
     assert said.code == 2
     assert says in said.err
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_a_character_model_is_sent_to_sample(run: Any, verb: str) -> None:
+    assert run("train", "Play.txt", "--model", "lstm", *QUICK).code == 0
+    said = run(verb, "runs/play-1", "digits")
+    assert said.code == 2
+    assert "this is a character model" in said.err
+    assert "glassgrad sample runs/play-1/model.glass" in said.err
+
+
+def test_another_optimiser_has_its_own_rate(run: Any) -> None:
+    said = run("train", "Play.txt", *QUICK, "--optimizer", "rmsprop")
+    assert said.code == 0, said.err
+    assert "RMSprop(0.01)" in said

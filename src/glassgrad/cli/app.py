@@ -152,7 +152,9 @@ _NETWORK = (
 _TRAINING = (
     click.option("--epochs", type=_Whole(0, 10**7), help="How often all rows are seen."),
     click.option("--batch-size", type=_Whole(1, 10**9, "all"), help="Rows per step, or all."),
-    click.option("--optimizer", metavar="NAME", help="sgd, momentum, adam or adamw."),
+    click.option(
+        "--optimizer", metavar="NAME", help="sgd, momentum, adam, adamw, rmsprop, lion, lbfgs, ..."
+    ),
     click.option("--lr", type=_Rate(), help="The learning rate."),
     click.option(
         "--seed", type=_Whole(0, 2**64 - 1), help="Decides first weights, order, dropout.  [0]"
@@ -207,14 +209,14 @@ def _options(*groups: Any) -> Callable[[Any], Any]:
 @click.version_option(__version__, message="glassgrad %(version)s")
 @click.pass_context
 def command(context: click.Context) -> None:
-    r"""Neural networks you can see through.
+    """Neural networks you can see through.
 
     \b
     Start here:
       glassgrad train digits      train a network on handwritten digits, in seconds
       glassgrad source digits     print the NumPy program of one training step
       glassgrad show digits       its layers, shapes, parameters
-    """
+    """  # noqa: D301  # click wants the character itself
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -233,7 +235,7 @@ def command(context: click.Context) -> None:
 def train(
     dataset: str, data: Path | None, out: Path | None, backend: str, as_json: bool, **given: Any
 ) -> None:
-    """Train a network on a data set or a CSV file, and write it all down.
+    """Train a network, and write it all down.
 
     DATASET is a name; a CSV file with a heading, whose column --target is learnt from the others;
     or a text file (FILE.txt) for a character model, --model gpt or lstm. Every setting left out
@@ -301,7 +303,10 @@ def sample(model: str, **given: Any) -> None:
 @click.argument("dataset")
 @_options(_DATA, _JSON)
 def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None:
-    """Loss and scores of a saved model on a data set, or on a CSV file with the target column."""
+    """Loss and scores of a saved model.
+
+    DATASET is a name, or a CSV file with the target column for a model trained on such a file.
+    """
     from glassgrad.cli.use import evaluate_command
 
     evaluate_command(model, _text(dataset), data, as_json)
@@ -362,9 +367,9 @@ def source(dataset: str, data: Path | None, whole: bool, **given: Any) -> None:
     help="Where its folder is made.  [GLASSGRAD_CACHE, or the user's folder for caches]",
 )
 def download(name: str, data: Path | None) -> None:
-    """Fetch a public data set: mnist, fashion-mnist, cifar10 or tinyshakespeare.
+    """Fetch a public data set.
 
-    Over HTTPS, compared with the published SHA-256. Other commands find it then; nothing is ever
+    NAME is mnist, fashion-mnist, cifar10 or tinyshakespeare. Over HTTPS, compared with the published SHA-256. Other commands find it then; nothing is ever
     downloaded by any of them.
     """
     from glassgrad.cli.use import download_command

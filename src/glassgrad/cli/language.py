@@ -15,8 +15,9 @@ import numpy as np
 
 from glassgrad import nn
 from glassgrad.cli.config import in_effect
-from glassgrad.cli.recipes import OPTIMIZERS, optimizer_of
-from glassgrad.cli.screen import columns, duration, name, number, plain, progress, say
+from glassgrad.cli.recipes import optimizer_of, put_optimizer
+from glassgrad.cli.screen import columns, name, number, plain, progress, say
+from glassgrad.cli.train import written
 from glassgrad.cli.use import find_model
 from glassgrad.data.text import Text, read_text
 from glassgrad.errors import ConfigError, UsageError, shown, unknown_name
@@ -87,8 +88,7 @@ def recipe_for(given: dict[str, Any]) -> Recipe:
             expected="--context, --width, --depth" + ", --heads" * (model == "gpt"),
             received=shown(chosen[unknown[0]]),
         )
-    if chosen.get("optimizer", found.optimizer) not in OPTIMIZERS:
-        raise unknown_name("optimiser", chosen["optimizer"], OPTIMIZERS)
+    put_optimizer(chosen, found.optimizer)
     if chosen.get("batch_size") == "all":
         chosen["batch_size"] = None
     return replace(found, **chosen)
@@ -194,7 +194,7 @@ def _report(place: Path, scores: dict[str, Any], seconds: float, text: Text) -> 
     table += [
         (part, number(s["loss"]), f"{100 * s['accuracy']:.2f} %") for part, s in scores.items()
     ]
-    where, shell = name(place), shlex.quote(str(place))
+    shell = shlex.quote(str(place))
     prompt = "".join(text.vocabulary[t] for t in text.tokens[:12].tolist()).split("\n")[0]
     steps = [
         (
@@ -204,8 +204,7 @@ def _report(place: Path, scores: dict[str, Any], seconds: float, text: Text) -> 
         (f"python {name(shell)}/program.py", "the run again, with NumPy alone"),
     ]
     head, *lines = columns(table, right=(1, 2))
-    out = ["", click.style(head, dim=True), *lines, ""]
-    out += [f"{duration(seconds)}, written to " + click.style(f"{where}/", bold=True), "", "next"]
+    out = ["", click.style(head, dim=True), *lines, *written(place, seconds, True), "", "next"]
     return out + columns([(f"  {c}", click.style(about, dim=True)) for c, about in steps])
 
 

@@ -58,8 +58,7 @@ _TABLE: dict[str, Recipe] = {
 }
 _GATE = Recipe("4-tanh", "momentum", 0.5, None, 300, "bce_logits", (2,), 1)
 
-OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
-_RATES = {"sgd": 0.1, "momentum": 0.05, "adam": 1e-3, "adamw": 1e-3}
+MOMENTUM = 0.05  # its rate: every other optimiser has one in `optim.RATES`
 MODELS = ("mlp", "lenet", "cnn")
 MODEL_EPOCHS = {"lenet": 3}
 ACTIVATIONS = {
@@ -116,14 +115,24 @@ def with_given(found: Recipe, dataset: str, given: dict[str, Any]) -> Recipe:
         chosen.setdefault("epochs", MODEL_EPOCHS.get(model, found.epochs))
     elif "layers" in chosen:
         chosen["model"] = ""
-    optimizer = chosen.get("optimizer", found.optimizer)
-    if optimizer not in OPTIMIZERS:
-        raise unknown_name("optimiser", optimizer, OPTIMIZERS)
-    if optimizer != found.optimizer:
-        chosen.setdefault("lr", _RATES[optimizer])
+    put_optimizer(chosen, found.optimizer)
     if chosen.get("batch_size") == "all":
         chosen["batch_size"] = None
     return replace(found, **chosen)
+
+
+def put_optimizer(chosen: dict[str, Any], usual: str) -> None:
+    """Check the name that was asked for, and give another optimiser than the usual its own rate."""
+    from glassgrad import optim
+
+    name = chosen.get("optimizer", usual)
+    known = ("momentum", *optim.NAMED)
+    if name not in known:
+        raise unknown_name("optimiser", name, known)
+    if name != usual:
+        chosen.setdefault("lr", optim.RATES.get(name, MOMENTUM))
+    if name == "lbfgs":  # it is for full batches
+        chosen.setdefault("batch_size", "all")
 
 
 def optimizer_of(recipe: Recipe) -> Optimizer:

@@ -21,7 +21,7 @@ from glassgrad.cli.train import record_of
 from glassgrad.cli.use import find_model
 from glassgrad.data.preparation import TablePreparation
 from glassgrad.engine import chosen_backend, matrix_products, step_source
-from glassgrad.errors import DataError, FormatError, unknown_name
+from glassgrad.errors import DataError, FormatError, UsageError, unknown_name
 from glassgrad.inspect.source import about, whole_program
 from glassgrad.inspect.summary import Summary, summary
 from glassgrad.nn.module import checked_dtype
@@ -87,6 +87,14 @@ class _Rows:
 
 def source_command(dataset: str, folder: Path | None, whole: bool, given: dict[str, Any]) -> None:
     """The program, on standard output."""
+    if Path(dataset).suffix.lower() in (".csv", ".tsv", ".txt"):
+        raise UsageError(
+            "a file's program is written when it is trained on",
+            where=name(dataset),
+            expected="the name of a data set",
+            received="a file",
+            hint=f"glassgrad train {name(dataset)} leaves program.py in the run's folder",
+        )
     recipe = recipe_for(dataset, given)
     if whole:
         rows = data_sets.load(dataset, folder)

@@ -175,6 +175,20 @@ def score_table(scores: dict[str, Any], rows: dict[str, int] | None = None) -> l
     return columns(table, right=range(1, len(table[0])))
 
 
+def written(place: Path, seconds: float, classifies: bool) -> list[str]:
+    """How long it took, and what lies in the run's folder."""
+    where = click.style(f"{name(place)}/", bold=True)
+    curves = "loss and accuracy" if classifies else "the loss"
+    files = [
+        ("program.py", "the whole run as one NumPy program"),
+        ("curves.svg", f"{curves}, epoch by epoch"),
+        ("model.glass", "the trained network"),
+        ("history.csv, config.toml", "every epoch, every setting"),
+    ]
+    lines = columns([(f"  {f}", click.style(about, dim=True)) for f, about in files])
+    return ["", f"{duration(seconds)}, written to {where}", *lines]
+
+
 def report(dataset: str, place: Path, scores: dict[str, Any], seconds: float) -> list[str]:
     """How well it went, where everything is, what to type next."""
     head, *lines = score_table(scores)
@@ -185,15 +199,8 @@ def report(dataset: str, place: Path, scores: dict[str, Any], seconds: float) ->
     ]
     if scores["test"] is None:
         out.append(click.style(f"       {dataset} has no rows to test on", dim=True))
+    out += written(place, seconds, "accuracy" in head)
     where = name(place)
-    out += ["", f"{duration(seconds)}, written to " + click.style(f"{where}/", bold=True)]
-    files = [
-        ("program.py", "the whole run as one NumPy program"),
-        ("curves.svg", "loss and accuracy, epoch by epoch"),
-        ("model.glass", "the trained network"),
-        ("history.csv, config.toml", "every epoch, every setting"),
-    ]
-    out += columns([(f"  {f}", click.style(about, dim=True)) for f, about in files])
     quoted = where if all(c.isalnum() or c in "-_./" for c in where) else f"'{where}'"
     steps = [
         (f"python {quoted}/program.py", "the run again, with NumPy alone"),

@@ -18,7 +18,14 @@ from glassgrad.cli import tables
 from glassgrad.cli.screen import name, note, say
 from glassgrad.cli.table import read_table
 from glassgrad.cli.train import score_table
-from glassgrad.errors import DataError, FormatError, ShapeError, shown, unknown_name
+from glassgrad.errors import (
+    DataError,
+    FormatError,
+    ShapeError,
+    UsageError,
+    shown,
+    unknown_name,
+)
 from glassgrad.files import GraphModule, Preparation, load
 from glassgrad.nn import losses
 from glassgrad.train.fit import evaluate, predict
@@ -51,9 +58,22 @@ def _latest_run() -> str:
     return "glassgrad train digits makes one"
 
 
+def _check_rows_are_for(model: GraphModule, path: Path) -> None:
+    """A character model reads a text, not rows."""
+    if model.labels.task == "text":
+        raise UsageError(
+            "this is a character model",
+            where=name(path),
+            expected="a model of rows",
+            received=f"one that continues a text, trained on {name(model.labels.dataset)}",
+            hint=f"glassgrad sample {name(path)}",
+        )
+
+
 def predict_command(model_text: str, rows_text: str, folder: Path | None) -> None:
     """A line of CSV for each row."""
-    model, _ = find_model(model_text)
+    model, path = find_model(model_text)
+    _check_rows_are_for(model, path)
     x, truth = _rows(model, rows_text, folder)
     with np.errstate(all="ignore"):
         outputs = predict(model, x)
@@ -187,6 +207,7 @@ def download_command(dataset: str, folder: Path | None) -> None:
 def evaluate_command(model_text: str, dataset: str, folder: Path | None, as_json: bool) -> None:
     """Loss and scores on the rows of a data set, or of a table like the one of training."""
     model, path = find_model(model_text)
+    _check_rows_are_for(model, path)
     if tables.takes_tables(model):
         tables.evaluate_table(model, path, dataset, as_json)
         return
