@@ -16,7 +16,7 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import data, nn, optim, train
-from glassgrad.errors import GlassgradError, InternalError
+from glassgrad.errors import ConfigError, GlassgradError, InternalError, shown
 
 R = np.random.default_rng(0)
 X = R.normal(size=(30, 10)).astype(np.float32)
@@ -477,3 +477,9 @@ def test_bad_data_gets_its_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(GlassgradError) as caught:
         run(tmp_path / "table.csv")
     checked(caught.value, words)
+
+
+def test_a_number_too_long_to_show_is_said_to_be_so() -> None:
+    assert "too long" in shown(10**5000)
+    with pytest.raises(ConfigError):
+        gg.fit(nn.Linear(1), [[1.0]], [[1.0]], loss="mse", optimizer="sgd", epochs=-(10**5000))

@@ -147,6 +147,9 @@ def shown(value: object, limit: int = 60) -> str:
     >>> shown("a" * 100, limit=8)
     "'aaaaaa..."
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a whole number of more digits than Python prints
+        text = f"a {type(value).__name__} that is too long to show"
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "..."

@@ -320,6 +320,22 @@ def test_bad_usage_gets_its_four_parts(run: Any, name: str) -> None:
     assert len(said.err) < 1500
 
 
+@pytest.mark.parametrize("command", ["predict", "evaluate", "show", "sample", "download"])
+def test_a_name_that_the_system_refuses_is_no_traceback(run: Any, command: str) -> None:
+    more = {"predict": ["digits"], "evaluate": ["digits"]}.get(command, [])
+    words = ["mnist", "--data", "a" * 5000] if command == "download" else ["a" * 5000, *more]
+    said = run(command, *words)
+    assert (said.code, said) == (1, "")
+    assert "name too long" in said.err
+    assert len(said.err) < 1500
+
+
+def test_download_refuses_a_zero_byte_in_the_folder(run: Any) -> None:
+    said = run("download", "mnist", "--data", "a\0b")
+    assert said.code == 2
+    assert "zero byte" in said.err
+
+
 TABLES: dict[str, tuple[bytes, str, str]] = {
     "empty": (b"", "no samples", "empty file"),
     "heading only": (b"x1,x2\n", "no samples", "heading"),

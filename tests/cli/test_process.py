@@ -64,6 +64,29 @@ def test_results_and_progress_go_their_own_ways(tmp_path: Path) -> None:
     assert (failed.returncode, failed.stdout) == (2, "")
 
 
+def test_a_character_the_output_lacks_is_escaped(tmp_path: Path) -> None:
+    rows = "".join(f"{i},K\u00f6ln{i % 2}\n" for i in range(40))
+    (tmp_path / "a.csv").write_text("x,y\n" + rows, encoding="utf-8")
+    words = ["train", "a.csv", "--target", "y", "--epochs", "1", "--out", "m"]
+    for command in (words, ["predict", "m", "a.csv"]):
+        done = subprocess.run(
+            [*COMMAND, *command], capture_output=True, text=True, cwd=tmp_path, check=True,
+            env=clean(PYTHONIOENCODING="ascii"),
+        )  # fmt: skip
+        assert "K\\xf6ln1" in done.stdout
+
+
+def test_a_full_disk_is_no_traceback(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "source", "xor"], stdout=full, stderr=subprocess.PIPE, text=True,
+            cwd=tmp_path, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def on_a_terminal(words: list[str], folder: Path, **env: str) -> tuple[int, str]:
     """Run with a terminal for output and errors; the exit code and everything shown."""
     leader, follower = pty.openpty()

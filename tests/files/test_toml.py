@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ BAD: dict[str, tuple[bytes, str]] = {
     "no text": (b"\xff\xfea = 1", "utf-8"),
     "nested too deeply": (b"a = " + b"[" * 100_000, ""),
     "too long a number": (b"a = " + b"9" * 10_000, ""),
+    "a number beyond 64 bits": (b"seed = 0x" + b"F" * 20_000, "64 bits"),
+    "a key of very many parts": (b".".join([b"a"] * 20_000) + b" = 1", "line 1"),
+    "a table of very many parts": (b"x = 1\n[" + b".".join([b"1"] * 20_000) + b"]", "line 2"),
+    "levels that nobody needs": (b"a = " + b"[" * 100 + b"]" * 100, "levels"),
     "too large": (b"#" * (2**20 + 1), "1,048,577"),
 }
 
@@ -72,3 +77,15 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     file = tmp_path / "marked.toml"
     file.write_bytes(b"\xef\xbb\xbfa = 1\r\n")
     assert read_toml(file) == {"a": 1}
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ConfigError, match="no regular file"):
+        read_toml(tmp_path / "pipe.toml")
+
+
+def test_many_numbers_in_a_line_are_no_key(tmp_path: Path) -> None:
+    table = {"rates": [0.125] * 5000, "columns": ["a.b"] * 400}
+    (tmp_path / "a.toml").write_text(write_toml(table))
+    assert read_toml(tmp_path / "a.toml") == table

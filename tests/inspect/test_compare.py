@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a seed below 0": ([run], {"seeds": [-1]}, "seed"),
     "no folder": (["/no/such/run"], {}, "no such run"),
     "a zero byte": (["a\0b"], {}, "no such run"),
+    "a name no system takes": (["a" * 5000], {}, "no such run"),
 }  # fmt: skip
 
 
@@ -233,6 +235,8 @@ HOSTILE: dict[str, tuple[str | bytes, str]] = {
     "an open quote": ('epoch,loss\n1,"2\n', "CSV"),
     "no UTF-8": (b"epoch,loss\n\xff,2\n", "CSV"),
     "a zero byte": (b"epoch,loss\n1,\0\n", "line"),
+    "a line that never ends": (b"epoch" + b"," * 2_000_000, "line 1"),
+    "lines of nothing": (b"epoch,loss\n" + b"\n" * 1_000_001, "too large"),
     "a huge field": ("epoch,loss\n1," + "1" * 200_000, "line"),
 }
 
@@ -262,6 +266,16 @@ def test_a_history_that_is_too_large_is_not_read(
         read_run(tmp_path)
     (tmp_path / "history.csv").unlink()
     with pytest.raises(ConfigError, match="cannot be read"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.toml", "history.csv"])
+def test_a_pipe_in_a_run_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.toml").write_text("")
+    (tmp_path / "history.csv").write_text(HISTORY)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ConfigError, match="no regular file"):
         read_run(tmp_path)
 
 

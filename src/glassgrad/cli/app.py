@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ INTERRUPTED = 130
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; every error is a message and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a character the terminal lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         command.main(arguments, prog_name="glassgrad", standalone_mode=False)
     except click.exceptions.Exit as found:
@@ -42,6 +46,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (
+        OSError
+    ) as error:  # a name that is too long, a folder that may not be entered, a full disk
+        complain(_system(error))
+        return 1
     except MemoryError:
         complain(
             UsageError(
@@ -52,6 +61,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+def _system(error: OSError) -> UsageError:
+    return UsageError(
+        "the system refuses",
+        where=shown(str(error.filename or ""), 200)[1:-1],
+        expected="files and folders that can be read and written",
+        received=error.strerror or shown(str(error), 200)[1:-1],
+    )
 
 
 def _usage(error: click.UsageError) -> UsageError:
@@ -362,7 +380,7 @@ def source(dataset: str, data: Path | None, whole: bool, **given: Any) -> None:
 @click.argument("name")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     help="Where its folder is made.  [GLASSGRAD_CACHE, or the user's folder for caches]",
 )

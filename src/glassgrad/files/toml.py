@@ -9,43 +9,53 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from glassgrad.errors import ConfigError, FormatError, GlassgradError, shown
+from glassgrad.errors import ConfigError, FormatError, shown
+
+from .small import read_small
 
 MOST_BYTES = 2**20
+
+
+# A number with a fraction, whose point parts no key.
+_FRACTION = re.compile(r"(?<![\w.+-])[+-]?[0-9]+\.[0-9]+(?![\w.])", re.ASCII)
+_MOST_POINTS = 1000  # in one line: the standard library's time and memory grow as their square
+_MOST_DEPTH = 32
 
 
 def read_toml(file: Path) -> dict[str, Any]:
     """The tables of a TOML file of at most 1 MB.
 
-    Raises ConfigError where it cannot be read, FormatError, with line and column, where it is no TOML.
+    Raises ConfigError where it cannot be read; FormatError, with line and column, where it is no
+    TOML, and for what no settings have: whole numbers beyond 64 bits, more than 32 levels.
     """
     where = shown(str(file), 200)[1:-1]
+    data = read_small(file, MOST_BYTES, "the settings", "a TOML file")
     try:
-        size = file.stat().st_size
-        if size > MOST_BYTES:
-            raise FormatError(
-                "the settings are too large",
-                where=where,
-                expected=f"at most {MOST_BYTES:,} bytes",
-                received=f"{size:,}",
-            )
-        return tomllib.loads(file.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(
-            "the settings cannot be read",
-            where=where,
-            expected="a TOML file",
-            received=error.strerror or str(error),
-        ) from error
+        text = data.decode("utf-8-sig")
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.count(".") > _MOST_POINTS and _FRACTION.sub("", line).count(".") > _MOST_POINTS:
+                raise ValueError(f"more than {_MOST_POINTS:,} points (at line {number})")
+        found = tomllib.loads(text)
+        _check_sane(found)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, GlassgradError):
-            raise
         raise FormatError(
             "the settings are not TOML",
             where=where,
             expected='tables such as [train], and in them lines such as epochs = 30 and optimizer = "adam"',
             received=shown(str(error), 200)[1:-1],
         ) from None
+    return found
+
+
+def _check_sane(value: Any, depth: int = 0) -> None:
+    """Raises ValueError for nesting and numbers that would be trouble to print."""
+    if depth > _MOST_DEPTH:
+        raise ValueError(f"more than {_MOST_DEPTH} levels")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError("a whole number of more than 64 bits")
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_sane(inner, depth + 1)
 
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

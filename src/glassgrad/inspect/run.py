@@ -14,7 +14,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from glassgrad.errors import ConfigError, FormatError, UsageError, shown
 from glassgrad.files.atomic import synchronise_folder
 from glassgrad.files.labels import Labels
 from glassgrad.files.model import to_bytes
+from glassgrad.files.small import read_small
 from glassgrad.files.toml import read_toml, write_toml
 from glassgrad.inspect.plots import curves
 from glassgrad.inspect.source import network, whole_program
@@ -235,6 +236,7 @@ def npz(arrays: Mapping[str, Any]) -> bytes:
 
 _MOST_ROWS = 1_000_000
 _MOST_COLUMNS = 1_000
+_LONGEST_LINE = 100 * _MOST_COLUMNS
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e[+-]?[0-9]{1,4})?|-?inf|nan", re.ASCII)
 
 
@@ -248,7 +250,11 @@ def read_run(
     """
     path = Path(folder)
     where = shown(str(path), 200)[1:-1]
-    if "\0" in str(path) or not path.is_dir():
+    try:
+        there = path.is_dir()
+    except (OSError, ValueError):  # a name that is too long, or has a zero byte
+        there = False
+    if not there:
         raise UsageError(
             "there is no such run",
             where=where,
@@ -265,28 +271,24 @@ def _read_history(file: Path) -> dict[str, list[float]]:
         place = f"{where}, line {line}"
         return FormatError(what, where=place, expected=expected, received=shown(received))
 
+    most = f"at most {_MOST_ROWS:,} lines of {_MOST_COLUMNS:,} columns"
+    data = read_small(file, MOST_DATA, "the history", "the history.csv of a run")
+    lines: list[list[str]] = []
     try:
-        size = file.stat().st_size
-        if size > MOST_DATA:
-            raise wrong("the history is too large", 1, f"at most {MOST_DATA:,} bytes", size)
-        text = file.read_bytes().decode("utf-8")
-        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except OSError as error:
-        raise ConfigError(
-            "the history cannot be read",
-            where=where,
-            expected="the history.csv of a run",
-            received=error.strerror or str(error),
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise wrong("the history is not CSV", 1, "lines of numbers", str(error)) from None
+        for cells in csv.reader(_short_lines(data.decode("utf-8")), strict=True):
+            lines.append(cells)
+            if len(lines) > _MOST_ROWS or len(cells) > _MOST_COLUMNS:
+                raise wrong("the history is too large", len(lines), most, f"{len(cells):,} columns")
+    except (ValueError, csv.Error) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise wrong(
+            "the history is not CSV", len(lines) + 1, "lines of numbers", str(error)
+        ) from None
     head = lines[0] if lines else []
     titles = all(1 <= len(n) <= 70 and n.isprintable() for n in head)
     if head[:1] != ["epoch"] or len(set(head)) != len(head) or not titles:
         raise wrong("these are no columns of a history", 1, "epoch, and names that differ", head)
-    if len(head) > _MOST_COLUMNS or len(lines) > _MOST_ROWS:
-        most = f"{_MOST_ROWS:,} lines of {_MOST_COLUMNS:,} columns"
-        raise wrong("the history is too large", 1, f"at most {most}", (len(lines), len(head)))
     for number, cells in enumerate(lines[1:], 2):
         if len(cells) != len(head):
             raise wrong("a line has another number of columns", number, str(len(head)), len(cells))
@@ -297,3 +299,14 @@ def _read_history(file: Path) -> dict[str, list[float]]:
             raise wrong("this is not a number", number, "a number such as 0.25", bad)
     columns = {n: [float(line[i]) for line in lines[1:]] for i, n in enumerate(head)}
     return {n: v for n, v in columns.items() if n not in ("epoch", "seconds")}
+
+
+def _short_lines(text: str) -> Iterator[str]:
+    """The lines of a text; ValueError for one that is longer than all columns together."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        if end - start > _LONGEST_LINE:
+            raise ValueError(f"a line of more than {_LONGEST_LINE:,} characters")
+        yield text[start:end]
+        start = end
