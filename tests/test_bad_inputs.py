@@ -78,6 +78,16 @@ def _labels(value: int) -> Callable[[], Any]:
     return lambda: fit(y=changed(Y, 7, value))
 
 
+class Frame:
+    """What is asked of a table of pandas or polars: its numbers, and what its columns are called."""
+
+    def __init__(self, numbers: Any, columns: list[str]) -> None:
+        self.numbers, self.columns = numbers, columns
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self.numbers, dtype)
+
+
 # name, what is done, words that the message has
 CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "1 nan in x": (lambda: fit(x=changed(X, (17, 2), np.nan)), ("row 17", "column 2", "nan")),
@@ -97,6 +107,10 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     ),
     "3 a second fit with fewer features": (lambda: fit(fitted(), x=X[:, :9]), ("10", "9")),
     "5 a label below 0": (_labels(-1), ("row 7", "0 to 2", "-1")),
+    "1 not a number in a named column": (
+        lambda: fit(x=Frame(changed(X.astype(float), (17, 1), np.nan), ["age", "in\x1bcome", *"abcdefgh"])),
+        ("first at row 17", "column 'in\\x1bcome'"),
+    ),
     "5 a label above the outputs": (_labels(3), ("row 7", "0 to 2", "3", "one unit")),
     "5 a label in validation": (
         lambda: fit(validation_data=(X, changed(Y, 7, 3))), ("validation y", "row 7", "0 to 2"),

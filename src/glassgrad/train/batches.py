@@ -78,12 +78,12 @@ def inputs(
         return _tokens(model, array, what)
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
-    return real_numbers(array, dtype, what)
+    return real_numbers(array, dtype, what, getattr(x, "columns", ()))
 
 
-def real_numbers(array: AnyArray, dtype: str, what: str) -> AnyArray:
-    """Finite numbers in a dtype that can hold them."""
-    _check_finite(array, what)
+def real_numbers(array: AnyArray, dtype: str, what: str, columns: Any = ()) -> AnyArray:
+    """Finite numbers in a dtype that can hold them; `columns` are what a table calls them."""
+    _check_finite(array, what, columns)
     with np.errstate(over="ignore"):
         cast = np.ascontiguousarray(array, dtype=dtype)
     if cast.dtype != array.dtype and not np.isfinite(cast).all():
@@ -196,14 +196,17 @@ def _check_rows(array: AnyArray, what: str) -> None:
         )
 
 
-def _check_finite(array: AnyArray, what: str) -> None:
+def _check_finite(array: AnyArray, what: str, columns: Any = ()) -> None:
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return
     bad = ~np.isfinite(array)
     where = [int(i) for i in np.argwhere(bad)[0]]
-    place = f"row {where[0]}" + (f", column {where[1]}" if len(where) > 1 else "")
+    place = f"row {where[0]}"
+    if len(where) > 1:
+        named = array.ndim == 2 and len(columns) == array.shape[1]
+        place += f", column {shown(str(columns[where[1]])) if named else where[1]}"
     raise DataError(
-        f"{what} has {int(bad.sum()):,} value{'s' * (int(bad.sum()) > 1)} that are not finite",
+        f"{what} has {bad.sum():,} value{'s that are' if bad.sum() > 1 else ' that is'} not finite",
         where=f"first at {place}",
         expected="finite numbers",
         received=str(array[tuple(where)]),
