@@ -9,4 +9,5 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go there, and come back."""
     monkeypatch.chdir(tmp_path)
