@@ -339,3 +339,27 @@ def test_a_hundred_thousand_rows_with_classes_and_empty_cells(run: Any) -> None:
     data = np.load("runs/homes-csv-1/data.npz")
     assert data["x"].shape == (80_000, len(how.features))
     assert data["x"].mean(axis=0)[0] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_target_far_from_0_is_printed_with_the_digits_it_has(run: Any) -> None:
+    Path("a.csv").write_text("x,y\n" + "".join(f"{i},{1.7e9 + i / 4}\n" for i in range(60)))
+    assert run("train", "a.csv", "--target", "y", "--out", "m", "--epochs", "1").code == 0
+    model = gg.load("m/model.glass")
+    how = model.labels.preparation
+    values = gg.predict(model, how(read_csv("a.csv")))[:, 0].astype(float)
+    exact = [v * how.target.deviation + how.target.mean for v in values.tolist()]
+    printed = [float(row["value"]) for row in csv.DictReader(run("predict", "m", "a.csv").split())]
+    np.testing.assert_allclose(printed, exact, rtol=0, atol=1e-5)
+    assert len(set(printed)) > 30
+
+
+def test_the_largest_and_the_smallest_targets_have_scores(run: Any) -> None:
+    for scale in ("1e300", "1e-300"):
+        rows = "".join(f"{i},{i}{scale[1:]}\n" for i in range(40))
+        Path("a.csv").write_text("x,y\n" + rows)
+        words = ("train", "a.csv", "--target", "y", "--epochs", "1", "--json")
+        said = run(*words, "--task", "regression")
+        assert said.code == 0
+        scores = json.loads(said)["train"]
+        assert 0 < scores["mae"] / float(scale) <= scores["rmse"] / float(scale) < 100
+        assert scores["r2"] == pytest.approx(1 - scores["loss"], rel=0.5)

@@ -96,7 +96,9 @@ class Twin:
     def do_linear(self, x: Any, path: str, **_: Any) -> Any:
         return self.f.linear(x, self.get(path, "weight").T, self.get(path, "bias"))
 
-    def do_conv(self, x: Any, path: str, rank: str, sizes: Any, kernel_size: Any, **given: Any) -> Any:
+    def do_conv(
+        self, x: Any, path: str, rank: str, sizes: Any, kernel_size: Any, **given: Any
+    ) -> Any:
         given.pop("bias", None)
         function = getattr(self.f, f"conv{rank}")
         return function(x, self.get(path, "weight"), self.get(path, "bias"), **given)
@@ -116,7 +118,13 @@ class Twin:
     # -- norms -------------------------------------------------------------------------------------
 
     def do_batchnorm(
-        self, x: Any, path: str, rank: str, eps: float = 1e-5, momentum: float | None = 0.1, **_: Any
+        self,
+        x: Any,
+        path: str,
+        rank: str,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        **_: Any,
     ) -> Any:
         names = ("running_mean", "running_var", "weight", "bias")
         mean, var, weight, bias = (self.get(path, name) for name in names)
@@ -211,7 +219,10 @@ class Twin:
             "bias_hh_l0": second,
         }
         start = tuple([s[None] for s in state])
-        inputs = (x.flip(1) if reverse else x, *[start if len(start) == 2 else s for s in start[:1]])
+        inputs = (
+            x.flip(1) if reverse else x,
+            *[start if len(start) == 2 else s for s in start[:1]],
+        )
         states, last = self.torch.func.functional_call(cell, leaves, inputs)
         found = (states.flip(1) if reverse else states) if sequences else states[:, -1]
         ends = [s[0] for s in (last if isinstance(last, tuple) else (last,))]
@@ -258,9 +269,7 @@ class Twin:
             mixed = self.f.scaled_dot_product_attention(q, k, v, ~hidden)
         return self.dense(mixed.transpose(1, 2).flatten(2), f"{path}.out")
 
-    def layer(
-        self, x: Any, parts: list[Any], path: str, norm_first: bool, dropout: float
-    ) -> Any:
+    def layer(self, x: Any, parts: list[Any], path: str, norm_first: bool, dropout: float) -> Any:
         """Sublayers, each with a way around it, a norm and a dropout of its own."""
         for i, part in enumerate(parts, 1):
 
@@ -342,7 +351,9 @@ class Twin:
         x = self.do_layernorm(x, self.at(path, "norm"))
         return self.dense(x, self.at(path, "head")).mT
 
-    def do_charlstm(self, x: Any, path: str, sizes: Any, width: int, layers: int, dropout: float) -> Any:
+    def do_charlstm(
+        self, x: Any, path: str, sizes: Any, width: int, layers: int, dropout: float
+    ) -> Any:
         x = self.do_embedding(x, self.at(path, "embedding"))
         for i in range(layers):
             x = self.do_lstm(x, path=self.at(path, f"lstm{i + 1}"), sequences=True)
