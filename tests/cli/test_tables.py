@@ -11,6 +11,7 @@ import sys
 import tomllib
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ import pytest
 
 import glassgrad as gg
 from glassgrad.cli import main
-from glassgrad.data.preparation import Numeric, TablePreparation
+from glassgrad.cli.tables import digits
+from glassgrad.data.preparation import Numeric, TablePreparation, Target
 from glassgrad.data.table import read_csv
+from glassgrad.files import Labels
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -363,3 +366,12 @@ def test_the_largest_and_the_smallest_targets_have_scores(run: Any) -> None:
         scores = json.loads(said)["train"]
         assert 0 < scores["mae"] / float(scale) <= scores["rmse"] / float(scale) < 100
         assert scores["r2"] == pytest.approx(1 - scores["loss"], rel=0.5)
+
+
+def test_digits_follow_mean_and_deviation_whatever_they_are() -> None:
+    def of(mean: float, deviation: float) -> int:
+        how = TablePreparation((Numeric("x"),), Target("y", mean, deviation))
+        return digits(SimpleNamespace(labels=Labels(preparation=how)))  # type: ignore[arg-type]
+
+    assert [of(0.0, 1.0), of(3.0, 10.0), of(-1000.0, 1.0), of(5e-324, 1e308)] == [7, 7, 10, 7]
+    assert of(1e308, 5e-324) == 17

@@ -98,7 +98,8 @@ def digits(model: GraphModule) -> int:
     how = model.labels.preparation
     if not isinstance(how, TablePreparation) or how.target is None or not how.target.mean:
         return 7
-    return min(17, 7 + max(0, math.ceil(math.log10(abs(how.target.mean / how.target.deviation)))))
+    more = math.log10(abs(how.target.mean)) - math.log10(how.target.deviation)
+    return min(17, 7 + max(0, math.ceil(more)))
 
 
 def units(target: Target) -> str:
