@@ -11,6 +11,7 @@ import sys
 import tomllib
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ import pytest
 
 import glassgrad as gg
 from glassgrad.cli import main
-from glassgrad.data.preparation import Numeric, TablePreparation
+from glassgrad.cli.tables import digits
+from glassgrad.data.preparation import Numeric, TablePreparation, Target
 from glassgrad.data.table import read_csv
+from glassgrad.files import Labels
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -339,3 +342,36 @@ def test_a_hundred_thousand_rows_with_classes_and_empty_cells(run: Any) -> None:
     data = np.load("runs/homes-csv-1/data.npz")
     assert data["x"].shape == (80_000, len(how.features))
     assert data["x"].mean(axis=0)[0] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_target_far_from_0_is_printed_with_the_digits_it_has(run: Any) -> None:
+    Path("a.csv").write_text("x,y\n" + "".join(f"{i},{1.7e9 + i / 4}\n" for i in range(60)))
+    assert run("train", "a.csv", "--target", "y", "--out", "m", "--epochs", "1").code == 0
+    model = gg.load("m/model.glass")
+    how = model.labels.preparation
+    values = gg.predict(model, how(read_csv("a.csv")))[:, 0].astype(float)
+    exact = [v * how.target.deviation + how.target.mean for v in values.tolist()]
+    printed = [float(row["value"]) for row in csv.DictReader(run("predict", "m", "a.csv").split())]
+    np.testing.assert_allclose(printed, exact, rtol=0, atol=1e-5)
+    assert len(set(printed)) > 30
+
+
+def test_the_largest_and_the_smallest_targets_have_scores(run: Any) -> None:
+    for scale in ("1e300", "1e-300"):
+        rows = "".join(f"{i},{i}{scale[1:]}\n" for i in range(40))
+        Path("a.csv").write_text("x,y\n" + rows)
+        words = ("train", "a.csv", "--target", "y", "--epochs", "1", "--json")
+        said = run(*words, "--task", "regression")
+        assert said.code == 0
+        scores = json.loads(said)["train"]
+        assert 0 < scores["mae"] / float(scale) <= scores["rmse"] / float(scale) < 100
+        assert scores["r2"] == pytest.approx(1 - scores["loss"], rel=0.5)
+
+
+def test_digits_follow_mean_and_deviation_whatever_they_are() -> None:
+    def of(mean: float, deviation: float) -> int:
+        how = TablePreparation((Numeric("x"),), Target("y", mean, deviation))
+        return digits(SimpleNamespace(labels=Labels(preparation=how)))  # type: ignore[arg-type]
+
+    assert [of(0.0, 1.0), of(3.0, 10.0), of(-1000.0, 1.0), of(5e-324, 1e308)] == [7, 7, 10, 7]
+    assert of(1e308, 5e-324) == 17

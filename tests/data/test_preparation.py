@@ -302,3 +302,49 @@ def test_answers_are_what_the_losses_take() -> None:
         answers_in(Table({"y": ["a", "zebra"]}), Target("y"), Question("binary", ("a", "b")))
     for word in ("row 1, column 'y'", "one of a, b", "'zebra'"):
         assert word in str(caught.value)
+
+
+def test_equal_numbers_are_one_class_and_others_never_are() -> None:
+    same = ["1", "1.0", "+1", "01", "1e0", "10e-1"]
+    long = ["9007199254740992", "9007199254740993", "1e400", "1e500", "-0", "0"]
+    table = Table({"y": same + long})
+    asked = question(table, "y", "classification")
+    assert asked.classes == (
+        "0", "1", "9007199254740992", "9007199254740993", "1e400", "1e500",
+    )  # fmt: skip
+    assert answers_in(table, Target("y"), asked).tolist() == [1] * 6 + [2, 3, 4, 5, 0, 0]
+
+
+def test_classes_may_be_numbers_and_texts() -> None:
+    table = Table({"y": ["1", "2", "x", "1.0"]})
+    asked = question(table, "y", "classification")
+    assert asked.classes == ("1", "1.0", "2", "x")  # as they are written: they are texts
+    assert answers_in(table, Target("y"), asked).tolist() == [0, 2, 3, 1]
+    with pytest.raises(DataError, match="not a number") as caught:
+        question(table, "y")
+    assert "--task classification" in caught.value.hint
+
+
+def test_a_target_that_is_said_to_be_classes_is_not_measured() -> None:
+    table = Table({"y": ["1.5", "2.5", "4.5"]})
+    assert question(table, "y").task == "regression"
+    assert question(table, "y", classes=True).task == "classification"
+    with pytest.raises(ConfigError, match="classes and to be measured"):
+        question(table, "y", "regression", classes=True)
+
+
+def test_a_target_too_far_from_training_is_an_error_by_line() -> None:
+    table = Table({"y": ["1", "2", "1e300"]})
+    asked = question(table, "y", "regression")
+    target = learnt_target(table, "y", asked, np.array([0, 1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DataError, match="too far") as caught:
+            answers_in(table, target, asked)
+    assert "row 2, column 'y'" in caught.value.where
+
+
+def test_a_class_with_too_long_a_name_is_an_error_by_line() -> None:
+    with pytest.raises(DataError, match="too long") as caught:
+        question(Table({"y": ["a", "b" * 1001]}), "y")
+    assert "row 1" in caught.value.where

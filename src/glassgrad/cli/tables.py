@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,11 @@ def scored(
         if asked.classes:
             return dict(evaluate(model, x, y, loss=loss, metrics=("accuracy",)))
         found: dict[str, float | None] = dict(evaluate(model, x, y, loss=loss))
-        outputs = predict(model, x).astype(np.float64)
-        errors = (outputs - y.astype(np.float64)) * target.deviation
-        spread = float(((y - y.mean(dtype=np.float64)) ** 2).sum()) * target.deviation**2
-        found["mae"] = float(np.abs(errors).mean())
-        found["rmse"] = float(np.sqrt((errors**2).mean()))
+        # Standardised, so that no square leaves the range; their own units come last.
+        errors = predict(model, x).astype(np.float64) - y
+        spread = float(((y - y.mean(dtype=np.float64)) ** 2).sum())
+        found["mae"] = float(np.abs(errors).mean()) * target.deviation
+        found["rmse"] = float(np.sqrt((errors**2).mean())) * target.deviation
         found["r2"] = 1 - float((errors**2).sum()) / spread if spread > 0 else None
     return found
 
@@ -90,6 +91,15 @@ def in_units(model: GraphModule, values: NDArray[np.float64]) -> NDArray[np.floa
     if not isinstance(how, TablePreparation) or how.target is None:
         return values
     return values * how.target.deviation + how.target.mean
+
+
+def digits(model: GraphModule) -> int:
+    """How many digits a printed value needs: seven of it, or seven of the target's deviation."""
+    how = model.labels.preparation
+    if not isinstance(how, TablePreparation) or how.target is None or not how.target.mean:
+        return 7
+    more = math.log10(abs(how.target.mean)) - math.log10(how.target.deviation)
+    return min(17, 7 + max(0, math.ceil(more)))
 
 
 def units(target: Target) -> str:

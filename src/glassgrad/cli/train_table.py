@@ -20,7 +20,7 @@ from glassgrad.cli.recipes import Recipe, network_of, optimizer_of, with_given
 from glassgrad.cli.screen import columns, name, number, say
 from glassgrad.cli.tables import LOSS_OF, say_notes, scored
 from glassgrad.cli.train import command_of, report, trained
-from glassgrad.data.preparation import Numeric, TablePreparation, chosen_columns
+from glassgrad.data.preparation import Numeric, TablePreparation, Target, chosen_columns
 from glassgrad.data.table import Table, listed, read_csv
 from glassgrad.data.target import Question, answers_in, learnt_target, question
 from glassgrad.errors import ConfigError, DataError, UsageError, shown
@@ -150,9 +150,10 @@ def divided(table: Table, asked: dict[str, Any], seed: int) -> Rows:
     """The rows in two or three parts, prepared by what the training part teaches."""
     name_ = asked["target"]
     chosen_columns(table, name_, asked["categorical"], asked["drop"])  # names are checked first
-    what = question(table, name_, asked["task"])
-    cells = np.array(table.cells(name_)) if what.classes else np.zeros(len(table))
-    strata = np.unique(cells, return_inverse=True)[1]
+    what = question(table, name_, asked["task"], classes=name_ in asked["categorical"])
+    strata = np.zeros(len(table), np.int64)
+    if what.classes:
+        strata = answers_in(table, Target(name_), what).reshape(-1).astype(np.int64)
 
     def held(rows: NDArray[np.int64], share: float, number: int) -> tuple[Any, Any]:
         kept, out, _, _ = data.split(

@@ -78,13 +78,16 @@ def predict_command(model_text: str, rows_text: str, folder: Path | None) -> Non
     with np.errstate(all="ignore"):
         outputs = predict(model, x)
     header, lines = answers(model, outputs)
+    digits = tables.digits(model)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if truth is not None:
         header = ["true", *header]
     writer.writerow([inert(cell) for cell in header])
     for i, line in enumerate(lines):
         cells = [] if truth is None else [inert(truth[i])]
-        writer.writerow([*cells, *[inert(c) if isinstance(c, str) else f"{c:.7g}" for c in line]])
+        writer.writerow(
+            [*cells, *[inert(c) if isinstance(c, str) else f"{c:.{digits}g}" for c in line]]
+        )
 
 
 def _rows(

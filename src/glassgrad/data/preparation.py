@@ -416,15 +416,20 @@ def _check_classes(table: Table, names: Sequence[str]) -> None:
             + " ".join([f"--drop {_word(n)}" for n, _ in free[:10]]),
         )
     for name in names:
-        for row, cell in enumerate(table.cells(name)):
-            if len(cell) > _LONGEST_CLASS:
-                raise DataError(
-                    "a cell is too long for the name of a class",
-                    where=f"{table.line(row)}, column {shown(name)}",
-                    expected=f"at most {_LONGEST_CLASS:,} characters",
-                    received=f"{len(cell):,}: {shown(cell)}",
-                    hint=f"--drop {_word(name)}",
-                )
+        check_class_length(table, name)
+
+
+def check_class_length(table: Table, name: str) -> None:
+    """Raises DataError, by line, for a cell that is too long for the name of a class."""
+    for row, cell in enumerate(table.cells(name)):
+        if len(cell) > _LONGEST_CLASS:
+            raise DataError(
+                "a cell is too long for the name of a class",
+                where=f"{table.line(row)}, column {shown(name)}",
+                expected=f"at most {_LONGEST_CLASS:,} characters",
+                received=f"{len(cell):,}: {shown(cell)}",
+                hint=f"--drop {_word(name)}",
+            )
 
 
 def _word(name: str) -> str:
@@ -436,10 +441,8 @@ def _word(name: str) -> str:
 # ----------------------------------------------------------------------------------------- apply
 
 
-def _fill_numbers(column: Numeric, table: Table, x: NDArray[np.float32]) -> list[str]:
-    values = table.numbers(column.name)
-    empty = np.isnan(values)
-    z = standardised(np.where(empty, column.median, values), column.mean, column.deviation)
+def check_near(table: Table, column: Numeric | Target, z: NDArray[np.float64]) -> None:
+    """Raises DataError, by line, for a standardised number that float32 cannot hold."""
     far = np.flatnonzero(np.abs(z) > np.finfo(np.float32).max)
     if len(far):
         raise DataError(
@@ -448,6 +451,13 @@ def _fill_numbers(column: Numeric, table: Table, x: NDArray[np.float32]) -> list
             expected=f"numbers about {column.mean:.6g}, give or take {column.deviation:.6g}",
             received=shown(table.cells(column.name)[far[0]]),
         )
+
+
+def _fill_numbers(column: Numeric, table: Table, x: NDArray[np.float32]) -> list[str]:
+    values = table.numbers(column.name)
+    empty = np.isnan(values)
+    z = standardised(np.where(empty, column.median, values), column.mean, column.deviation)
+    check_near(table, column, z)
     x[:, 0] = z
     if column.indicator:
         x[:, 1] = empty

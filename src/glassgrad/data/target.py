@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.data.preparation import MOST_DISTINCT, Target, location_and_scale, standardised
+from glassgrad.data.preparation import (
+    MOST_DISTINCT,
+    Target,
+    check_class_length,
+    check_near,
+    location_and_scale,
+    standardised,
+)
 from glassgrad.data.table import NUMBER, Table, listed
-from glassgrad.errors import DataError, shown, unknown_name
+from glassgrad.errors import ConfigError, DataError, shown, unknown_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,20 +39,22 @@ class Question:
     why: str = ""
 
 
-def question(table: Table, target: str, task: str | None = None) -> Question:
+def question(
+    table: Table, target: str, task: str | None = None, *, classes: bool = False
+) -> Question:
     """The question a target column asks, from all its cells, or as `task` says.
 
     Texts are classes. Numbers are measurements, unless there are two values, or up to 10 whole
-    ones with five rows each on average: then they are classes. Two classes are "binary", more
-    "classification".
+    ones with five rows each on average: then they are classes, and with `classes` always. Two
+    classes are "binary", more "classification".
 
     Raises
     ------
     DataError
         There is no such column; a cell of it is empty (by line) or no number; there is one value
-        only, too many classes, or not two where the task is "binary".
+        only, too many classes or one with too long a name, or not two where the task is "binary".
     ConfigError
-        The task is unknown.
+        The task is unknown, or "regression" of `classes`.
 
     Examples
     --------
@@ -55,10 +65,16 @@ def question(table: Table, target: str, task: str | None = None) -> Question:
     """
     if task is not None and task not in TASKS:
         raise unknown_name("task", task, TASKS)
+    if task == "regression" and classes:
+        raise ConfigError(
+            f"column {shown(target)} is to be classes and to be measured",
+            where=table.where,
+            expected="one of the two",
+            received="--categorical and --task regression",
+        )
     cells = _all_there(table, target)
-    numeric = table.is_numeric(target)
-    if task == "regression" or (numeric and task is None):
-        numbers = table.numbers(target)
+    if task == "regression" or (table.is_numeric(target) and task is None and not classes):
+        numbers = _measurements(table, target)
         values = np.unique(numbers)
         if len(values) < 2:
             raise _nothing_to_learn(table, target, cells[0])
@@ -66,6 +82,7 @@ def question(table: Table, target: str, task: str | None = None) -> Question:
         few = len(values) <= FEW and whole and len(values) * _ROWS_A_CLASS <= len(table)
         if task or not (few or len(values) == 2):
             return Question("regression", why="numbers" if task is None else "as asked")
+    numeric = all(map(NUMBER.fullmatch, cells))
     names = {named(c, numeric) for c in cells}
     if len(names) < 2:
         raise _nothing_to_learn(table, target, cells[0])
@@ -77,9 +94,10 @@ def question(table: Table, target: str, task: str | None = None) -> Question:
             received=f"{len(names):,}: {listed(sorted(names), 5)}",
             hint="--task classification" if task == "binary" else "--task regression, for numbers",
         )
+    check_class_length(table, target)
     order = sorted(names, key=float) if numeric else sorted(names)
     count = f"{len(order)} classes"
-    if numeric and task is None and len(order) > 2:
+    if numeric and task is None and not classes and len(order) > 2:
         count += ", whole numbers (--task regression makes them measurements)"
     return Question(
         task or ("binary" if len(order) == 2 else "classification"),
@@ -99,12 +117,13 @@ def answers_in(table: Table, target: Target, asked: Question) -> NDArray[Any]:
     """The target's cells as a network learns them.
 
     int64 (n,) for "classification", float32 (n, 1) for "binary" (0, 1) and for "regression"
-    (standardised). Raises DataError by line for an empty cell, one that is no number, or a class
-    that training never saw.
+    (standardised). Raises DataError by line for an empty cell, one that is no number or too far
+    from those of training, or a class that training never saw.
     """
     cells = _all_there(table, target.name)
     if not asked.classes:
-        z = standardised(table.numbers(target.name), target.mean, target.deviation)
+        z = standardised(_measurements(table, target.name), target.mean, target.deviation)
+        check_near(table, target, z)
         return z.astype(np.float32)[:, None]
     numeric = all(map(NUMBER.fullmatch, asked.classes))
     places = {c: i for i, c in enumerate(asked.classes)}
@@ -128,8 +147,20 @@ def named(cell: str, numeric: bool) -> str:
     """
     if not numeric or not NUMBER.fullmatch(cell):
         return cell
+    if cell.lstrip("+-").isdecimal() and len(cell) < 1000:
+        return str(int(cell))  # of any length: two identifiers are never one class
     value = float(cell)
+    if math.isinf(value):
+        return cell
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+
+
+def _measurements(table: Table, target: str) -> NDArray[np.float64]:
+    try:
+        return table.numbers(target)
+    except DataError as error:
+        error.hint = "mend the cell or leave the row out; for classes: --task classification"
+        raise
 
 
 def _all_there(table: Table, target: str) -> list[str]:

@@ -20,13 +20,14 @@ MOST_BYTES = 2**20
 _FRACTION = re.compile(r"(?<![\w.+-])[+-]?[0-9]+\.[0-9]+(?![\w.])", re.ASCII)
 _MOST_POINTS = 1000  # in one line: the standard library's time and memory grow as their square
 _MOST_DEPTH = 32
+_MOST_BITS = 256
 
 
 def read_toml(file: Path) -> dict[str, Any]:
     """The tables of a TOML file of at most 1 MB.
 
     Raises ConfigError where it cannot be read; FormatError, with line and column, where it is no
-    TOML, and for what no settings have: whole numbers beyond 64 bits, more than 32 levels.
+    TOML, and for what no settings have: whole numbers of more than 256 bits, more than 32 levels.
     """
     where = shown(str(file), 200)[1:-1]
     data = read_small(file, MOST_BYTES, "the settings", "a TOML file")
@@ -51,8 +52,8 @@ def _check_sane(value: Any, depth: int = 0) -> None:
     """Raises ValueError for nesting and numbers that would be trouble to print."""
     if depth > _MOST_DEPTH:
         raise ValueError(f"more than {_MOST_DEPTH} levels")
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise ValueError("a whole number of more than 64 bits")
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise ValueError(f"a whole number of more than {_MOST_BITS} bits")
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             _check_sane(inner, depth + 1)
