@@ -348,7 +348,7 @@ def test_a_target_far_from_0_is_printed_with_the_digits_it_has(run: Any) -> None
     Path("a.csv").write_text("x,y\n" + "".join(f"{i},{1.7e9 + i / 4}\n" for i in range(60)))
     assert run("train", "a.csv", "--target", "y", "--out", "m", "--epochs", "1").code == 0
     model = gg.load("m/model.glass")
-    how = model.labels.preparation
+    how: Any = model.labels.preparation
     values = gg.predict(model, how(read_csv("a.csv")))[:, 0].astype(float)
     exact = [v * how.target.deviation + how.target.mean for v in values.tolist()]
     printed = [float(row["value"]) for row in csv.DictReader(run("predict", "m", "a.csv").split())]
