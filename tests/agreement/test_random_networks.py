@@ -18,7 +18,7 @@ from tests.networks import FAMILIES, LOSSES, MODULES, Network, drawn, random_net
 
 COUNT = 2000
 PARTS = 40
-COMPILED = 300
+COMPILED = 200
 EPS = float(np.finfo(np.float64).eps)
 
 

@@ -193,7 +193,9 @@ class Line:
             self.seldom()
             if dense and self.shape[-1] >= 3 and self.often(0.25):
                 self.norm_of_last()
-            if self.often(0.08):
+            if self.shape[0] > 1 and self.often(
+                0.1
+            ):  # the share of one channel is 1, whatever it is
                 self.keep(self.one(*SHARES), 1)
             if self.shape[0] % 2 == 0 and self.often(0.1):
                 self.add("GLU", 1)
