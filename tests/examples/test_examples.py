@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from examples import (
+    characters,
     circles,
     digits_cnn,
     gates,
@@ -19,6 +20,8 @@ from examples import (
     line,
     neuron_and_network,
     spiral,
+    table,
+    two_halves,
 )
 from glassgrad import data
 from tests.conftest import data_dir, require
@@ -40,10 +43,10 @@ def test_every_example_is_a_program_that_explains_itself(file: Path) -> None:
     assert "usage:" in ran.stdout
 
 
-def test_every_article_has_its_example() -> None:
+def test_every_article_has_its_example_and_none_is_untested() -> None:
     assert [file.stem for file in EXAMPLES] == [
-        "circles", "digits_cnn", "gates", "layers_activations_losses", "line",
-        "neuron_and_network", "spiral",
+        "characters", "circles", "digits_cnn", "gates", "layers_activations_losses", "line",
+        "neuron_and_network", "spiral", "table", "two_halves",
     ]  # fmt: skip
 
 
@@ -321,3 +324,69 @@ def test_digits_cnn_prints_the_table_and_predicts(
     assert "diagonal" in printed
     assert "true derivative" in printed
     assert "a 7: it says 7" in printed
+
+
+# ------------------------------------------------------------------- tables, texts, several inputs
+
+
+def test_a_table_is_learnt_almost_as_well_as_its_noise_allows(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "homes.csv"
+    found = table.main(["--csv", str(file)])
+    everything, nothing_empty = found["mean"]
+    assert nothing_empty < 1.15 * table.NOISE
+    assert nothing_empty < everything, "where size or town is not said, nobody can know"
+    ulm, jena, _ = found["answers"]
+    assert ulm == pytest.approx(80 * table.PRICES["Ulm"] + 12, abs=table.NOISE)
+    assert jena == pytest.approx(80 * table.PRICES["Jena"] + 12, abs=table.NOISE)
+    assert "best possible" in capsys.readouterr().out
+    assert data.read_csv(file).names == ("size", "town", "floor", "price")
+
+
+def test_numbers_are_counted_in_words_as_english_has_it() -> None:
+    words = [characters.in_words(n) for n in (0, 13, 40, 99, 100, 110, 342, 999)]
+    assert words == [
+        "zero", "thirteen", "forty", "ninety-nine", "one hundred", "one hundred and ten",
+        "three hundred and forty-two", "nine hundred and ninety-nine",
+    ]  # fmt: skip
+    assert len(characters.NUMBERS) == 1000
+
+
+def test_character_models_write_what_they_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    found = characters.main([])
+    for figures in found.values():
+        assert figures["val_loss"][-1] < 0.5
+        assert figures["lines"] > 10
+        assert figures["right"] > 0.7 * figures["lines"]
+    assert "lines are numbers" in capsys.readouterr().out
+    play = tmp_path / "play.txt"
+    play.write_text("no end of words " * 40)  # of one line
+    found = characters.main(["--text", str(play), "--epochs", "1", "--context", "8"])
+    assert found["gpt"]["lines"] == 0
+
+
+def test_two_halves_give_the_digit_and_whether_it_is_odd(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    svg = tmp_path / "halves.svg"
+    found = two_halves.main(["--seeds", "2", f"--svg={svg}"])
+    for digit, odd in found.values():
+        assert digit[0] > 0.93
+        assert odd[0] > 0.85
+    shared, apart = (
+        sum(p.numpy().size for p in two_halves_model(one).parameters()) for one in (True, False)
+    )
+    assert apart - shared == 32 * 33, "a shared branch is there once"
+    assert "one branch " in capsys.readouterr().out
+    assert is_picture(svg)
+
+
+def two_halves_model(shared: bool) -> two_halves.Halves:
+    """The network, its sizes known."""
+    model = two_halves.Halves(shared)
+    half = np.zeros((1, 1, 4, 8), np.float32)
+    model(half, half)
+    return model
