@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from functools import lru_cache
 from typing import Any
 
 from glassgrad.errors import ConfigError, shown
@@ -74,6 +75,7 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
+@lru_cache(64)
 def usual_settings(kind: type) -> dict[str, Any]:
     """The arguments that a class is made with, the first (the rate) left out: their defaults."""
     found = list(inspect.signature(kind).parameters.values())[1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -33,17 +34,16 @@ class Rows:
 
     def epoch(self, epoch: int) -> Iterator[list[AnyArray]]:
         """The batches of one epoch, counted from 1."""
-        rows = len(self.arrays[0])
-        gathers = self.shuffle and self.size < rows
-        order = batches.order_of_rows(rows, self.seed, epoch) if gathers else None
-        if order is None and self.augment is not None:
-            order = np.arange(rows)
-        for start in range(0, rows, self.size):
-            if order is None:
-                yield [a[start : start + self.size] for a in self.arrays]
-                continue
-            chosen = order[start : start + self.size]
-            batch = [a[chosen] for a in self.arrays]
+        arrays, size = self.arrays, self.size
+        count = len(arrays[0])
+        order = None
+        if self.shuffle and size < count:
+            order = batches.order_of_rows(count, self.seed, epoch)
+        elif self.augment is not None:
+            order = np.arange(count)
+        for start in range(0, count, size):
+            chosen = slice(start, start + size) if order is None else order[start : start + size]
+            batch = list(map(itemgetter(chosen), arrays))
             if self.augment is not None:
                 batch[0] = augmented(self.augment, batch[0], chosen, self.seed, epoch)
             yield batch

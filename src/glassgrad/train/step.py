@@ -40,7 +40,7 @@ class Plan:
 
     graph: Graph
     step: Step
-    data: tuple[str, ...]  # the inputs that have rows
+    data: tuple[str, ...]  # the inputs that have rows; they come first
     parts: tuple[Part, ...]
     moments: tuple[Moment, ...]
     buffers: tuple[str, ...]
@@ -253,7 +253,6 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
         "train",
         print_graph(forward),
         tuple(trained),
-        _rule_settings(optimizer),
         tuple([(_rule_settings(g.optimizer), g.factor, g.names) for g in groups]),
         tuple([constrained_text(n, state[n].array_type, c) for n, c in constraints.items()]),
     )

@@ -187,7 +187,7 @@ class Trainer:
             self.record.unwritable = "weights were put back that no epoch ended with"
 
     def arguments(self, inputs: Iterable[str]) -> list[Any]:
-        """The arguments of a step; data and step number left out."""
+        """The arguments of a step; the data, which come first, and the step number left out."""
         fixed: dict[str, Any] = {
             "weights": self.weights,
             **self.buffers,
@@ -303,7 +303,7 @@ class Trainer:
         function = plan.step.function
         names = list(plan.graph.inputs)
         arguments = self.arguments(names)
-        at = [names.index(name) for name in plan.data]
+        count = len(plan.data)
         at_step = names.index("step") if "step" in names else None
         at_rate = names.index("rate") if "rate" in names else None
         scheduled = optimizer.schedule is not None
@@ -311,8 +311,7 @@ class Trainer:
         together = optimizer.gradient_accumulation_steps or 0
 
         def step(batch: Sequence[AnyArray], epoch: int) -> Any:
-            for place, array in zip(at, batch, strict=True):
-                arguments[place] = array
+            arguments[:count] = batch
             if at_step is not None:
                 arguments[at_step] = run.step
             if at_rate is not None:
@@ -344,7 +343,7 @@ class Trainer:
         function = plan.step.function
         names = list(plan.graph.inputs)
         arguments = self.arguments(names)
-        at = [names.index(name) for name in plan.data]
+        count = len(plan.data)
         at_step = names.index("step") if "step" in names else None
         at_weights = names.index("weights")
         memory: dict[str, Any] = {}
@@ -355,8 +354,7 @@ class Trainer:
             return loss, gradient
 
         def step(batch: Sequence[AnyArray], _: int) -> Any:
-            for place, array in zip(at, batch, strict=True):
-                arguments[place] = array
+            arguments[:count] = batch
             if at_step is not None:
                 arguments[at_step] = run.step
             arguments[at_weights] = self.weights
@@ -429,17 +427,15 @@ def _first(moment: Moment, weights: AnyArray) -> AnyArray:
 
 def evaluated(plan: Plan, arguments: list[Any], data: Mapping[str, AnyArray]) -> dict[str, float]:
     """Loss and metrics over all rows, chunk by chunk."""
-    names = list(plan.graph.inputs)
-    at = [(names.index(name), data[name]) for name in plan.data]
-    count = len(at[0][1])
+    arrays = [data[name] for name in plan.data]
+    count = len(arrays[0])
     total = 0.0
     sums = [0.0] * len(plan.metrics)
     for rows in batches.chunks(count):
-        for place, array in at:
-            arguments[place] = array[rows]
+        arguments[: len(arrays)] = batch = [array[rows] for array in arrays]
         found = plan.step.function(*arguments)
         loss, *values = found if isinstance(found, tuple) else (found,)
-        total += float(loss) * len(arguments[at[0][0]])
+        total += float(loss) * len(batch[0])
         for i, value in enumerate(values):
             sums[i] += float(value)
     row = {"loss": total / count}
