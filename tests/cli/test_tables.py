@@ -349,8 +349,11 @@ def test_a_target_far_from_0_is_printed_with_the_digits_it_has(run: Any) -> None
     assert run("train", "a.csv", "--target", "y", "--out", "m", "--epochs", "1").code == 0
     model = gg.load("m/model.glass")
     how = model.labels.preparation
+    assert isinstance(how, TablePreparation)
+    assert how.target is not None
+    mean, deviation = how.target.mean, how.target.deviation
     values = gg.predict(model, how(read_csv("a.csv")))[:, 0].astype(float)
-    exact = [v * how.target.deviation + how.target.mean for v in values.tolist()]
+    exact = [v * deviation + mean for v in values.tolist()]
     printed = [float(row["value"]) for row in csv.DictReader(run("predict", "m", "a.csv").split())]
     np.testing.assert_allclose(printed, exact, rtol=0, atol=1e-5)
     assert len(set(printed)) > 30
