@@ -378,3 +378,12 @@ def test_digits_follow_mean_and_deviation_whatever_they_are() -> None:
 
     assert [of(0.0, 1.0), of(3.0, 10.0), of(-1000.0, 1.0), of(5e-324, 1e308)] == [7, 7, 10, 7]
     assert of(1e308, 5e-324) == 17
+
+
+def test_a_file_whose_name_begins_as_a_flag_can_be_trained_on_again(run: Any) -> None:
+    Path("-x.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    words = ("--target", "y", "--epochs", "0", "--out")
+    assert run("train", *words, "m", "--", "-x.csv").code == 0
+    command = tomllib.loads(Path("m/config.toml").read_text())["command"]
+    assert run(*shlex.split(command)[1:], "--out", "again").code == 0
+    assert Path("again/model.glass").read_bytes() == Path("m/model.glass").read_bytes()
