@@ -348,9 +348,12 @@ def test_a_target_far_from_0_is_printed_with_the_digits_it_has(run: Any) -> None
     Path("a.csv").write_text("x,y\n" + "".join(f"{i},{1.7e9 + i / 4}\n" for i in range(60)))
     assert run("train", "a.csv", "--target", "y", "--out", "m", "--epochs", "1").code == 0
     model = gg.load("m/model.glass")
-    how: Any = model.labels.preparation
+    how = model.labels.preparation
+    assert isinstance(how, TablePreparation)
+    assert how.target is not None
+    mean, deviation = how.target.mean, how.target.deviation
     values = gg.predict(model, how(read_csv("a.csv")))[:, 0].astype(float)
-    exact = [v * how.target.deviation + how.target.mean for v in values.tolist()]
+    exact = [v * deviation + mean for v in values.tolist()]
     printed = [float(row["value"]) for row in csv.DictReader(run("predict", "m", "a.csv").split())]
     np.testing.assert_allclose(printed, exact, rtol=0, atol=1e-5)
     assert len(set(printed)) > 30
@@ -375,3 +378,12 @@ def test_digits_follow_mean_and_deviation_whatever_they_are() -> None:
 
     assert [of(0.0, 1.0), of(3.0, 10.0), of(-1000.0, 1.0), of(5e-324, 1e308)] == [7, 7, 10, 7]
     assert of(1e308, 5e-324) == 17
+
+
+def test_a_file_whose_name_begins_as_a_flag_can_be_trained_on_again(run: Any) -> None:
+    Path("-x.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    words = ("--target", "y", "--epochs", "0", "--out")
+    assert run("train", *words, "m", "--", "-x.csv").code == 0
+    command = tomllib.loads(Path("m/config.toml").read_text())["command"]
+    assert run(*shlex.split(command)[1:], "--out", "again").code == 0
+    assert Path("again/model.glass").read_bytes() == Path("m/model.glass").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -213,6 +214,30 @@ def test_what_is_wrong_is_said_before_anything_is_trained() -> None:
     with pytest.raises(UsageError, match="new model"):
         compare({"a": first, "b": {"model": None}}, X, Y)
     assert calls == []
+
+
+def test_every_group_has_a_name_of_its_own(tmp_path: Path) -> None:
+    folders = []
+    for number, name in enumerate(("x/a (3)", "y/a", "z/a")):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "config.toml").write_text(f"lr = {number}.5\n")
+        (folder / "history.csv").write_text(HISTORY)
+        folders.append(folder)
+    found = compare(folders)
+    assert [g.name for g in found.groups] == ["a (3)", "a", "a (4)"]
+
+
+def test_a_run_given_twice_counts_once(tmp_path: Path) -> None:
+    for name, seed, text in (("a", 0, HISTORY), ("copy", 0, HISTORY), ("b", 1, HISTORY)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.toml").write_text(f"lr = 0.5\nseed = {seed}\n")
+        (tmp_path / name / "history.csv").write_text(text)
+    (group,) = compare([tmp_path / n for n in ("a", "copy", "b", "a")]).groups
+    assert group.seeds == (0, 1)
+    assert group.name == "a +1"
+    (alone,) = compare([tmp_path / "a", tmp_path / "copy"]).groups
+    assert math.isnan(alone.last("loss")[1])
 
 
 # -- folders are hostile -----------------------------------------------------------------------

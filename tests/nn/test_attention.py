@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import glassgrad as gg
 from glassgrad import nn
-from glassgrad.errors import GlassgradError
+from glassgrad.errors import DTypeError, GlassgradError
 from tests.conftest import require_torch
 
 Array = NDArray[Any]
@@ -357,3 +357,11 @@ X = np.zeros((2, 3, 4), "float32")
 def test_what_cannot_be_meant_is_refused(call: Callable[[], Any], says: str) -> None:
     with pytest.raises(GlassgradError, match=says):
         call()
+
+
+def test_a_mask_of_numbers_is_refused_in_few_words() -> None:
+    x = gg.tensor(np.zeros((2, 50, 4), "float32"))
+    with pytest.raises(DTypeError, match="which keys") as caught:
+        nn.MultiheadAttention(4, 2)(x, None, None, np.zeros((2, 50), "float32"))
+    assert caught.value.received == "float32 (2, 50)"
+    assert len(str(caught.value)) < 300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -458,3 +459,24 @@ def test_truth_values_have_operators() -> None:
     assert not bool(a.all())
     with pytest.raises(DTypeError, match="truth values are needed"):
         gg.tensor([1, 2]) & gg.tensor([1, 2])
+
+
+def test_the_derivative_of_a_long_product_is_right_and_takes_little_memory() -> None:
+    rng = np.random.default_rng(0)
+    for shape, axis in (((33,), 0), ((2, 100), 1), ((70, 3), 0), ((40, 30), None), ((1025, 2), 0)):
+        x = rng.choice([1.0, -1.0, 0.5, 2.0], shape)
+        x.flat[7] = 0.0
+        slopes = gg.grad(lambda v, axis=axis: gg.prod(v, axis=axis).sum())(gg.tensor(x)).numpy()
+        long = x.size if axis is None else shape[axis]
+        rows, found = (
+            (np.moveaxis(a, axis, -1) if axis is not None else a).reshape(-1, long)
+            for a in (x, slopes)
+        )
+        wanted = [[math.prod(np.delete(r, i)) for i in range(len(r))] for r in rows]
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    many = gg.tensor(np.ones(20_000))
+    tracemalloc.start()
+    assert gg.grad(gg.prod)(many).numpy().sum() == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * many.numpy().nbytes

@@ -261,6 +261,8 @@ def train(
     curves, settings, and the whole run as one NumPy program.
     """
     given = flags_first(given)
+    if dataset.startswith("-"):  # a file: the command that is written down must not read a flag
+        dataset = f"./{dataset}"
     from glassgrad.cli.language import ONLY_HERE, is_text, train_text
     from glassgrad.cli.train_table import train_table, what_is_asked
 

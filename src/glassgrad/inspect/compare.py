@@ -205,7 +205,8 @@ def compare(
     - settings of `gg.fit`, as a mapping; those that all share are given once, as keywords. `model` is
       a function without arguments that makes a new model, called anew for each seed;
     - or a function of the seed that gives a History, for anything else;
-    - or a History, or the folder of a run. These that differ in the seed alone are one group.
+    - or a History, or the folder of a run. These that differ in the seed alone are one group;
+      the same run given again, or a copy of it, counts once.
 
     `seeds` is a number n (0 to n - 1) or the seeds themselves. In a mapping the keys name the groups;
     in a list they are named by the settings in which they differ. Raises UsageError for what is no
@@ -247,10 +248,17 @@ def compare(
         found = _one(entry, x, y, numbers, common)
         loose = isinstance(entry, History | str | os.PathLike) and not named and found.settings
         alike = repr(sorted(found.settings.items())) if loose else f"entry {number}"
+        if any(_same_run(found, other) for other in groups.get(alike, ())):
+            continue
         groups.setdefault(alike, []).append(replace(found, name=str(name) or found.name))
     return _side_by_side(
         [same[0] if len(same) == 1 else _together(same) for same in groups.values()]
     )
+
+
+def _same_run(one: Group, other: Group) -> bool:
+    """Whether a run is there already: counted twice, it would make the spread too small."""
+    return one.seeds == other.seeds != (None,) and repr(one.runs) == repr(other.runs)
 
 
 def _no_entry(where: str, entry: Any, expected: str) -> UsageError:
@@ -394,8 +402,9 @@ def _side_by_side(groups: Sequence[Group]) -> Comparison:
             )
         )
         name = name[:48] or f"run {number + 1}"
-        if name in used:
-            name = f"{name} ({number + 1})"
+        plain, count = name, number + 1
+        while name in used:
+            name, count = f"{plain} ({count})", count + 1
         used.add(name)
         final.append(replace(group, name=name))
     columns = {n for g in groups for run in g.runs for n in run}

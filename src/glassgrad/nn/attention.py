@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from glassgrad.errors import ConfigError, ShapeError
+from glassgrad.errors import ConfigError, DTypeError, ShapeError
 from glassgrad.ops import OPS, Array, Spelled, named
 from glassgrad.ops.index import positions
 from glassgrad.tensors.functions import concatenate, cos, exp, sin
@@ -54,7 +54,7 @@ class MultiheadAttention(Module):
     is dropped. The result is one tensor; `weights(...)`, called as the layer is, gives the
     weights (n, heads, queries, keys). PyTorch's `in_proj_weight` is the transposed weights of
     query, key and value on top of each other. Raises ShapeError for inputs that do not fit,
-    ConfigError for heads that do not divide the width.
+    DTypeError for a mask that is not bool, ConfigError for heads that do not divide the width.
 
     >>> from glassgrad import nn
     >>> nn.MultiheadAttention(64, 4)
@@ -151,10 +151,11 @@ class MultiheadAttention(Module):
                 continue
             array = mask if isinstance(mask, Array) else tensor(mask)
             if array.dtype != "bool":
-                raise ConfigError(
+                raise DTypeError(
                     "a mask says which keys are ignored",
                     expected="bool, True where a key is ignored",
-                    received=repr(mask),
+                    received=f"{array.dtype} {array.shape}",
+                    hint="a mask of numbers, added to the scores elsewhere, is mask < 0 here",
                 )
             if name:
                 if array.ndim != 2:

@@ -245,19 +245,37 @@ argmin: Op = _position("argmin", "Position of the first smallest number along an
 # -- products and running sums ----------------------------------------------------------------
 
 
-def _prod_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    """For each factor the product of the others, not y / x: factors may be 0.
+_BLOCK = 32  # longer rows are cut: their table would take the square of their count
 
-    A table of rows in each of which another factor is 1, so it takes the square of their count.
+
+def _others(rows: Any, outer: Shape, count: Size) -> Any:
+    """For each number of a row the product of the others.
+
+    A table of rows in each of which another number is 1; of a long row one for each of its
+    blocks, times the product of the other blocks.
     """
-
-    def others(rows: Any, outer: Shape, count: Size) -> Any:
+    if not isinstance(count, int) or count <= _BLOCK:
         place = index.positions(count, rows)
         own = equal(place.reshape(count, 1), place)
-        table = select(own, 1.0, rows.reshape((*outer, 1, count)))
-        return g.reshape((*outer, 1)) * prod(table, axis=-1)
+        return prod(select(own, 1.0, rows.reshape((*outer, 1, count))), axis=-1)
+    blocks = -(-count // _BLOCK)
+    beside = ((0, 0, 0),) * len(outer)
+    if missing := blocks * _BLOCK - count:
+        rows = movement.pad(rows, widths=(*beside, (0, missing, 0)), value=1.0)
+    table = rows.reshape((*outer, blocks, _BLOCK))
+    within = _others(table, (*outer, blocks), _BLOCK)
+    beyond = _others(prod(table, axis=-1), outer, blocks)
+    found = (within * beyond.reshape((*outer, blocks, 1))).reshape((*outer, blocks * _BLOCK))
+    return movement.slice(found, spans=tuple([(0, s, 1) for s in (*outer, count)]))
 
-    return _as_rows(x, axis, others)
+
+def _prod_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
+    """For each factor the product of the others, not y / x: factors may be 0."""
+    return _as_rows(
+        x,
+        axis,
+        lambda rows, outer, count: g.reshape((*outer, 1)) * _others(rows, outer, count),
+    )
 
 
 prod: Op = Op(
