@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from functools import lru_cache
 from typing import Any
 
 from glassgrad.errors import ConfigError, shown
@@ -75,11 +74,15 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
-@lru_cache(64)
+_USUAL: dict[type, dict[str, Any]] = {}  # what signatures say is slow to read
+
+
 def usual_settings(kind: type) -> dict[str, Any]:
     """The arguments that a class is made with, the first (the rate) left out: their defaults."""
-    found = list(inspect.signature(kind).parameters.values())[1:]
-    return {p.name: p.default for p in found if p.kind is not p.VAR_KEYWORD}
+    if kind not in _USUAL:
+        found = list(inspect.signature(kind).parameters.values())[1:]
+        _USUAL[kind] = {p.name: p.default for p in found if p.kind is not p.VAR_KEYWORD}
+    return _USUAL[kind]
 
 
 def call_text(kind: str, first: Any, settings: dict[str, Any]) -> str:

@@ -372,7 +372,7 @@ def predict(model: Module, x: Any) -> Any:
     array([[2.],
            [4.]], dtype=float32)
     """
-    data = checked_inputs(model, x)
+    data = checked_inputs(model, x, model.dtype())
     kinds = {name: Type((ROWS, *a.shape[1:]), a.dtype.name) for name, a in data.items()}
     graph = forward_graph(model, kinds)
     step = compiled(graph)

@@ -42,10 +42,11 @@ class Rows:
         elif self.augment is not None:
             order = np.arange(count)
         for start in range(0, count, size):
-            chosen = slice(start, start + size) if order is None else order[start : start + size]
+            rows = slice(start, start + size)
+            chosen = rows if order is None else order[rows]
             batch = list(map(itemgetter(chosen), arrays))
-            if self.augment is not None:
-                batch[0] = augmented(self.augment, batch[0], chosen, self.seed, epoch)
+            if order is not None and self.augment is not None:
+                batch[0] = augmented(self.augment, batch[0], order[rows], self.seed, epoch)
             yield batch
 
 

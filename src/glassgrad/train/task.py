@@ -258,12 +258,12 @@ def checked_data(
     what: str = "",
 ) -> dict[str, AnyArray]:
     """Inputs, targets and weights of rows as arrays by name. `what` begins their names in errors."""
-    inputs = checked_inputs(model, x, what)
+    dtype = model.dtype()
+    inputs = checked_inputs(model, x, dtype, what)
     for name in inputs:
         if name in (*wished.targets, WEIGHT):
             raise taken_name(f"argument {name} of {type(model).__name__}.forward", name)
     rows = len(next(iter(inputs.values())))
-    dtype = model.dtype()
     targets = checked_targets(y, wished, dtype, rows, what)
     found = inputs | targets
     if sample_weight is not None:
@@ -282,9 +282,8 @@ def taken_name(where: str, name: str) -> ConfigError:
     )
 
 
-def checked_inputs(model: Module, x: Any, what: str = "") -> dict[str, AnyArray]:
+def checked_inputs(model: Module, x: Any, dtype: str, what: str = "") -> dict[str, AnyArray]:
     """The inputs as arrays, each checked, all with as many rows. `what` begins their names."""
-    dtype = model.dtype()
     named = named_inputs(model, x)
     found = {
         name: batches.inputs(model, given, dtype, f"{what}{name}", len(named) > 1)
