@@ -199,6 +199,18 @@ def test_validation_comes_after_the_epoch() -> None:
     assert list(history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "share", "kept"),
+    [(10, 0.25, 7), (10, 0.01, 9), (3, 0.5, 1), (50, 0.1, 45), (5, 1e-30, 4)],
+)
+def test_a_validation_split_keeps_as_many_rows_as_kerass(
+    rows: int, share: float, kept: int
+) -> None:
+    x, y = X[:rows], Y[:rows]
+    record = prepared(net(), x, y, loss="cross_entropy", optimizer="sgd", validation_split=share)
+    assert (record.rows, len(record.validation["x"])) == (kept, rows - kept)
+
+
 def test_a_validation_split_is_the_last_share_of_the_rows() -> None:
     split, given = net(), net()
     a = fit(split, validation_split=0.2, batch_size=16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -239,7 +240,7 @@ def _split(data: dict[str, AnyArray], share: float) -> dict[str, AnyArray]:
             "validation_split is a share", expected="0 to below 1", received=shown(share)
         )
     rows = len(next(iter(data.values())))
-    kept = rows - max(1, round(rows * share))
+    kept = min(math.floor(rows * (1 - share)), rows - 1)  # Keras's rule, and at least one
     if kept < 1:
         raise DataError(
             "too few rows for a validation split", expected="at least 2", received=str(rows)
