@@ -12,7 +12,10 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 COMMAND = [sys.executable, "-m", "glassgrad"]
 
@@ -20,6 +23,15 @@ COMMAND = [sys.executable, "-m", "glassgrad"]
 def clean(**changes: str) -> dict[str, str]:
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "GLASSGRAD_DATA", "TERM")}
     return {**env, "TERM": "xterm-256color", **changes}
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C reaches what is started here, even where the tests run in the background of a shell,
+    whose processes ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_help_is_quick_and_imports_little() -> None:
@@ -146,6 +158,7 @@ def on_screen(shown: str) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_control_c_on_a_terminal_leaves_a_clean_screen(tmp_path: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -188,6 +201,7 @@ def test_no_color_is_honoured(tmp_path: Path) -> None:
     assert "\x1b[" not in shown
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_control_c_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "train", "spiral", "--epochs", "10000000"], cwd=tmp_path, env=clean(),
