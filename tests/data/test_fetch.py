@@ -18,7 +18,7 @@ import pytest
 from glassgrad import data
 from glassgrad.cli import main
 from glassgrad.data import fetch
-from glassgrad.errors import ConfigError, GlassgradError, UsageError
+from glassgrad.errors import ConfigError, DataError, GlassgradError, UsageError
 
 BODY = b"To be, or not to be" * 10_000
 
@@ -242,3 +242,9 @@ def test_the_command_downloads_and_says_where(
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be stored"):
         data.download("tinyshakespeare", tmp_path / "file")
+
+
+def test_an_address_elsewhere_never_leads_to_this_machine() -> None:
+    fetch._check_address("http://localhost:8000/a", "http://127.0.0.1/b")
+    with pytest.raises(DataError, match="not HTTPS"):
+        fetch._check_address("http://localhost:8000/a", "https://example.org/b")

@@ -110,31 +110,11 @@ class _Whole(click.ParamType[int]):
         )
 
 
-class _Rate(click.ParamType[float]):
-    """A number above 0."""
+class _Real(click.ParamType[float]):
+    """A real number of a range."""
 
-    name = "rate"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            number = float(value) if "_" not in str(value) else float("nan")
-        except ValueError:
-            number = float("nan")
-        if not 0 < number < float("inf"):
-            raise ConfigError(
-                f"{_flag(param)} is out of range",
-                expected="a number above 0, such as 0.01",
-                received=shown(value),
-            )
-        return number
-
-
-class _Share(click.ParamType[float]):
-    """A number from 0 to below 1."""
-
-    name = "share"
+    def __init__(self, name: str, fine: Callable[[float], bool], expected: str) -> None:
+        self.name, self.fine, self.expected = name, fine, expected
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -143,13 +123,15 @@ class _Share(click.ParamType[float]):
             number = float(value) if "_" not in str(value) else float("nan")
         except ValueError:
             number = float("nan")
-        if not 0 <= number < 1:
+        if not self.fine(number):
             raise ConfigError(
-                f"{_flag(param)} is out of range",
-                expected="a share from 0 to below 1, such as 0.1",
-                received=shown(value),
+                f"{_flag(param)} is out of range", expected=self.expected, received=shown(value)
             )
         return number
+
+
+_RATE = _Real("rate", lambda v: 0 < v < float("inf"), "a number above 0, such as 0.01")
+_SHARE = _Real("share", lambda v: 0 <= v < 1, "a share from 0 to below 1, such as 0.1")
 
 
 def _flag(param: click.Parameter | None) -> str:
@@ -173,7 +155,7 @@ _TRAINING = (
     click.option(
         "--optimizer", metavar="NAME", help="sgd, momentum, adam, adamw, rmsprop, lion, lbfgs, ..."
     ),
-    click.option("--lr", type=_Rate(), help="The learning rate."),
+    click.option("--lr", type=_RATE, help="The learning rate."),
     click.option(
         "--seed", type=_Whole(0, 2**64 - 1), help="Decides first weights, order, dropout.  [0]"
     ),
@@ -196,7 +178,7 @@ _TABLE = (
     ),
     click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out."),
     click.option(
-        "--validation-split", type=_Share(), help="For a CSV file: rows to watch, such as 0.1."
+        "--validation-split", type=_SHARE, help="For a CSV file: rows to watch, such as 0.1."
     ),
 )
 _DATA = click.option(
@@ -303,9 +285,7 @@ def predict(model: str, rows: str, data: Path | None) -> None:
 @click.argument("model")
 @click.option("--prompt", metavar="TEXT", help="What it continues.  [an empty line]")
 @click.option("--length", type=_Whole(0, 10**9), default=500, help="How many characters.  [500]")
-@click.option(
-    "--temperature", type=_Rate(), default=1.0, help="Below 1 safer, above 1 wilder.  [1]"
-)
+@click.option("--temperature", type=_RATE, default=1.0, help="Below 1 safer, above 1 wilder.  [1]")
 @click.option("--top-k", type=_Whole(1, 10**6), help="Only the K likeliest characters.  [all]")
 @click.option("--seed", type=_Whole(0, 2**64 - 1), default=0, help="Decides the draws.  [0]")
 def sample(model: str, **given: Any) -> None:

@@ -30,8 +30,6 @@ from glassgrad.files import GraphModule, Preparation, load
 from glassgrad.nn import losses
 from glassgrad.train.fit import evaluate, predict
 
-_LOSS_OF = {"classification": "cross_entropy", "binary": "bce_logits", "regression": "mse"}
-
 
 def find_model(text: str) -> tuple[GraphModule, Path]:
     """The model in a file, or in a run's folder, and where it is."""
@@ -158,7 +156,7 @@ def answers(model: GraphModule, outputs: NDArray[Any]) -> tuple[list[str], list[
     labels = model.labels
     flat = outputs.reshape(len(outputs), -1).astype(np.float64)
     count = flat.shape[1]
-    loss = losses.known(labels.loss or _LOSS_OF.get(labels.task, ""))
+    loss = losses.known(labels.loss or tables.LOSS_OF.get(labels.task, ""))
     if labels.task == "classification" and loss and loss.outputs == "logits" and count > 1:
         shares = np.exp(flat - flat.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
@@ -230,7 +228,7 @@ def evaluate_command(model_text: str, dataset: str, folder: Path | None, as_json
             received=str(outputs),
         )
     same = model.labels.task in ("", found.task)
-    loss = (model.labels.loss if same else "") or _LOSS_OF[found.task]
+    loss = (model.labels.loss if same else "") or tables.LOSS_OF[found.task]
     scores: dict[str, dict[str, float] | None] = {}
     for part, x, y in (("train", found.x, found.y), ("test", found.x_test, found.y_test)):
         with np.errstate(all="ignore"):

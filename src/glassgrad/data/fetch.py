@@ -210,7 +210,7 @@ def _opened(url: str) -> Any:
     class Redirections(HTTPRedirectHandler):
         def redirect_request(self, *given: Any) -> Request | None:
             try:
-                _check_address(given[-1])
+                _check_address(given[-1], given[0].full_url)
             except DataError:
                 given[1].close()
                 raise
@@ -221,9 +221,11 @@ def _opened(url: str) -> Any:
     return build_opener(Redirections).open(request, timeout=_SECONDS)
 
 
-def _check_address(url: str) -> None:
+def _check_address(url: str, before: str = "") -> None:
+    """HTTPS; or HTTP to this machine, unless an address elsewhere leads there."""
     parts = urlsplit(url)
     own = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    own = own and not before.startswith("https:")
     if parts.scheme != "https" and not own:
         raise DataError(
             "a download leads to an address that is not HTTPS",
