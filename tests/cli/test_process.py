@@ -88,11 +88,13 @@ def test_a_character_the_output_lacks_is_escaped(tmp_path: Path) -> None:
         assert "K\\xf6ln1" in done.stdout
 
 
-def test_a_full_disk_is_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_no_traceback(unbuffered: str, tmp_path: Path) -> None:
+    """Whether the text is refused line by line or all at once, at the end."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*COMMAND, "source", "xor"], stdout=full, stderr=subprocess.PIPE, text=True,
-            cwd=tmp_path, check=False,
+            cwd=tmp_path, check=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert done.returncode == 1
     assert "No space left" in done.stderr

@@ -28,6 +28,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         command.main(arguments, prog_name="glassgrad", standalone_mode=False)
+        sys.stdout.flush()  # a full disk is found here, not when Python ends
     except click.exceptions.Exit as found:
         return found.exit_code
     except click.UsageError as error:
@@ -43,13 +44,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         note("\ninterrupted: nothing was saved")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         return 0
-    except (
-        OSError
-    ) as error:  # a name that is too long, a folder that may not be entered, a full disk
+    except OSError as error:  # a name that is too long, a folder that is shut, a full disk
         complain(_system(error))
+        _leave_output()
         return 1
     except MemoryError:
         complain(
@@ -61,6 +60,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+def _leave_output() -> None:
+    """What cannot be written any more is dropped, so that Python does not try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _system(error: OSError) -> UsageError:

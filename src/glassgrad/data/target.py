@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,7 +96,8 @@ def question(
             hint="--task classification" if task == "binary" else "--task regression, for numbers",
         )
     check_class_length(table, target)
-    order = sorted(names, key=float) if numeric else sorted(names)
+    # Exactly by size: as floats 2**53 and 2**53 + 1 are one, and a set has no order of its own.
+    order = sorted(names, key=lambda n: (Decimal(n), n)) if numeric else sorted(names)
     count = f"{len(order)} classes"
     if numeric and task is None and not classes and len(order) > 2:
         count += ", whole numbers (--task regression makes them measurements)"
