@@ -127,7 +127,7 @@ def random_network(
         values, name = p.numpy(), p.name.rsplit(".", 1)[-1]
         if name == "running_var":
             p.assign(rng.uniform(0.5, 2.0, values.shape).astype(dtype))
-        elif values.ndim < 2 and name != "num_batches_tracked":
+        elif (values.ndim < 2 or np.ptp(values) == 0) and name != "num_batches_tracked":
             p.assign((values + rng.normal(0, 0.2, values.shape)).astype(dtype))
     goals = []
     for wish in plan.wishes:
