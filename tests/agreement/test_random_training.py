@@ -60,9 +60,9 @@ def compare(seed: int, torch: Any) -> list[str]:
     if not np.allclose(history["loss"], losses, rtol=1e-9, atol=1e-12):
         wrong.append(f"losses {history['loss']}, PyTorch {losses}")
     for name, value in network.model.state_dict().items():
-        error = float(np.linalg.norm(value - wanted[name].numpy()))
-        if not error <= 1e-8 * max(float(np.linalg.norm(value)), 1e-3):
-            wrong.append(f"{name}: off by {error:.3g}, norm {np.linalg.norm(value):.3g}")
+        off = float(np.linalg.norm(value - wanted[name].numpy()))
+        if not off <= 1e-8 * max(float(np.linalg.norm(value)), 1e-3):
+            wrong.append(f"{name}: off by {off:.3g}, norm {np.linalg.norm(value):.3g}")
     return [f"{training}", *wrong] if wrong else []
 
 
