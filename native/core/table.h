@@ -1,0 +1,50 @@
+// One table of kernels for each instruction set.
+#pragma once
+
+#include "types.h"
+
+namespace glassgrad {
+
+// The tasks, each a plain struct in its own header: prepare/map.h, prepare/matmul.h, ...
+struct MapTask;
+struct ReduceTask;
+struct MatmulTask;
+struct RowTask;     // softmax, log-softmax, cross-entropy, normalise and their derivatives
+struct IndexTask;   // take, add_at, pick, argmax, sort, cumsum, ...
+struct RandomTask;
+struct TinyTask;
+
+struct Table {
+  const char* name;  // "reference", "avx2", "avx512", "neon"
+  void (*map)(const MapTask&, const Frame&);
+  void (*reduce)(const ReduceTask&, const Frame&);
+  void (*matmul)(const MatmulTask&, const Frame&);
+  void (*row)(const RowTask&, const Frame&);
+  void (*index)(const IndexTask&, const Frame&);
+  void (*random)(const RandomTask&, const Frame&);
+  void (*tiny)(const TinyTask&, const Frame&);
+  // Whether all of so many numbers are finite.
+  bool (*finite_f32)(const float*, int64_t);
+  bool (*finite_f64)(const double*, int64_t);
+  // One elementwise function over contiguous numbers, for tests and benchmarks.
+  void (*unary_f32)(Operation, const float*, float*, int64_t);
+  void (*unary_f64)(Operation, const double*, double*, int64_t);
+};
+
+const Table& reference_table();
+#ifdef GG_HAVE_AVX2
+const Table& avx2_table();
+#endif
+#ifdef GG_HAVE_AVX512
+const Table& avx512_table();
+#endif
+#ifdef GG_HAVE_NEON
+const Table& neon_table();
+#endif
+
+// The best table this machine can run, or the one GLASSGRAD_ISA names; nullptr where there is none
+// but the reference.
+const Table* best_table();
+const Table* table_named(const char* name);  // nullptr: not built, or not on this machine
+
+}  // namespace glassgrad
