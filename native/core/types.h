@@ -36,12 +36,20 @@ enum class Reduction : int64_t {
   count
 };
 
+// A position outside its table, which a kernel met and did not follow: it wrote this and returned.
+struct Fault {
+  bool found;
+  int64_t position;
+  int64_t size;  // 0 <= position < size would have been inside
+};
+
 // Where a kernel finds its operands, and which share of the work is meant.
 struct Frame {
   char* const* slot;  // addresses, by slot
   int part;
   int parts;
   char* scratch;  // of this part, 64-byte aligned
+  Fault* fault;   // of this part; where it says found, the plan stops after this instruction
 };
 
 struct Range {
