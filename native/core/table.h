@@ -26,6 +26,13 @@ struct Table {
   // Whether all of so many numbers are finite.
   bool (*finite_f32)(const float*, int64_t);
   bool (*finite_f64)(const double*, int64_t);
+  // Rows of a data set in an order, into a batch: as they are, or bytes made numbers times a scale.
+  void (*gather_rows)(char* to, const char* from, const int64_t* order, int64_t rows,
+                      int64_t row_bytes);
+  void (*gather_bytes_f32)(float* to, const uint8_t* from, const int64_t* order, int64_t rows,
+                           int64_t row_size, float scale);
+  void (*gather_bytes_f64)(double* to, const uint8_t* from, const int64_t* order, int64_t rows,
+                           int64_t row_size, double scale);
   // One elementwise function over contiguous numbers, for tests and benchmarks.
   void (*unary_f32)(Operation, const float*, float*, int64_t);
   void (*unary_f64)(Operation, const double*, double*, int64_t);

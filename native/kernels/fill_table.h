@@ -3,6 +3,9 @@
 #pragma once
 
 #include "core/table.h"
+#include "kernels/gather.h"
+#include "kernels/index.h"
+#include "kernels/random.h"
 
 #define GG_TEXT_OF(name) #name
 #define GG_TEXT(name) GG_TEXT_OF(name)
@@ -16,11 +19,14 @@ constexpr Table table = {
     .reduce = nullptr,
     .matmul = nullptr,
     .row = nullptr,
-    .index = nullptr,
-    .random = nullptr,
+    .index = run_index,
+    .random = run_random,
     .tiny = nullptr,
     .finite_f32 = nullptr,
     .finite_f64 = nullptr,
+    .gather_rows = gather_rows,
+    .gather_bytes_f32 = gather_bytes_f32,
+    .gather_bytes_f64 = gather_bytes_f64,
     .unary_f32 = nullptr,
     .unary_f64 = nullptr,
 };

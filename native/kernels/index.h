@@ -4,11 +4,23 @@
 
 #include <cstring>
 
-#include "../prepare/index_task.h"
-#include "walk.h"
+#include "prepare/index.h"
+#include "kernels/walk.h"
 
 namespace glassgrad::GG_ISA {
 namespace {
+namespace at_positions {
+
+// Whole numbers wrap around, as NumPy's do.
+template <typename T>
+T plus(T a, T b) {
+  return a + b;
+}
+
+template <>
+inline int64_t plus(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+}
 
 using Positions = const int64_t*;
 
@@ -57,7 +69,7 @@ void take(const IndexTask& task, const Frame& frame, Range rows) {
 
 // Some numbers of a row: all of a walk, or a stretch of columns that lie at equal steps.
 template <typename T>
-void copy_row(const Space<3>& row, Range columns, const T* from, T* to) {
+void copy_row(const Places<3>& row, Range columns, const T* from, T* to) {
   if (row.rank == 1) {
     for (int64_t j = columns.begin; j < columns.end; ++j) {
       to[j * row.stride[2][0]] = from[j * row.stride[0][0]];
@@ -71,7 +83,7 @@ void copy_row(const Space<3>& row, Range columns, const T* from, T* to) {
 }
 
 template <typename T>
-void add_row(const Space<3>& row, Range columns, const T* values, T* to) {
+void add_row(const Places<3>& row, Range columns, const T* values, T* to) {
   if (row.rank == 1 && row.stride[1][0] == 1 && row.stride[2][0] == 1) {
     for (int64_t j = columns.begin; j < columns.end; ++j) to[j] = plus(to[j], values[j]);
     return;
@@ -358,7 +370,10 @@ void compare(const IndexTask& task, const Frame& frame, Range rows) {
   }
 }
 
+}  // namespace at_positions
+
 inline void run_index(const IndexTask& task, const Frame& frame) {
+  using namespace at_positions;
   const Range rows = share_rows(task.units, frame.part, frame.parts);
   switch (task.kernel) {
     case Kernel::arange: return arange(task, frame, rows);

@@ -1,6 +1,6 @@
-#include "index.h"
+#include "prepare/index.h"
 
-#include "space.h"
+#include "prepare/places.h"
 
 namespace glassgrad {
 namespace {
@@ -60,8 +60,8 @@ void take(const Instruction& in, IndexTask* task) {
   require_writable(y);
   task->size = x.shape[0];
   task->along[0] = x.stride[0];
-  task->outer = space_of<3>(axes_of(index.rank), index.shape, {index.stride, y.stride, nullptr});
-  task->row = space_of<3>(axes_of(x.rank - 1), x.shape + 1,
+  task->outer = places_of<3>(axes_of(index.rank), index.shape, {index.stride, y.stride, nullptr});
+  task->row = places_of<3>(axes_of(x.rank - 1), x.shape + 1,
                           {x.stride + 1, y.stride + index.rank, nullptr});
   task->whole_rows = task->row.rank == 0 || (task->row.rank == 1 && task->row.stride[0][0] == 1 &&
                                              task->row.stride[1][0] == 1);
@@ -84,8 +84,8 @@ void add_at(const Instruction& in, IndexTask* task) {
   task->along[0] = x.stride[0];
   task->along[3] = y.stride[0];
   task->outer =
-      space_of<3>(axes_of(index.rank), index.shape, {index.stride, values.stride, nullptr});
-  task->row = space_of<3>(axes_of(x.rank - 1), x.shape + 1,
+      places_of<3>(axes_of(index.rank), index.shape, {index.stride, values.stride, nullptr});
+  task->row = places_of<3>(axes_of(x.rank - 1), x.shape + 1,
                           {x.stride + 1, values.stride + index.rank, y.stride + 1});
   // Wide rows are divided among all, of narrow ones each part has some. Either way a number is
   // added to by one part alone, in ascending order of the positions.
@@ -105,7 +105,7 @@ void pick(const Instruction& in, IndexTask* task) {
   require_writable(y);
   task->size = x.shape[x.rank - 1];
   task->along[0] = x.stride[x.rank - 1];
-  task->outer = space_of<3>(axes_of(index.rank), index.shape, {x.stride, index.stride, y.stride});
+  task->outer = places_of<3>(axes_of(index.rank), index.shape, {x.stride, index.stride, y.stride});
   task->units = task->outer.count;
 }
 
@@ -121,7 +121,7 @@ void put_at(const Instruction& in, IndexTask* task) {
   task->size = y.shape[y.rank - 1];
   task->along[2] = y.stride[y.rank - 1];
   task->outer =
-      space_of<3>(axes_of(index.rank), index.shape, {index.stride, values.stride, y.stride});
+      places_of<3>(axes_of(index.rank), index.shape, {index.stride, values.stride, y.stride});
   task->units = task->outer.count;
 }
 
@@ -138,7 +138,7 @@ void subtract_one_at(const Instruction& in, IndexTask* task) {
   task->size = x.shape[x.rank - 1];
   task->along[0] = x.stride[x.rank - 1];
   task->along[2] = y.stride[x.rank - 1];
-  task->outer = space_of<3>(axes_of(index.rank), index.shape, {x.stride, index.stride, y.stride});
+  task->outer = places_of<3>(axes_of(index.rank), index.shape, {x.stride, index.stride, y.stride});
   task->units = task->outer.count;
 }
 
@@ -163,7 +163,7 @@ void along_axis(const Instruction& in, IndexTask* task) {
   task->size = table.shape[axis];
   task->count = index.shape[axis];
   for (size_t k = 0; k < 3; ++k) task->along[k] = operand(in, k).stride[axis];
-  task->outer = space_of<3>(
+  task->outer = places_of<3>(
       axes_of(index.rank, axis), index.shape,
       {operand(in, 0).stride, operand(in, 1).stride, operand(in, 2).stride});
   task->units = task->outer.count;
@@ -188,12 +188,12 @@ void along(const Instruction& in, IndexTask* task) {
   if (adds || sorts) {
     require(same_shape(x, y), "a result does not fit");
     task->along[1] = y.stride[axis];
-    task->outer = space_of<3>(axes_of(x.rank, axis), x.shape, {x.stride, y.stride, nullptr});
+    task->outer = places_of<3>(axes_of(x.rank, axis), x.shape, {x.stride, y.stride, nullptr});
     task->descending = sorts && in.ints[1] != 0;
   } else {
     require(lacks_axis(y, x, axis), "a result does not fit");
     const auto strides = without_axis(y, axis);
-    task->outer = space_of<3>(axes_of(x.rank, axis), x.shape, {x.stride, strides.data(), nullptr});
+    task->outer = places_of<3>(axes_of(x.rank, axis), x.shape, {x.stride, strides.data(), nullptr});
     require(task->outer.count == 0 || task->size > 0, "no numbers to choose from");
   }
   task->units = task->outer.count;

@@ -1,4 +1,4 @@
-// A space of places, and where in each operand a place lies.
+// Places that are gone through in order, and where in each operand they lie.
 #pragma once
 
 #include "types.h"
@@ -7,7 +7,7 @@ namespace glassgrad {
 
 // Axes are merged and those of one place left out; `count` is 0 where there is no place at all.
 template <int operands>
-struct Space {
+struct Places {
   int rank;
   int64_t count;
   int64_t size[max_rank];

@@ -1,12 +1,12 @@
-// Spaces out of operands: axes that lie one after the other in every operand become one.
+// Places out of operands: axes that lie one after the other in every operand become one.
 #pragma once
 
 #include <array>
 #include <string>
 #include <vector>
 
-#include "../core/instruction.h"
-#include "../core/space.h"
+#include "core/instruction.h"
+#include "core/places.h"
 
 namespace glassgrad {
 
@@ -25,27 +25,27 @@ inline int64_t count_of(const int64_t* size, int rank) {
   return count;
 }
 
-// The space of some axes. Each operand says its strides by axis, nullptr where it has none.
+// The places of some axes. Each operand says its strides by axis, nullptr where it has none.
 template <int operands>
-Space<operands> space_of(const std::vector<int>& axes, const int64_t* size,
+Places<operands> places_of(const std::vector<int>& axes, const int64_t* size,
                          const std::array<const int64_t*, operands>& stride) {
-  Space<operands> space{};
-  space.count = 1;
+  Places<operands> places{};
+  places.count = 1;
   for (const int axis : axes) {
-    require(!__builtin_mul_overflow(space.count, size[axis], &space.count), "sizes are too large");
+    require(!__builtin_mul_overflow(places.count, size[axis], &places.count), "sizes are too large");
     if (size[axis] == 1) continue;
-    bool merges = space.rank > 0;
+    bool merges = places.rank > 0;
     for (size_t k = 0; k < operands; ++k) {
       const int64_t step = stride[k] == nullptr ? 0 : stride[k][axis];
-      merges = merges && space.stride[k][space.rank - 1] == step * size[axis];
+      merges = merges && places.stride[k][places.rank - 1] == step * size[axis];
     }
-    const int place = merges ? space.rank - 1 : space.rank++;
-    space.size[place] = (merges ? space.size[place] : 1) * size[axis];
+    const int place = merges ? places.rank - 1 : places.rank++;
+    places.size[place] = (merges ? places.size[place] : 1) * size[axis];
     for (size_t k = 0; k < operands; ++k) {
-      space.stride[k][place] = stride[k] == nullptr ? 0 : stride[k][axis];
+      places.stride[k][place] = stride[k] == nullptr ? 0 : stride[k][axis];
     }
   }
-  return space;
+  return places;
 }
 
 // All axes of so many, or all but one.
@@ -57,7 +57,7 @@ inline std::vector<int> axes_of(int rank, int but = -1) {
   return axes;
 }
 
-// The strides of an operand that lacks an axis of the space, which then has stride 0.
+// The strides of an operand that lacks an axis, which then has stride 0.
 inline std::array<int64_t, max_rank> without_axis(const Operand& operand, int axis) {
   std::array<int64_t, max_rank> found{};
   for (int i = 0, k = 0; i <= operand.rank && i < max_rank; ++i) {
