@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/table.h"
+#include "kernels/finite.h"
 #include "kernels/gather.h"
 #include "kernels/index.h"
 #include "kernels/random.h"
@@ -22,8 +23,8 @@ constexpr Table table = {
     .index = run_index,
     .random = run_random,
     .tiny = nullptr,
-    .finite_f32 = nullptr,
-    .finite_f64 = nullptr,
+    .finite_f32 = finite_f32,
+    .finite_f64 = finite_f64,
     .gather_rows = gather_rows,
     .gather_bytes_f32 = gather_bytes_f32,
     .gather_bytes_f64 = gather_bytes_f64,

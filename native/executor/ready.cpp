@@ -1,0 +1,73 @@
+#include "ready.h"
+
+#include "guard.h"
+#include "prepare/index.h"
+#include "prepare/random.h"
+
+namespace glassgrad {
+namespace {
+
+template <typename Task>
+void call(const Ready& ready, const Frame& frame) {
+  const auto kernel = reinterpret_cast<void (*)(const Task&, const Frame&)>(ready.function);
+  kernel(*static_cast<const Task*>(ready.task.get()), frame);
+}
+
+template <typename Task>
+void fill(Ready& ready, void (*kernel)(const Task&, const Frame&), Task task) {
+  if (!kernel) throw PlanError("a kernel that this instruction set has not");
+  ready.call = call<Task>;
+  ready.function = reinterpret_cast<Ready::Function>(kernel);
+  ready.task = std::make_shared<const Task>(std::move(task));
+}
+
+}  // namespace
+
+Ready make_ready(const Instruction& in, const Table& table) {
+  Ready ready;
+  Work* work = &ready.work;
+  switch (in.kernel) {
+    case Kernel::guard:
+      fill<GuardTask>(ready, run_guard, prepare_guard(in, table, work));
+      break;
+    case Kernel::cumsum:
+    case Kernel::argmax:
+    case Kernel::argmin:
+    case Kernel::argsort:
+    case Kernel::take:
+    case Kernel::add_at:
+    case Kernel::pick:
+    case Kernel::put_at:
+    case Kernel::subtract_one_at:
+    case Kernel::take_along_axis:
+    case Kernel::add_along_axis:
+    case Kernel::arange:
+      fill(ready, table.index, prepare_index(in, work));
+      break;
+    case Kernel::uniform:
+      fill(ready, table.random, prepare_random(in, work));
+      break;
+    default:
+      throw PlanError("a kernel that is not there yet");
+  }
+  return ready;
+}
+
+bool may_stop(Kernel kernel) {
+  switch (kernel) {
+    case Kernel::guard:
+    case Kernel::cross_entropy:
+    case Kernel::take:
+    case Kernel::add_at:
+    case Kernel::pick:
+    case Kernel::put_at:
+    case Kernel::subtract_one_at:
+    case Kernel::take_along_axis:
+    case Kernel::add_along_axis:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace glassgrad
