@@ -1,15 +1,30 @@
-// The native executor's face towards Python: the only file that knows it.
+// The native executor's face towards Python: the only file that knows it. What everything means stands in
+// src/glassgrad/backends/native/_native.pyi.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
-#include "core/table.h"
-#include "core/types.h"
+#include <algorithm>
+
+#include "executor/batches.h"
+#include "executor/plan.h"
+#include "executor/pool.h"
+#include "executor/run.h"
 
 namespace nb = nanobind;
 using namespace glassgrad;
 
 namespace {
+
+constexpr const char* kernel_names[] = {
+#define GG_KERNEL(name) #name,
+#include "core/catalogue.def"
+#undef GG_KERNEL
+};
 
 // Every name that plans are written in, with its number.
 nb::dict catalogue() {
@@ -50,10 +65,356 @@ std::optional<std::string> isa() {
   return best ? std::optional<std::string>(best->name) : std::nullopt;
 }
 
+const Table& table_for(const std::optional<std::string>& name) {
+  const Table* found = name ? table_named(name->c_str()) : best_table();
+  if (!found) throw PlanError("an instruction set that this machine has not");
+  return *found;
+}
+
+// Raises a class of glassgrad.errors.
+[[noreturn]] void raise(const char* class_name, const std::string& what) {
+  const nb::object type = nb::module_::import_("glassgrad.errors").attr(class_name);
+  PyErr_SetObject(type.ptr(), type(what).ptr());
+  throw nb::python_error();
+}
+
+[[noreturn]] void raise_position(const Fault& fault) {
+  if (!fault.found) raise("DataError", "the order of rows points outside the data");
+  raise("DataError", "position " + std::to_string(fault.position) + " is outside an axis of size " +
+                         std::to_string(fault.size));
+}
+
+// ------------------------------------------------------------------------------------------ arrays
+
+// The memory of an array, kept alive and in place.
+class Memory {
+ public:
+  Memory() = default;
+  Memory(nb::handle array, bool written) {
+    if (PyObject_GetBuffer(array.ptr(), &view_, written ? PyBUF_WRITABLE : PyBUF_SIMPLE) != 0) {
+      PyErr_Clear();
+      throw PlanError(written ? "a plan needs a contiguous array that it may write"
+                              : "a plan needs a contiguous array");
+    }
+  }
+  ~Memory() {
+    if (view_.obj) PyBuffer_Release(&view_);
+  }
+  Memory(Memory&& other) noexcept : view_(other.view_) { other.view_.obj = nullptr; }
+  Memory& operator=(Memory&& other) noexcept {
+    std::swap(view_, other.view_);
+    return *this;
+  }
+
+  char* data() const { return static_cast<char*>(view_.buf); }
+  int64_t bytes() const { return view_.len; }
+  bool overlaps(const Memory& other) const {
+    return data() < other.data() + other.bytes() && other.data() < data() + bytes();
+  }
+
+ private:
+  Py_buffer view_{};
+};
+
+// The array of a base: big enough, aligned, writable where it is written.
+Memory memory_for(const Plan& plan, size_t base, nb::handle array, int64_t copies = 1) {
+  const Base& b = plan.bases.at(base);
+  Memory memory(array, b.kind == Base::write);
+  int64_t bytes;
+  if (__builtin_mul_overflow(b.bytes, copies, &bytes) || memory.bytes() < bytes) {
+    throw PlanError("the array of base " + std::to_string(base) + " has " +
+                    std::to_string(memory.bytes()) + " bytes, fewer than " + std::to_string(b.bytes) +
+                    (copies == 1 ? "" : " for each step"));
+  }
+  if (reinterpret_cast<uintptr_t>(memory.data()) % static_cast<uintptr_t>(b.alignment) != 0) {
+    throw PlanError("the array of base " + std::to_string(base) + " is not aligned");
+  }
+  return memory;
+}
+
+// What a plan writes belongs to one base alone.
+void refuse_overlaps(const Plan& plan, const std::vector<Memory>& memories) {
+  for (size_t i = 0; i < memories.size(); ++i) {
+    if (plan.bases[i + 1].kind != Base::write || memories[i].bytes() == 0) continue;
+    for (size_t k = 0; k < memories.size(); ++k) {
+      if (k != i && memories[k].bytes() > 0 && memories[i].overlaps(memories[k])) {
+        throw PlanError("bases " + std::to_string(i + 1) + " and " + std::to_string(k + 1) +
+                        " share memory, and one of them is written");
+      }
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------------- plans
+
+using Numbers = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Pairs = nb::ndarray<const int64_t, nb::shape<-1, 2>, nb::c_contig, nb::device::cpu>;
+using Fours = nb::ndarray<const int64_t, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
+using Reals = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+int64_t size(size_t count) { return static_cast<int64_t>(count); }
+
+void make_plan(Plan* self, const Pairs& bases, const Fours& slots, const Numbers& code,
+               const Reals& reals, const std::optional<std::string>& isa, bool careful) {
+  const PlanText text{bases.data(), size(bases.shape(0)), slots.data(), size(slots.shape(0)),
+                      code.data(),  size(code.shape(0)),  reals.data(), size(reals.shape(0))};
+  new (self) Plan(text, table_for(isa), careful);
+}
+
+// The arrays of all bases but the arena, ready to run.
+class Bound {
+ public:
+  Bound(Plan& plan, nb::object owner, nb::handle arrays) : plan_(plan), owner_(std::move(owner)) {
+    for (nb::handle array : arrays) {
+      if (memories_.size() + 1 == plan.bases.size()) throw PlanError("more arrays than bases");
+      memories_.push_back(memory_for(plan, memories_.size() + 1, array));
+      addresses_.push_back(memories_.back().data());
+    }
+    if (memories_.size() + 1 != plan.bases.size()) throw PlanError("fewer arrays than bases");
+    refuse_overlaps(plan, memories_);
+  }
+
+  Bound(const Bound&) = delete;
+
+  void set(int64_t base, nb::handle array) {
+    if (base < 1 || base > size(memories_.size())) throw PlanError("no such base");
+    const auto i = static_cast<size_t>(base - 1);
+    Memory before = std::move(memories_[i]);
+    try {
+      memories_[i] = memory_for(plan_, i + 1, array);
+      refuse_overlaps(plan_, memories_);
+    } catch (...) {
+      memories_[i] = std::move(before);
+      throw;
+    }
+    addresses_[i] = memories_[i].data();
+  }
+
+  bool run() {
+    const std::vector<char*> addresses = addresses_;  // another thread may set one meanwhile
+    Outcome outcome;
+    {
+      nb::gil_scoped_release release;
+      outcome = run_once(plan_, addresses.data());
+    }
+    if (outcome.status == Status::bad_position) raise_position(outcome.fault);
+    return outcome.status == Status::done;
+  }
+
+ private:
+  Plan& plan_;
+  nb::object owner_;
+  std::vector<Memory> memories_;
+  std::vector<char*> addresses_;
+};
+
+nb::list describe(const Plan& plan) {
+  nb::list all;
+  for (const Step& step : plan.steps) {
+    const Work& work = step.ready.work;
+    nb::dict about;
+    about["kernel"] = kernel_names[static_cast<size_t>(step.kernel)];
+    about["name"] = work.name;
+    about["flop"] = work.flop;
+    about["bytes"] = work.bytes;
+    about["units"] = work.units;
+    about["split"] = step.split;
+    about["meet"] = step.meet || step.meet_rounds;
+    about["times"] = step.times;
+    all.append(about);
+  }
+  return all;
+}
+
+void profile(Plan& plan, bool on) {
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(plan.running);
+  plan.profiled = on;
+  plan.runs = 0;
+  for (Step& step : plan.steps) step.nanoseconds = 0;
+}
+
+nb::list times(Plan& plan) {
+  nb::list all;
+  for (const Step& step : plan.steps) all.append(step.nanoseconds);
+  return all;
+}
+
+// ------------------------------------------------------------------------------------------- loops
+
+using Arrays = std::map<int64_t, nb::object>;
+
+class Loop {
+ public:
+  Loop(nb::object plan, const Arrays& fixed, const Arrays& data, std::vector<int64_t> tables,
+       int64_t rows, int64_t batch, nb::object rest,
+       const std::map<int64_t, std::pair<int64_t, double>>& casts)
+      : plan_(nb::cast<Plan&>(plan)), tables_(std::move(tables)), owners_{plan, rest}, rows_(rows) {
+    Plan* smaller = rest.is_none() ? nullptr : nb::cast<Plan*>(rest);
+    std::vector<char*> addresses(plan_.bases.size() - 1, nullptr);
+    for (const auto& [base, array] : fixed) {
+      const size_t i = known(base);
+      memories_.push_back(memory_for(plan_, i, array));
+      if (smaller) memory_for(*smaller, i, array);
+      addresses[i - 1] = memories_.back().data();
+    }
+    std::vector<RowsOf> rows_of;
+    for (const auto& [base, array] : data) {
+      known(base);
+      memories_.emplace_back(array, false);
+      const Memory& memory = memories_.back();
+      if (rows < 1 || memory.bytes() % rows != 0) throw PlanError("data of other rows");
+      RowsOf r{static_cast<int>(base), memory.data(), memory.bytes() / rows};
+      if (const auto cast = casts.find(base); cast != casts.end()) {
+        const auto to = static_cast<DType>(cast->second.first);
+        if (to != DType::f32 && to != DType::f64) throw PlanError("bytes become real numbers");
+        r.kind = to == DType::f32 ? RowsOf::bytes_to_f32 : RowsOf::bytes_to_f64;
+        r.scale = cast->second.second;
+      }
+      rows_of.push_back(std::move(r));
+    }
+    std::vector<RowOfTable> row_of;
+    for (const int64_t base : tables_) {
+      row_of.push_back({static_cast<int>(base), plan_.bases[known(base)].bytes});
+    }
+    refuse_overlaps(smaller, fixed);
+    batches_ = std::make_unique<Batches>(plan_, smaller, std::move(addresses), std::move(rows_of),
+                                         std::move(row_of), rows, batch);
+  }
+
+  int64_t steps_per_epoch() const { return batches_->steps_per_epoch(); }
+
+  std::pair<int64_t, bool> advance(int64_t first, int64_t count, const std::vector<nb::object>& tables,
+                                   const nb::object& order, double budget) {
+    if (tables.size() != tables_.size()) throw PlanError("other tables than the loop was made with");
+    std::vector<Memory> memories;
+    std::vector<char*> addresses;
+    for (size_t i = 0; i < tables.size(); ++i) {
+      memories.push_back(memory_for(plan_, static_cast<size_t>(tables_[i]), tables[i], count));
+      addresses.push_back(memories.back().data());
+    }
+    Advance a{first, count, nullptr, 0, addresses.data(), budget};
+    if (!order.is_none()) {
+      memories.emplace_back(order, false);
+      const int64_t numbers = memories.back().bytes() / 8;
+      if (reinterpret_cast<uintptr_t>(memories.back().data()) % 8 != 0 || numbers % rows_ != 0) {
+        throw PlanError("an order is int64, with a number for each row of each epoch");
+      }
+      a.order = reinterpret_cast<const int64_t*>(memories.back().data());
+      a.epochs = numbers / rows_;
+    }
+    Outcome outcome;
+    {
+      nb::gil_scoped_release release;
+      outcome = batches_->advance(a);
+    }
+    if (outcome.status == Status::bad_position) raise_position(outcome.fault);
+    return {outcome.steps, outcome.status == Status::done};
+  }
+
+ private:
+  size_t known(int64_t base) const {
+    if (base < 1 || base >= size(plan_.bases.size())) throw PlanError("no such base");
+    return static_cast<size_t>(base);
+  }
+
+  // Arrays stay what the first plan takes them for in the second.
+  void refuse_overlaps(const Plan* smaller, const Arrays& fixed) const {
+    size_t i = 0;
+    for (const auto& [base, array] : fixed) {
+      const Memory& mine = memories_[i++];
+      const auto at = static_cast<size_t>(base);
+      const bool written = plan_.bases[at].kind == Base::write ||
+                           (smaller && smaller->bases.at(at).kind == Base::write);
+      if (!written || mine.bytes() == 0) continue;
+      for (size_t k = 0; k < memories_.size(); ++k) {
+        if (k != i - 1 && memories_[k].bytes() > 0 && mine.overlaps(memories_[k])) {
+          throw PlanError("base " + std::to_string(base) + " is written and shares memory");
+        }
+      }
+    }
+  }
+
+  Plan& plan_;
+  std::vector<int64_t> tables_;
+  std::vector<nb::object> owners_;
+  std::vector<Memory> memories_;
+  std::unique_ptr<Batches> batches_;
+  int64_t rows_;
+};
+
+// -------------------------------------------------------------------------------------- functions
+
+template <typename Number>
+using Vector = nb::ndarray<Number, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <typename Number>
+void unary(const std::string& isa, int64_t operation, const Vector<const Number>& x,
+           const Vector<Number>& out) {
+  const Table& table = table_for(isa);
+  if (operation < 0 || operation >= static_cast<int64_t>(Operation::count) ||
+      x.shape(0) != out.shape(0)) {
+    throw PlanError("no such function, or an array of another size");
+  }
+  const auto f = static_cast<Operation>(operation);
+  const auto count = size(x.shape(0));
+  if constexpr (sizeof(Number) == 4) {
+    if (!table.unary_f32) throw PlanError("no functions in this instruction set");
+    table.unary_f32(f, x.data(), out.data(), count);
+  } else {
+    if (!table.unary_f64) throw PlanError("no functions in this instruction set");
+    table.unary_f64(f, x.data(), out.data(), count);
+  }
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);  // plans in a cache end with the process
+  nb::register_exception_translator([](const std::exception_ptr& error, void*) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const PlanError& found) {
+      try {
+        raise("InternalError", found.what());
+      } catch (nb::python_error& raised) {
+        raised.restore();
+      }
+    }
+  });
+  using namespace nb::literals;
   m.def("catalogue", &catalogue);
   m.def("isas", &isas);
   m.def("isa", &isa);
+  m.def("set_threads", &set_threads, "count"_a);
+  m.def("get_threads", &threads);
+  m.def("usable_cpus", &usable_cpus);
+  m.def("unary", &unary<float>, "isa"_a, "operation"_a, "x"_a, "out"_a);
+  m.def("unary", &unary<double>, "isa"_a, "operation"_a, "x"_a, "out"_a);
+
+  nb::class_<Bound>(m, "Bound").def("run", &Bound::run).def("set", &Bound::set, "base"_a, "array"_a);
+  nb::class_<Plan>(m, "Plan")
+      .def("__init__", &make_plan, "bases"_a, "slots"_a, "code"_a, "reals"_a, "isa"_a = nb::none(),
+           "careful"_a = false)
+      .def("run", [](nb::object self, nb::args arrays) {
+        return Bound(nb::cast<Plan&>(self), self, arrays).run();
+      })
+      .def("bind", [](nb::object self, nb::object arrays) {
+        return new Bound(nb::cast<Plan&>(self), self, arrays);
+      }, "arrays"_a)
+      .def("describe", &describe)
+      .def("profile", &profile, "on"_a)
+      .def("times", &times)
+      .def_prop_ro("isa", [](const Plan& plan) { return plan.table.name; })
+      .def_ro("runs", &Plan::runs)
+      .def_ro("seconds", &Plan::seconds)
+      .def_prop_ro("arena", [](const Plan& plan) { return plan.bases[0].bytes; });
+  nb::class_<Loop>(m, "Loop")
+      .def(nb::init<nb::object, const Arrays&, const Arrays&, std::vector<int64_t>, int64_t, int64_t,
+                    nb::object, const std::map<int64_t, std::pair<int64_t, double>>&>(),
+           "plan"_a, "fixed"_a, "data"_a, "tables"_a, nb::kw_only(), "rows"_a, "batch"_a,
+           "rest"_a = nb::none(), "casts"_a = nb::dict())
+      .def("advance", &Loop::advance, "first"_a, "count"_a, "tables"_a, "order"_a = nb::none(),
+           "budget"_a = 0.04)
+      .def_prop_ro("steps_per_epoch", &Loop::steps_per_epoch);
 }

@@ -10,7 +10,6 @@ Needs CMake, Ninja, a C++20 compiler and `pip install nanobind`.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -42,7 +41,7 @@ def main() -> None:
         for built in folder.glob("_native*.so"):
             beside = PACKAGE / f".{built.name}.new"
             shutil.copy2(built, beside)
-            os.replace(beside, PACKAGE / built.name)  # a process that runs keeps the old one
+            beside.replace(PACKAGE / built.name)  # a process that runs keeps the old one
     if options.tests or kind:
         command = ["ctest", "--test-dir", str(folder), "--output-on-failure", "-R", options.only]
         subprocess.run(command, check=True)

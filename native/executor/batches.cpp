@@ -50,7 +50,7 @@ Batches::Batches(Plan& plan, Plan* rest, std::vector<char*> addresses, std::vect
   std::vector<int> given(plan.bases.size(), 0);
   for (RowsOf& d : data_) {
     const int64_t row = d.batch_row_bytes();
-    for (const Plan* p : {&plan, const_cast<const Plan*>(rest)}) {
+    for (const Plan* p : {&plan, rest}) {
       if (!p) continue;
       const bool writes = p->bases.at(static_cast<size_t>(d.base)).kind != Base::read;
       if (writes) throw PlanError("a plan does not write into a data set");
