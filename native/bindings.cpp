@@ -78,12 +78,6 @@ const Table& table_for(const std::optional<std::string>& name) {
   throw nb::python_error();
 }
 
-[[noreturn]] void raise_position(const Fault& fault) {
-  if (!fault.found) raise("DataError", "the order of rows points outside the data");
-  raise("DataError", "position " + std::to_string(fault.position) + " is outside an axis of size " +
-                         std::to_string(fault.size));
-}
-
 // ------------------------------------------------------------------------------------------ arrays
 
 // The memory of an array, kept alive and in place.
@@ -190,15 +184,10 @@ class Bound {
     addresses_[i] = memories_[i].data();
   }
 
-  bool run() {
+  int64_t run() {
     const std::vector<char*> addresses = addresses_;  // another thread may set one meanwhile
-    Outcome outcome;
-    {
-      nb::gil_scoped_release release;
-      outcome = run_once(plan_, addresses.data());
-    }
-    if (outcome.status == Status::bad_position) raise_position(outcome.fault);
-    return outcome.status == Status::done;
+    nb::gil_scoped_release release;
+    return static_cast<int64_t>(run_once(plan_, addresses.data()).status);
   }
 
  private:
@@ -240,52 +229,62 @@ nb::list times(Plan& plan) {
   return all;
 }
 
-// ------------------------------------------------------------------------------------------- loops
+// The position that was outside its table when a run last ended so, and the size of that; else None.
+nb::object fault(const Plan& plan) {
+  const Fault found = plan.fault;
+  return found.found ? nb::make_tuple(found.position, found.size) : nb::object(nb::none());
+}
 
-using Arrays = std::map<int64_t, nb::object>;
+// ------------------------------------------------------------------------------------------- loops
 
 class Loop {
  public:
-  Loop(nb::object plan, const Arrays& fixed, const Arrays& data, std::vector<int64_t> tables,
-       int64_t rows, int64_t batch, nb::object rest,
+  Loop(nb::object plan, nb::object rest, const std::vector<nb::object>& arrays,
+       const std::vector<int64_t>& data, std::vector<int64_t> tables, int64_t rows, int64_t batch,
        const std::map<int64_t, std::pair<int64_t, double>>& casts)
       : plan_(nb::cast<Plan&>(plan)), tables_(std::move(tables)), owners_{plan, rest}, rows_(rows) {
     Plan* smaller = rest.is_none() ? nullptr : nb::cast<Plan*>(rest);
-    std::vector<char*> addresses(plan_.bases.size() - 1, nullptr);
-    for (const auto& [base, array] : fixed) {
-      const size_t i = known(base);
-      memories_.push_back(memory_for(plan_, i, array));
-      if (smaller) memory_for(*smaller, i, array);
-      addresses[i - 1] = memories_.back().data();
-    }
+    const size_t bases = plan_.bases.size();
+    if (arrays.size() + 1 != bases) throw PlanError("an array, or None, for each base but the arena");
+    if (smaller && smaller->bases.size() != bases) throw PlanError("plans of different bases");
     std::vector<RowsOf> rows_of;
-    for (const auto& [base, array] : data) {
-      known(base);
-      memories_.emplace_back(array, false);
-      const Memory& memory = memories_.back();
-      if (rows < 1 || memory.bytes() % rows != 0) throw PlanError("data of other rows");
-      RowsOf r{static_cast<int>(base), memory.data(), memory.bytes() / rows};
-      if (const auto cast = casts.find(base); cast != casts.end()) {
-        const auto to = static_cast<DType>(cast->second.first);
-        if (to != DType::f32 && to != DType::f64) throw PlanError("bytes become real numbers");
-        r.kind = to == DType::f32 ? RowsOf::bytes_to_f32 : RowsOf::bytes_to_f64;
-        r.scale = cast->second.second;
-      }
-      rows_of.push_back(std::move(r));
-    }
     std::vector<RowOfTable> row_of;
+    std::vector<char*> addresses(bases - 1, nullptr);
     for (const int64_t base : tables_) {
       row_of.push_back({static_cast<int>(base), plan_.bases[known(base)].bytes});
     }
-    refuse_overlaps(smaller, fixed);
+    for (size_t i = 1; i < bases; ++i) {
+      const auto base = static_cast<int64_t>(i);
+      if (std::find(data.begin(), data.end(), base) != data.end()) {
+        memories_.emplace_back(arrays[i - 1], false);
+        const Memory& memory = memories_.back();
+        if (rows < 1 || memory.bytes() % rows != 0) throw PlanError("data of other rows");
+        RowsOf r{static_cast<int>(base), memory.data(), memory.bytes() / rows};
+        if (const auto cast = casts.find(base); cast != casts.end()) {
+          const auto to = static_cast<DType>(cast->second.first);
+          if (to != DType::f32 && to != DType::f64) throw PlanError("bytes become real numbers");
+          r.kind = to == DType::f32 ? RowsOf::bytes_to_f32 : RowsOf::bytes_to_f64;
+          r.scale = cast->second.second;
+        }
+        rows_of.push_back(std::move(r));
+      } else if (std::find(tables_.begin(), tables_.end(), base) != tables_.end()) {
+        memories_.emplace_back();
+      } else {
+        memories_.push_back(memory_for(plan_, i, arrays[i - 1]));
+        if (smaller) memory_for(*smaller, i, arrays[i - 1]);
+        addresses[i - 1] = memories_.back().data();
+      }
+    }
+    refuse_overlaps(plan_, memories_);
+    if (smaller) refuse_overlaps(*smaller, memories_);
     batches_ = std::make_unique<Batches>(plan_, smaller, std::move(addresses), std::move(rows_of),
                                          std::move(row_of), rows, batch);
   }
 
   int64_t steps_per_epoch() const { return batches_->steps_per_epoch(); }
 
-  std::pair<int64_t, bool> advance(int64_t first, int64_t count, const std::vector<nb::object>& tables,
-                                   const nb::object& order, double budget) {
+  std::pair<int64_t, int64_t> advance(const nb::object& order, int64_t first, int64_t count,
+                                      const std::vector<nb::object>& tables, double budget) {
     if (tables.size() != tables_.size()) throw PlanError("other tables than the loop was made with");
     std::vector<Memory> memories;
     std::vector<char*> addresses;
@@ -303,36 +302,15 @@ class Loop {
       a.order = reinterpret_cast<const int64_t*>(memories.back().data());
       a.epochs = numbers / rows_;
     }
-    Outcome outcome;
-    {
-      nb::gil_scoped_release release;
-      outcome = batches_->advance(a);
-    }
-    if (outcome.status == Status::bad_position) raise_position(outcome.fault);
-    return {outcome.steps, outcome.status == Status::done};
+    nb::gil_scoped_release release;
+    const Outcome outcome = batches_->advance(a);
+    return {outcome.steps, static_cast<int64_t>(outcome.status)};
   }
 
  private:
   size_t known(int64_t base) const {
     if (base < 1 || base >= size(plan_.bases.size())) throw PlanError("no such base");
     return static_cast<size_t>(base);
-  }
-
-  // Arrays stay what the first plan takes them for in the second.
-  void refuse_overlaps(const Plan* smaller, const Arrays& fixed) const {
-    size_t i = 0;
-    for (const auto& [base, array] : fixed) {
-      const Memory& mine = memories_[i++];
-      const auto at = static_cast<size_t>(base);
-      const bool written = plan_.bases[at].kind == Base::write ||
-                           (smaller && smaller->bases.at(at).kind == Base::write);
-      if (!written || mine.bytes() == 0) continue;
-      for (size_t k = 0; k < memories_.size(); ++k) {
-        if (k != i - 1 && memories_[k].bytes() > 0 && mine.overlaps(memories_[k])) {
-          throw PlanError("base " + std::to_string(base) + " is written and shares memory");
-        }
-      }
-    }
   }
 
   Plan& plan_;
@@ -396,25 +374,27 @@ NB_MODULE(_native, m) {
   nb::class_<Plan>(m, "Plan")
       .def("__init__", &make_plan, "bases"_a, "slots"_a, "code"_a, "reals"_a, "isa"_a = nb::none(),
            "careful"_a = false)
-      .def("run", [](nb::object self, nb::args arrays) {
+      .def("run", [](nb::object self, nb::object arrays) {
         return Bound(nb::cast<Plan&>(self), self, arrays).run();
-      })
+      }, "arrays"_a)
       .def("bind", [](nb::object self, nb::object arrays) {
         return new Bound(nb::cast<Plan&>(self), self, arrays);
       }, "arrays"_a)
       .def("describe", &describe)
       .def("profile", &profile, "on"_a)
       .def("times", &times)
+      .def_prop_ro("fault", &fault)
       .def_prop_ro("isa", [](const Plan& plan) { return plan.table.name; })
       .def_ro("runs", &Plan::runs)
       .def_ro("seconds", &Plan::seconds)
       .def_prop_ro("arena", [](const Plan& plan) { return plan.bases[0].bytes; });
   nb::class_<Loop>(m, "Loop")
-      .def(nb::init<nb::object, const Arrays&, const Arrays&, std::vector<int64_t>, int64_t, int64_t,
-                    nb::object, const std::map<int64_t, std::pair<int64_t, double>>&>(),
-           "plan"_a, "fixed"_a, "data"_a, "tables"_a, nb::kw_only(), "rows"_a, "batch"_a,
-           "rest"_a = nb::none(), "casts"_a = nb::dict())
-      .def("advance", &Loop::advance, "first"_a, "count"_a, "tables"_a, "order"_a = nb::none(),
+      .def(nb::init<nb::object, nb::object, const std::vector<nb::object>&, const std::vector<int64_t>&,
+                    std::vector<int64_t>, int64_t, int64_t,
+                    const std::map<int64_t, std::pair<int64_t, double>>&>(),
+           "plan"_a, "rest"_a.none(), "arrays"_a, "data"_a, "tables"_a, "rows"_a, "batch"_a,
+           "casts"_a = nb::dict())
+      .def("advance", &Loop::advance, "order"_a.none(), "first"_a, "count"_a, "tables"_a,
            "budget"_a = 0.04)
       .def_prop_ro("steps_per_epoch", &Loop::steps_per_epoch);
 }

@@ -184,7 +184,10 @@ Outcome Batches::advance(const Advance& a) {
     if (member.part > 0) return;
     outcome.status = status;
     outcome.steps = i;
-    if (status == Status::bad_position && !lost.load()) outcome.fault = fault_of(*plan, member.parts);
+    if (status == Status::bad_position) {
+      plan->fault = {};
+      keep_fault(*plan, member.parts);
+    }
   };
   together(parts, job);
   return outcome;

@@ -75,6 +75,7 @@ class Plan {
   int64_t scratch = 0;   // bytes for each part
   bool profiled = false;
   int64_t runs = 0;      // since the profile began
+  Fault fault{};         // the last that was found
 
   std::mutex running;    // one run at a time: there is one arena
 

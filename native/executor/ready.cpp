@@ -64,6 +64,7 @@ bool may_stop(Kernel kernel) {
     case Kernel::subtract_one_at:
     case Kernel::take_along_axis:
     case Kernel::add_along_axis:
+    case Kernel::tiny:
       return true;
     default:
       return false;

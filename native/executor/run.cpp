@@ -72,7 +72,8 @@ Status Walk::body(size_t begin, size_t end) {
       if (member_.part == 0) step.nanoseconds += now() - start;
     }
     if (step.checked && stopped()) {
-      return step.kernel == Kernel::guard ? Status::not_finite : Status::bad_position;
+      const bool guard = step.kernel == Kernel::guard || step.kernel == Kernel::tiny;
+      return guard ? Status::not_finite : Status::bad_position;
     }
     ++i;
   }
@@ -83,11 +84,10 @@ Status Walk::run() {
   return plan_.profiled ? body<true>(0, plan_.steps.size()) : body<false>(0, plan_.steps.size());
 }
 
-Fault fault_of(Plan& plan, int parts) {
-  for (int i = 0; i < parts; ++i) {
-    if (plan.part(i).fault.found) return plan.part(i).fault;
+void keep_fault(Plan& plan, int parts) {
+  for (int i = parts - 1; i >= 0; --i) {
+    if (plan.part(i).fault.found) plan.fault = plan.part(i).fault;
   }
-  return {};
 }
 
 Outcome run_once(Plan& plan, char* const* addresses) {
@@ -103,7 +103,7 @@ Outcome run_once(Plan& plan, char* const* addresses) {
     outcome.status = status;
     outcome.steps = status == Status::done;
     plan.runs += outcome.steps;
-    if (status == Status::bad_position) outcome.fault = fault_of(plan, member.parts);
+    if (status == Status::bad_position) keep_fault(plan, member.parts);
   };
   const int parts = plan.worth_parts(threads());
   plan.prepare_parts(parts);

@@ -11,7 +11,7 @@ namespace glassgrad {
 enum class Status : int64_t {
   done = 0,
   not_finite = 1,   // a guard found it
-  bad_position = 2,  // a position outside its table
+  bad_position = 2,  // a position outside its table: Plan::fault
 };
 
 // What the parts of a run tell each other.
@@ -50,13 +50,12 @@ class Walk {
 struct Outcome {
   Status status = Status::done;
   int64_t steps = 0;   // that were completed
-  Fault fault{};       // with bad_position
 };
 
 // Runs a plan once. addresses[i] is where base i + 1 is: big enough, aligned, and nobody else's meanwhile.
 Outcome run_once(Plan&, char* const* addresses);
 
-// The first fault that any part found.
-Fault fault_of(Plan&, int parts);
+// Writes down the first fault that any part found.
+void keep_fault(Plan&, int parts);
 
 }  // namespace glassgrad

@@ -1,7 +1,8 @@
 """The compiled part of the native executor. Arrays are NumPy's, contiguous; `Buffer` is any of them.
 
 Whatever does not fit (a plan that does not hold together, an array of another size) raises
-`glassgrad.errors.InternalError`; a position outside its axis raises `DataError`.
+`glassgrad.errors.InternalError`. A run ends with a status: 0 done, 1 a guard found a number that is
+not finite, 2 a position was outside its table, or a row outside the data.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,8 +42,8 @@ def unary(isa: str, operation: int, x: NDArray[Any], out: NDArray[Any]) -> None:
 class Bound:
     """A plan with the arrays of its bases."""
 
-    def run(self) -> bool:
-        """Run the plan; False where a guard found a number that is not finite."""
+    def run(self) -> int:
+        """Run the plan; the status."""
 
     def set(self, base: int, array: Buffer) -> None:
         """Another array for one base (1 is the first after the arena)."""
@@ -62,8 +63,8 @@ class Plan:
         isa: str | None = None,
         careful: bool = False,
     ) -> None: ...
-    def run(self, *arrays: Buffer) -> bool:
-        """Run once, with an array for each base but the arena."""
+    def run(self, arrays: Iterable[Buffer]) -> int:
+        """Run once, with an array for each base but the arena; the status."""
 
     def bind(self, arrays: Iterable[Buffer]) -> Bound: ...
     def describe(self) -> list[Described]: ...
@@ -75,6 +76,10 @@ class Plan:
 
     @property
     def isa(self) -> str: ...
+    @property
+    def fault(self) -> tuple[int, int] | None:
+        """With status 2: the position that was outside, and the size of what it was outside of."""
+
     @property
     def runs(self) -> int:
         """Completed runs since the profile began, or since the plan was made."""
@@ -88,40 +93,41 @@ class Plan:
         """Bytes of the plan's own memory."""
 
 class Loop:
-    """A plan run step after step: bases that stay, bases that are the rows of a batch, tables.
+    """A plan run step after step.
 
-    `fixed`: arrays by base. `data`: arrays of `rows` rows by base; the base is those of the batch.
-    `tables`: bases that are row i of an array in step i, which `advance` is given: what the host
-    says (rates, the step, seeds) and what a step gives back (losses). `rest` is the plan of the
-    last, smaller batch of an epoch; without it those rows are left out. `casts`: for data of
-    bytes, by base, the dtype they become (0 float32, 1 float64) and what they are multiplied by.
+    `arrays`: one for each base but the arena. Those of the bases in `data` have `rows` rows, of
+    which a step gets those of its batch. Those of the bases in `tables` are given to `advance`
+    instead (None here). `rest` is the plan of the last, smaller batch of an epoch; without it
+    those rows are left out. `casts`: for data of bytes, by base, the dtype they become (0 float32,
+    1 float64) and what they are multiplied by.
     """
 
     def __init__(
         self,
         plan: Plan,
-        fixed: Mapping[int, Buffer],
-        data: Mapping[int, Buffer],
+        rest: Plan | None,
+        arrays: Sequence[Buffer | None],
+        data: Sequence[int],
         tables: Sequence[int],
-        *,
         rows: int,
         batch: int,
-        rest: Plan | None = None,
         casts: Mapping[int, tuple[int, float]] = ...,
     ) -> None: ...
     def advance(
         self,
+        order: Buffer | None,
         first: int,
         count: int,
         tables: Sequence[Buffer],
-        order: Buffer | None = None,
         budget: float = 0.04,
-    ) -> tuple[int, bool]:
-        """Steps `first` to `first + count`, counted from the start of the first epoch in `order`.
+    ) -> tuple[int, int]:
+        """Steps `first` to `first + count`; how many were completed, and the status.
 
-        `tables`: an array of `count` rows for each base in `tables`. `order`: int64, the rows of
-        one epoch after the other; None: as they lie. Comes back after `budget` seconds (0: never)
-        with the number of steps completed, and False where a guard stopped the next one.
+        `order`: int64, the rows of one epoch after the other; None: as they lie. Steps are counted
+        from the start of its first epoch. `tables`: for each base in `tables` an array of `count`
+        rows, of which step i reads or writes row i: what the host says (rates, the step, seeds) and
+        what a step gives back (losses). Comes back early, with status 0, after `budget` seconds (0:
+        never), and where a step does not end well, which then is not counted.
         """
 
     @property
