@@ -20,6 +20,10 @@ from .rewrite import rewrite
 ENABLED = True  # the off switch: every node is then a kernel of its own
 _MOST_NODES = 48  # of a program: registers and code stay small
 _MOST_INPUTS = 24
+CHEAP = frozenset(
+    """add subtract multiply divide negative maximum minimum less less_equal greater greater_equal
+    equal not_equal select cast absolute sign logical_and logical_or logical_not""".split()
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -55,6 +59,7 @@ class Fuser:
         takes_nodes: frozenset[str],
         sizes: Sizes,
         guarded: Iterable[Value] = (),
+        leaving: Iterable[Value] = (),
     ) -> None:
         self.kind = kind
         self.takes_nodes = takes_nodes  # kinds of heads that nodes may follow in one kernel
@@ -62,6 +67,8 @@ class Fuser:
         self.groups: list[Group] = []
         self.made_by: dict[Value, int] = {}  # number of the group; -1 is there from the start
         self.guard = -1
+        self._waiting: set[Value] = set()  # cheap to make: made where it is read
+        self._leaving = tuple(leaving)
         self._guarded = tuple(guarded)
         self._cone: set[Node] = set()
         todo = [v.node for v in self._guarded]
@@ -73,66 +80,141 @@ class Fuser:
 
     def run(self, order: Sequence[Node]) -> list[Group]:
         """The groups, in an order in which they can run."""
-        for node in order:
-            kind = self.kind(node)
+        early, rest = self._hosts(order)
+        for node in [*early, *rest]:
             if self._guarded and self.guard < 0 and self._is_update(node):
                 self._make_guard()
-            if kind in ("input", "constant"):
-                found = -1
-            elif kind == "view":
-                found = self.made_by[node.inputs[0]]
-            elif kind == "map":
-                found = self._joined(node)
-            else:
-                found = len(self.groups)
-                shape = self.sizes.of(node.types[0].shape) if kind in self.takes_nodes else ()
-                self.groups.append(Group(kind, shape, node))
-            for value in node.values:
-                self.made_by[value] = found
+            self._visit(node)
+        for value in (*self._leaving, *self._guarded):
+            self._settle(value)
         if self._guarded and self.guard < 0:
             self._make_guard()
         return self.groups
 
+    def _hosts(self, order: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+        """Arithmetic with numbers of the host alone, which can come first; and the rest."""
+        of_host: set[Node] = set()
+        early: list[Node] = []
+        rest: list[Node] = []
+        for node in order:
+            kind = self.kind(node)
+            if kind == "constant" or (kind == "input" and node.attributes.get("role") == "host"):
+                of_host.add(node)
+                early.append(node)
+            elif kind == "map" and all(v.node in of_host for v in node.inputs):
+                of_host.add(node)
+                early.append(node)
+            else:
+                rest.append(node)
+        return early, rest
+
+    def _visit(self, node: Node) -> None:
+        kind = self.kind(node)
+        if kind in ("input", "constant"):
+            found = -1
+        elif kind == "map":
+            if self._can_wait(node):
+                self._waiting.add(node.values[0])
+                return
+            found = self._joined(node)
+        else:
+            for value in node.inputs:
+                self._settle(value)
+            if kind == "view":
+                found = self.made_by[node.inputs[0]]
+            else:
+                found = len(self.groups)
+                shape = self.sizes.of(node.types[0].shape) if kind in self.takes_nodes else ()
+                self.groups.append(Group(kind, shape, node))
+        for value in node.values:
+            self.made_by[value] = found
+
+    def _can_wait(self, node: Node) -> bool:
+        """Whether a node of the way back is quicker to do where it is read than to be kept.
+
+        It reads only what the way forward keeps anyway.
+        """
+        return (
+            ENABLED
+            and node.origin.phase == "backward"
+            and (node.op.name in CHEAP or _is_square(node))
+            and all(
+                v in self._waiting
+                or self.made_by[v] < 0
+                or self._is_forward(self.groups[self.made_by[v]])
+                for v in node.inputs
+            )
+        )
+
+    @staticmethod
+    def _is_forward(group: Group) -> bool:
+        return bool(group.everything) and group.everything[0].origin.phase == "forward"
+
+    def _settle(self, value: Value) -> None:
+        """Make a value that waits: somebody reads it as a whole."""
+        if value in self._waiting:
+            self._waiting.discard(value)
+            self.made_by[value] = self._joined(value.node)
+
     def _is_update(self, node: Node) -> bool:
-        return node.origin.phase == "update" and node not in self._cone and node.op is not INPUT
+        return (
+            node.origin.phase == "update"
+            and node not in self._cone
+            and self.kind(node) not in ("input", "constant")
+        )
 
     def _make_guard(self) -> None:
+        for value in self._guarded:
+            self._settle(value)
         if all(v in self.made_by for v in self._guarded):
             self.guard = len(self.groups)
             self.groups.append(Group("guard", ()))
 
     def _joined(self, node: Node) -> int:
+        """The number of the group that a node joins, with those it waited for."""
         space = self.sizes.of(node.types[0].shape)
-        ready = max((self.made_by[v] for v in node.inputs), default=-1)
-        low = max(ready, 0, self.guard + 1 if node.origin.phase == "update" else 0)
+        joining = self._with_waiting(node, space)
+        outside = [v for n in joining for v in n.inputs if v not in self._waiting]
+        ready = max((self.made_by[v] for v in outside if v.node not in joining), default=-1)
+        late = node.origin.phase == "update" and space_matters(space)
+        low = max(ready, 0, self.guard + 1 if late else 0)
         if ENABLED:
             for number in range(low, len(self.groups)):
                 group = self.groups[number]
-                if self._fits(group, number, node, space) and (
-                    number == ready or self._shares(group, node)
+                if self._fits(group, number, joining, space) and (
+                    group.kind == "map" or number == ready
                 ):
-                    group.nodes.append(node)
+                    group.nodes += [n for n in joining if n not in group.nodes]
                     return number
-        self.groups.append(Group("map", space, None, [node]))
+        self.groups.append(Group("map", space, None, joining))
         return len(self.groups) - 1
 
-    def _fits(self, group: Group, number: int, node: Node, space: Ints) -> bool:
+    def _with_waiting(self, node: Node, space: Ints) -> list[Node]:
+        """The node after those that wait and are of its shape; others are made now."""
+        found: list[Node] = []
+        for value in node.inputs:
+            if value not in self._waiting:
+                continue
+            if self.sizes.of(value.type.shape) == space:
+                found += [n for n in self._with_waiting(value.node, space) if n not in found]
+            else:
+                self._settle(value)
+        return [*found, node]
+
+    def _fits(self, group: Group, number: int, joining: list[Node], space: Ints) -> bool:
         if group.space != space or not (group.kind == "map" or group.kind in self.takes_nodes):
             return False
-        if len(group.nodes) >= _MOST_NODES:
+        if len(group.nodes) + len(joining) > _MOST_NODES:
             return False
-        own = {v for n in group.everything for v in n.values}
-        if any(self.made_by[v] == number and v not in own for v in node.inputs):
+        own = {v for n in [*group.everything, *joining] for v in n.values}
+        read = {v for n in [*group.nodes, *joining] for v in n.inputs} - own
+        if any(self.made_by[v] == number for v in read):
             return False  # it would need a finished value, moved or stretched
-        inputs = {v for n in [*group.nodes, node] for v in n.inputs} - own
-        return len(inputs) <= _MOST_INPUTS
+        return len(read) <= _MOST_INPUTS
 
-    def _shares(self, group: Group, node: Node) -> bool:
-        """Whether a group reads or makes something that the node reads."""
-        if not space_matters(group.space):
-            return True
-        known = {v for n in group.everything for v in (*n.inputs, *n.values)}
-        return any(v in known for v in node.inputs if self.kind(v.node) != "constant")
+
+def _is_square(node: Node) -> bool:
+    return node.op.name == "power" and node.inputs[1].node.attributes.get("value") == 2
 
 
 def space_matters(space: Ints) -> bool:

@@ -1,0 +1,634 @@
+"""A lowered graph as a plan: kernels in order, each with the places it reads and writes.
+
+Sizes are known here. What only shows numbers becomes strides; what is made for a place of its own
+(a piece of the vector of gradients, the next weights, a step of a stack) is written there at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from glassgrad.errors import InternalError
+from glassgrad.ir import INPUT, Graph, Node, Value
+from glassgrad.ops.control import body_values
+from glassgrad.passes.fuse import Fuser, Group, fold_into_sums
+from glassgrad.passes.layout import (
+    SIZE_OF,
+    Ints,
+    Lay,
+    Memory,
+    Sizes,
+    count,
+    reshaped,
+    row_major,
+    sliced,
+    stretched,
+    view,
+)
+from glassgrad.passes.rewrite import scheduled
+
+from . import kernels
+from .cells import REDUCTIONS, is_view, kind
+from .program import Program
+
+_TAKES_NODES = frozenset({"matmul"})
+
+
+@dataclass(eq=False, slots=True)
+class Step:
+    """One instruction, before places are numbers."""
+
+    kernel: str
+    reads: list[Lay]
+    writes: list[Lay]
+    ints: list[int]
+    reals: list[float] = field(default_factory=list)
+    split: bool = False
+    about: str = ""  # the layer and the ops, for people
+    body: int = 0  # of a loop: how many of the following steps it repeats
+
+
+class Planner:
+    """Writes the steps of a graph."""
+
+    def __init__(self, operations: Mapping[str, int], reductions: Mapping[str, int]) -> None:
+        self.operations = operations
+        self.reductions = reductions
+        self.steps: list[Step] = []
+        self.pieces: list[Memory] = []
+        self.loops = 0
+
+    def memory(self, size: int) -> Memory:
+        """A new piece of the arena."""
+        self.pieces.append(Memory(max(size, 1)))
+        return self.pieces[-1]
+
+    def fresh(self, shape: Ints, dtype: str) -> Lay:
+        """A new place for numbers that lie end to end."""
+        return Lay(self.memory(count(shape) * SIZE_OF[dtype]), dtype, shape, row_major(shape))
+
+    def copy(self, source: Lay, target: Lay, about: str = "copy") -> None:
+        """Numbers moved, in another dtype if the places differ in it."""
+        program = Program(self.operations, Sizes())
+        value = program.input(0)
+        if source.dtype != target.dtype:
+            value = program.do("cast", source.dtype, value, to=target.dtype)
+        self.map(program, [stretched(source, target.shape)], [value], [target], about)
+
+    def fill(self, value: Any, target: Lay, sizes: Sizes) -> None:
+        """One number everywhere."""
+        program = Program(self.operations, sizes)
+        self.map(program, [], [program.constant(value, target.dtype)], [target], "fill")
+
+    def map(
+        self,
+        program: Program,
+        reads: list[Lay],
+        results: list[tuple[str, int]],
+        writes: list[Lay],
+        about: str,
+    ) -> None:
+        """A program over the shape of what it writes."""
+        shape = writes[0].shape or (1,)
+        reads = [stretched(lay, shape) for lay in reads]
+        writes = [stretched(lay, shape) for lay in writes]
+        ints = [len(shape), *shape, *program.encoded(results)]
+        work = count(shape) * (program.length + 1)
+        self.steps.append(
+            Step("map", reads, writes, ints, split=work >= kernels.MAP_SHARED, about=about)
+        )
+
+
+@dataclass(slots=True)
+class _Uses:
+    """Who reads a value: numbers of groups, and whether it leaves the block."""
+
+    groups: set[int] = field(default_factory=set)
+    leaves: bool = False
+
+    @property
+    def count(self) -> int:
+        return len(self.groups) + self.leaves
+
+
+class Block:
+    """One graph, or one body of a loop, being planned."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        sizes: Sizes,
+        lays: dict[Value, Lay],
+        loop: int = -1,
+    ) -> None:
+        self.planner = planner
+        self.sizes = sizes
+        self.lays = lays  # where values lie
+        self.targets: dict[Value, Lay] = {}  # where values are to be made
+        self.loop = loop
+        self.asked: dict[Value, set[int]] = {}  # of each loop, what its readers want
+        self._loops: dict[Value, _Loop] = {}
+        self._uses: dict[Value, _Uses] = {}
+        self._maker: dict[Value, Group] = {}
+        self._number: dict[Group, int] = {}
+
+    # -- the walk ------------------------------------------------------------------------------
+
+    def plan(
+        self,
+        graph: Graph,
+        wanted: Mapping[Value, list[Lay]],
+        states: Mapping[str, str] | None = None,
+    ) -> None:
+        """All steps. `wanted` says where values must be in the end; states come after the guard."""
+        order = scheduled(graph) if states is not None else graph.nodes()
+        guarded = [graph.outputs[name] for name in graph.guard]
+        fuser = Fuser(kind, _TAKES_NODES, self.sizes, guarded, wanted)
+        groups = fuser.run(order)
+        leaving = [*wanted, *guarded]
+        self._note_uses(groups, fuser, leaving, guarded)
+        groups = fold_into_sums(groups, lambda v: self._uses_of(v).count, "reduce")
+        self._number = {g: i for i, g in enumerate(groups)}
+        self._maker = {v: g for g in groups for n in g.everything for v in n.values}
+        self._note_uses(groups, fuser, leaving, guarded)
+        late = self._aim(order, wanted, graph, states or {}, groups)
+        for group in groups:
+            if group.kind == "guard":
+                lays = [self.lay(v) for v in guarded]
+                self.planner.steps.append(Step("guard", lays, [], [], about="all finite"))
+            else:
+                self._emit(group)
+        for value, lay in late:
+            self.planner.copy(self.lay(value), lay)
+
+    def _note_uses(
+        self, groups: list[Group], fuser: Fuser, leaving: Iterable[Value], guarded: list[Value]
+    ) -> None:
+        self._uses = {}
+        for number, group in enumerate(groups):
+            own = {v for n in group.everything for v in n.values}
+            for node in group.everything:
+                for v in node.inputs:
+                    shown = self._root(v)
+                    if v not in own or v.node.op is INPUT:
+                        self._uses_of(shown).groups.add(number)
+        for v in leaving:
+            self._uses_of(self._root(v)).leaves = True
+
+    def _uses_of(self, value: Value) -> _Uses:
+        return self._uses.setdefault(value, _Uses())
+
+    def _root(self, value: Value) -> Value:
+        while is_view(value.node):
+            value = value.node.inputs[0]
+        return value
+
+    # -- where values are made -----------------------------------------------------------------
+
+    def _aim(
+        self,
+        order: list[Node],
+        wanted: Mapping[Value, list[Lay]],
+        graph: Graph,
+        states: Mapping[str, str],
+        groups: list[Group],
+    ) -> list[tuple[Value, Lay]]:
+        """Aim values at the places they must end in; what cannot be aimed is copied at the end."""
+        late: list[tuple[Value, Lay]] = []
+        guard = next((i for i, g in enumerate(groups) if g.kind == "guard"), -1)
+        state_places = {graph.outputs[out]: graph.inputs[name] for name, out in states.items()}
+        for value, lays in wanted.items():
+            for lay in lays:
+                source = state_places.get(value)
+                safe = source is None or self._safe(value, source, lay, guard, groups)
+                if not (safe and self._aimed(value, lay)):
+                    late.append((value, lay))
+        for node in reversed(order):
+            if kind(node) == "concatenate" and node.values[0] in self._maker:
+                self._aim_pieces(node)
+        return late
+
+    def _aimed(self, value: Value, lay: Lay) -> bool:
+        """Whether a value will be made there: a kernel makes it, whole, and for nothing else."""
+        while value.node.op.name == "reshape" and value not in self._maker:
+            inner = value.node.inputs[0]
+            shape = self.sizes.of(inner.type.shape)
+            back = reshaped(lay, shape)
+            if back is None:
+                return False
+            value, lay = inner, back
+        if value not in self._maker or value in self.targets or is_view(value.node):
+            return False
+        if kind(value.node) == "scan" or lay.dtype != value.type.dtype:
+            return False
+        self.targets[value] = lay
+        return True
+
+    def _safe(
+        self, value: Value, source: Value, lay: Lay, guard: int, groups: list[Group]
+    ) -> bool:
+        """Whether the next value of a state can be written over the last one.
+
+        It is made after the guard, nothing later reads the last one, and the kernel that makes it
+        reads each number where it writes it.
+        """
+        if is_view(value.node) or value not in self._maker:
+            return False
+        makers = [self._maker[value]]
+        if makers[0].kind == "concatenate":
+            return False
+        here = self._number[makers[0]]
+        readers = self._uses_of(source).groups
+        if here <= guard or any(r > here for r in readers):
+            return False
+        group = makers[0]
+        if group.kind != "map":
+            return here not in readers
+        own = {v for n in group.nodes for v in n.values}
+        for v in {v for n in group.nodes for v in n.inputs} - own:
+            if self._root(v) is source and self.lay(v) != lay:
+                return False
+        return True
+
+    def _aim_pieces(self, node: Node) -> None:
+        """What is put end to end is made in its place."""
+        value = node.values[0]
+        if value not in self.targets:
+            shape = self.sizes.of(value.type.shape)
+            self.targets[value] = self.planner.fresh(shape, value.type.dtype)
+        for part, lay in self._pieces(node, self.targets[value]):
+            self._aimed(part, lay)
+
+    def _pieces(self, node: Node, whole: Lay) -> list[tuple[Value, Lay]]:
+        axis = node.attributes["axis"]
+        found = []
+        begin = 0
+        for part in node.inputs:
+            shape = self.sizes.of(part.type.shape)
+            spans = [(0, s, 1) for s in whole.shape]
+            spans[axis] = (begin, begin + shape[axis], 1)
+            begin += shape[axis]
+            found.append((part, sliced(whole, spans)))
+        return found
+
+    def place(self, value: Value) -> Lay:
+        """Where a value is made: where it must be, or a new place."""
+        lay = self.targets.get(value)
+        if lay is None:
+            lay = self.planner.fresh(self.sizes.of(value.type.shape), value.type.dtype)
+        self.lays[value] = lay
+        return lay
+
+    # -- where values are read -----------------------------------------------------------------
+
+    def number(self, value: Value) -> Any:
+        """The one number that a value shows everywhere, or None."""
+        while value.node.op.name in ("broadcast_to", "reshape", "permute"):
+            value = value.node.inputs[0]
+        if value.node.op.name == "constant":
+            return self.sizes.number(value.node.attributes["value"])
+        return None
+
+    def lay(self, value: Value) -> Lay:
+        """Where a value lies; one that lies nowhere yet is written down now."""
+        found = self.lays.get(value)
+        if found is not None:
+            return found
+        node = value.node
+        fixed = self.number(value)
+        if fixed is not None:
+            found = self.planner.fresh(self.sizes.of(value.type.shape), value.type.dtype)
+            self.planner.fill(fixed, found, self.sizes)
+        elif node.op.name in ("last", "stack"):
+            found = self._loops[node.inputs[0]].read(node)
+        elif is_view(node):
+            inner = self.lay(node.inputs[0])
+            found = view(node, inner, self.sizes)
+            if found is None:
+                moved = self.planner.fresh(inner.shape, inner.dtype)
+                self.planner.copy(inner, moved, f"copy for {node.op.name}")
+                found = view(node, moved, self.sizes)
+        if found is None:
+            raise InternalError("a value is read before it is made", where=repr(value))
+        self.lays[value] = found
+        return found
+
+    # -- kernels -------------------------------------------------------------------------------
+
+    def _emit(self, group: Group) -> None:
+        node = group.head
+        if node is None or group.kind in ("reduce", "matmul"):
+            self._emit_program(group)
+        elif group.kind == "scan":
+            self._loops[node.values[0]] = _Loop(self, node)
+        elif group.kind == "concatenate":
+            self._emit_concatenate(node)
+        elif group.kind == "pad":
+            self._emit_pad(node)
+        elif group.kind == "roll":
+            self._emit_roll(node)
+        else:
+            step = kernels.encoded(
+                node,
+                [self.lay(v) for v in node.inputs],
+                [self.place(v) for v in node.values],
+                self.sizes,
+            )
+            step.about = _about([node])
+            self.planner.steps.append(step)
+
+    def _needed(self, group: Group) -> list[Value]:
+        """The values of a group that others read."""
+        found = []
+        number = self._number[group]
+        for node in group.everything:
+            for v in node.values:
+                uses = self._uses.get(v)
+                if uses is not None and (uses.leaves or uses.groups - {number}):
+                    found.append(v)
+                elif uses is not None and v in self.targets:
+                    found.append(v)
+        return found
+
+    def _emit_program(self, group: Group) -> None:
+        program = Program(self.planner.operations, self.sizes)
+        known: dict[Value, tuple[str, int]] = {}
+
+        def operand(value: Value) -> tuple[str, int]:
+            if value in known:
+                return known[value]
+            fixed = self.number(value)
+            if fixed is not None:
+                return program.constant(fixed, value.type.dtype)
+            return program.input(self.lay(value))
+
+        head = group.head
+        if head is not None and not group.before and group.kind == "matmul":
+            known[head.values[0]] = program.input("product")
+            if head.op.name == "linear":
+                bias = operand(head.inputs[2])
+                known[head.values[0]] = program.do(
+                    "add", head.types[0].dtype, program.input("product"), bias
+                )
+        for node in group.nodes:
+            known[node.values[0]] = program.node(node, operand)
+        about = _about(group.everything)
+        if group.kind == "reduce" and head is not None:
+            result = operand(head.inputs[0])
+            self._emit_reduce(head, program, result, about)
+            return
+        needed = self._needed(group)
+        if not needed:
+            return
+        results = [known[v] for v in needed]
+        writes = [self.place(v) for v in needed]
+        if head is None:
+            self.planner.map(program, program.inputs, results, writes, about)
+            return
+        self._emit_product(head, program, results, writes, about)
+
+    def _emit_reduce(
+        self, head: Node, program: Program, result: tuple[str, int], about: str
+    ) -> None:
+        shape = self.sizes.of(head.inputs[0].type.shape)
+        axis = head.attributes["axis"]
+        axes = tuple(range(len(shape))) if axis is None else axis
+        target = self.place(head.values[0])
+        kept = tuple([1 if i in axes else s for i, s in enumerate(shape)])
+        out = reshaped(target, kept)
+        if out is None:
+            raise InternalError("a sum has no place to go to", where=about)
+        number = count([shape[i] for i in axes])
+        divisor = float(number) if head.op.name == "mean" else 1.0
+        space, kept = shape or (1,), kept or (1,)
+        if not shape:
+            out, axes = replace(out, shape=(1,), strides=(0,)), (0,)
+        kind_number = self.planner.reductions[REDUCTIONS[head.op.name]]
+        ints = [kind_number, len(space), *space, len(axes), *axes, *program.encoded([result])]
+        reads = [stretched(lay, space) for lay in program.inputs]
+        work = count(shape) * (program.length + 1)
+        split = work >= kernels.MAP_SHARED
+        self.planner.steps.append(Step("reduce", reads, [out], ints, [divisor], split, about))
+
+    def _emit_product(
+        self,
+        head: Node,
+        program: Program,
+        results: list[tuple[str, int]],
+        writes: list[Lay],
+        about: str,
+    ) -> None:
+        a, b = (self.lay(v) for v in head.inputs[:2])
+        shape = self.sizes.of(head.types[0].shape)
+        others = [stretched(lay, shape) for lay in program.inputs if lay != "product"]
+        if program.inputs[0] != "product":
+            raise InternalError("value 0 of a product's program is the product", where=about)
+        if len(b.shape) == 2 and len(shape) > 2:
+            # One product over all rows, where the rows of all batches are one series of rows.
+            flat = [kernels.as_rows(lay) for lay in (a, *others, *writes)]
+            if all(lay is not None for lay in flat):
+                found = [lay for lay in flat if lay is not None]
+                a, others, writes = found[0], found[1 : 1 + len(others)], found[1 + len(others) :]
+                shape = writes[0].shape
+        batch = shape[:-2]
+        a = stretched(a, (*batch, *a.shape[-2:]))
+        b = stretched(b, (*batch, *b.shape[-2:]))
+        ints = [len(batch), *program.encoded(results)]
+        flop = 2 * count(shape) * a.shape[-1]
+        split = flop >= kernels.PRODUCT_SHARED
+        self.planner.steps.append(Step("matmul", [a, b, *others], writes, ints, [], split, about))
+
+    def _emit_concatenate(self, node: Node) -> None:
+        value = node.values[0]
+        whole = self.place(value)
+        for part, lay in self._pieces(node, whole):
+            if not self._is_there(part, lay):
+                self.planner.copy(self.lay(part), lay, "concatenate")
+
+    def _is_there(self, part: Value, lay: Lay) -> bool:
+        found = self.lays.get(part)
+        if found is None and self.number(part) is not None:
+            self.planner.fill(self.number(part), lay, self.sizes)
+            return True
+        found = self.lay(part)
+        return found == lay
+
+    def _emit_pad(self, node: Node) -> None:
+        out = self.place(node.values[0])
+        inner = self.lay(node.inputs[0])
+        self.planner.fill(node.attributes["value"], out, self.sizes)
+        spans = []
+        for (before, _, between), size in zip(node.attributes["widths"], inner.shape, strict=True):
+            start, step = self.sizes.number(before), between + 1
+            spans.append((start, start + max(0, (size - 1) * step + 1), step))
+        self.planner.copy(inner, sliced(out, spans), "pad")
+
+    def _emit_roll(self, node: Node) -> None:
+        out, x = self.place(node.values[0]), self.lay(node.inputs[0])
+        axis, size = node.attributes["axis"], x.shape[node.attributes["axis"]]
+        shift = self.sizes.number(node.attributes["shift"]) % size if size else 0
+        for start, stop, to in ((0, size - shift, shift), (size - shift, size, 0)):
+            if stop > start:
+                spans = [(0, s, 1) for s in x.shape]
+                source, target = [*spans], [*spans]
+                source[axis], target[axis] = (start, stop, 1), (to, to + stop - start, 1)
+                self.planner.copy(sliced(x, source), sliced(out, target), "roll")
+
+
+def _about(nodes: list[Node]) -> str:
+    """The layer and the ops of a kernel, for people."""
+    scopes = dict.fromkeys(n.origin.scope for n in nodes if n.origin.scope)
+    phase = nodes[0].origin.phase
+    where = ", ".join([*scopes][:2])
+    return f"{where or '-'}, {phase}: {' '.join(n.op.name for n in nodes)}"
+
+
+class _Loop:
+    """A scan: its steps, and where its readers find what it leaves."""
+
+    def __init__(self, block: Block, node: Node) -> None:
+        self.block = block
+        planner, sizes = block.planner, block.sizes
+        a = node.attributes
+        self.body: Graph = a["body"]
+        self.length = sizes.number(a["length"])
+        self.reverse = a["reverse"]
+        self.number = planner.loops
+        planner.loops += 1
+        self.values = body_values(self.body)
+        names = list(self.body.inputs)
+        self.inputs = [self.body.inputs[n] for n in names]
+        self.constants, self.carry = a["constants"], a["carry"]
+        self.ends = list(self.body.outputs.values())[: self.carry]
+        self.asked = self._asked(node)
+        self.held: dict[int, Lay] = {}  # of a carry: all its values, one more than there are steps
+        self.last: list[Lay] = []
+        self.stacks: dict[Value, Lay] = {}
+        self._write(node)
+
+    def _asked(self, node: Node) -> list[Value]:
+        wanted = self.block.asked.get(node.values[0], set())
+        return [self.values[i] for i in sorted(wanted)]
+
+    def _moving(self, whole: Lay, begin: int, forward: bool) -> Lay:
+        """One step's part of a stack, moving with the rounds."""
+        stride = whole.strides[0]
+        step = stride if forward else -stride
+        return replace(
+            whole,
+            shape=whole.shape[1:],
+            strides=whole.strides[1:],
+            offset=whole.offset + begin * stride,
+            loop=self.number,
+            step=step * SIZE_OF[whole.dtype],
+        )
+
+    def _write(self, node: Node) -> None:
+        block, planner, sizes = self.block, self.block.planner, self.block.sizes
+        inner: dict[Value, Lay] = {}
+        count_ = self.length
+        first, forward = (count_ - 1, False) if self.reverse else (0, True)
+        given = []
+        for v in node.inputs:
+            lay = block.lay(v)
+            if lay.loop >= 0 and lay.loop != self.number:  # moves with a loop outside already
+                fixed = planner.fresh(lay.shape, lay.dtype)
+                planner.copy(lay, fixed)
+                lay = fixed
+            given.append(lay)
+        carried = self.constants + self.carry
+        wanted: dict[Value, list[Lay]] = {}
+        copied: list[tuple[Value, Lay]] = []
+        for i, (v, lay) in enumerate(zip(self.inputs, given, strict=True)):
+            if i < self.constants:
+                inner[v] = lay
+            elif i >= carried:
+                inner[v] = self._moving(lay, first if count_ else 0, forward)
+                self.stacks[v] = lay
+        for i in range(self.carry):
+            begin, end = self.inputs[self.constants + i], self.ends[i]
+            shape, dtype = sizes.of(begin.type.shape), begin.type.dtype
+            start = given[self.constants + i]
+            if begin in self.asked or end in self.asked:
+                whole = planner.fresh((count_ + 1, *shape), dtype)
+                at = count_ if self.reverse else 0
+                planner.copy(start, _one(whole, at), "first state")
+                inner[begin] = self._moving(whole, at, forward)
+                wanted.setdefault(end, []).append(
+                    self._moving(whole, at - 1 if self.reverse else 1, forward)
+                )
+                earlier, later = _part(whole, 0, count_), _part(whole, 1, count_ + 1)
+                self.stacks.setdefault(begin, later if self.reverse else earlier)
+                self.stacks.setdefault(end, earlier if self.reverse else later)
+                self.last.append(_one(whole, 0 if self.reverse else count_))
+            else:
+                state = planner.fresh(shape, dtype)
+                planner.copy(start, state, "first state")
+                inner[begin] = state
+                copied.append((end, state))
+                self.last.append(state)
+        for v in self.asked:
+            if v not in self.stacks:
+                if v in inner:  # a constant of the loop, the same in every step
+                    lay = inner[v]
+                    self.stacks[v] = replace(
+                        lay, shape=(count_, *lay.shape), strides=(0, *lay.strides)
+                    )
+                    continue
+                whole = planner.fresh((count_, *sizes.of(v.type.shape)), v.type.dtype)
+                self.stacks[v] = whole
+                wanted.setdefault(v, []).append(self._moving(whole, first, forward))
+        loop = Step("loop", [], [], [self.number, count_, 0, 0], about=_about([node]))
+        planner.steps.append(loop)
+        at = len(planner.steps)
+        body = Block(planner, sizes, inner, self.number)
+        body.asked = asked_of(self.body.nodes())
+        # The next state goes to its place only when nothing reads the last one any more.
+        held = {end: [] for end, _ in copied}
+        body.plan(self.body, {**held, **{v: lays for v, lays in wanted.items()}})
+        states = [(body.lay(end), state) for end, state in copied]
+        if len(states) > 1:
+            states = [(self._apart(lay, states, planner), state) for lay, state in states]
+        for lay, state in states:
+            planner.copy(lay, state, "next state")
+        loop.body = len(planner.steps) - at
+        loop.ints[3] = loop.body
+
+    @staticmethod
+    def _apart(lay: Lay, states: list[tuple[Lay, Lay]], planner: Planner) -> Lay:
+        """A next state that is itself a state, moved out of the way of the copies."""
+        if all(lay.memory is not state.memory for _, state in states):
+            return lay
+        moved = planner.fresh(lay.shape, lay.dtype)
+        planner.copy(lay, moved)
+        return moved
+
+    def read(self, node: Node) -> Lay:
+        """Where a reader finds what it asks for."""
+        if node.op.name == "last":
+            return self.last[node.attributes["which"]]
+        return self.stacks[self.values[node.attributes["value"]]]
+
+
+def asked_of(nodes: Iterable[Node]) -> dict[Value, set[int]]:
+    """What readers want of each loop: positions among the values of its body."""
+    found: dict[Value, set[int]] = {}
+    for node in nodes:
+        if node.op.name == "stack":
+            found.setdefault(node.inputs[0], set()).add(node.attributes["value"])
+    return found
+
+
+def _part(lay: Lay, start: int, stop: int) -> Lay:
+    return sliced(lay, [(start, stop, 1), *[(0, s, 1) for s in lay.shape[1:]]])
+
+
+def _one(lay: Lay, at: int) -> Lay:
+    return replace(
+        lay,
+        shape=lay.shape[1:],
+        strides=lay.strides[1:],
+        offset=lay.offset + at * lay.strides[0],
+    )
