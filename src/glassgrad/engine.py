@@ -7,36 +7,114 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from .errors import unknown_name
+from .errors import ConfigError, unknown_name
 from .ir import INPUT, Graph, Node, Value
 
-BACKENDS = ("auto", "numpy")
+if TYPE_CHECKING:
+    from .backends.native.function import NativeFunction
+
+BACKENDS = ("auto", "numpy", "native")
 
 
-@dataclass(slots=True)
 class Step:
-    """A compiled graph: its function, the text the function came from, and what the text says."""
+    """A compiled graph: a function of arrays, in the order of the graph's inputs.
 
-    function: Callable[..., Any]
-    text: Any  # the backend's own form of it: lines, arguments, identifiers
-    graph: Graph  # lowered
+    What it gives is what the outputs hold, one value or a tuple, or those that `returns` names;
+    state is changed in place, and None says that a guarded value was not finite. `engine` says
+    what runs; `why` why the native executor does not, where "auto" would have liked to.
+    """
+
+    def __init__(
+        self,
+        source: Graph,
+        name: str,
+        returns: tuple[str, ...] | None,
+        backend: str,
+        banners: bool = False,
+    ) -> None:
+        self.source = source
+        self.inputs = tuple(source.inputs)
+        self._writing = (name, returns, banners)
+        self.native, self.why = _native(source, returns, backend)
+        self.engine = "numpy" if self.native is None else "native"
+        self.function: Callable[..., Any]
+        if self.native is not None:
+            self.function = self.native
+        else:
+            from .backends.numpy_source.build import compile_written
+
+            self.function = compile_written(self.text)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph in ops that have NumPy text."""
+        from .backends.numpy_source.build import lowered
+
+        return lowered(self.source)
+
+    @cached_property
+    def text(self) -> Any:
+        """The NumPy text: lines, arguments, identifiers. On the NumPy backend it is what runs."""
+        from .backends.numpy_source.build import write_function
+
+        name, returns, banners = self._writing
+        return write_function(self.graph, name, returns=returns, banners=banners)
 
 
-_COMPILED: dict[str, Step] = {}
+_COMPILED: dict[tuple[str, str], Step] = {}
 _LIMIT = 1024
 
 
-def chosen_backend(name: str) -> str:
-    """The backend that a request means: "auto" is the fastest that is complete."""
+def check_backend(name: str) -> str:
+    """The name of a backend, "auto" for the fastest that is complete for a graph.
+
+    Raises ConfigError for an unknown one, and for one that is not there.
+    """
     if name not in BACKENDS:
         raise unknown_name("backend", name, BACKENDS)
-    return "numpy"
+    if name == "native":
+        from .backends import native
+
+        if not native.available():
+            raise ConfigError(
+                "the native executor is not there",
+                where="backend",
+                expected="a processor and a build of glassgrad that have it",
+                received=native.why(),
+                hint='backend="numpy" runs the same graph; `glassgrad info` says more',
+            )
+    return name
 
 
-def compile_graph(graph: Graph, backend: str = "auto") -> Callable[..., Any]:
+def _native(
+    graph: Graph, returns: tuple[str, ...] | None, backend: str
+) -> tuple[NativeFunction | None, str]:
+    """The graph for the native executor, or why it is not for it."""
+    check_backend(backend)
+    if backend == "numpy":
+        return None, ""
+    from .backends import native
+
+    if not native.available():
+        return None, native.why()
+    from .backends.native.function import NativeFunction
+
+    found = NativeFunction(graph, returns)
+    if found.missing and backend == "native":
+        raise ConfigError(
+            "the native executor has no kernel for an op of this network",
+            where="backend",
+            expected="ops that have one",
+            received=found.missing,
+            hint='backend="auto" runs the whole network as NumPy text',
+        )
+    return (None if found.missing else found), found.missing
+
+
+def compile_graph(graph: Graph, backend: str = "numpy") -> Callable[..., Any]:
     """A graph as a function of NumPy arrays, in the order of its inputs.
 
     Equal structures share one function. The result is what the graph's outputs hold, one value
@@ -46,31 +124,24 @@ def compile_graph(graph: Graph, backend: str = "auto") -> Callable[..., Any]:
 
 
 def compiled(graph: Graph, backend: str = "auto") -> Step:
-    """A graph compiled, with what it was lowered to."""
-    chosen_backend(backend)
-    key = graph.structure()
+    """A graph compiled; equal structures share one."""
+    key = (graph.structure(), backend)
     found = _COMPILED.get(key)
     if found is None:
         if len(_COMPILED) >= _LIMIT:
             _COMPILED.pop(next(iter(_COMPILED)))
-        found = _COMPILED[key] = _compiled(graph, "program", None, banners=False)
+        found = _COMPILED[key] = Step(graph, "program", None, backend)
     return found
 
 
-def compile_step(graph: Graph, name: str, *, returns: tuple[str, ...]) -> Step:
-    """A step with its readable text; the function is exactly that text."""
+def compile_step(
+    graph: Graph, name: str, *, returns: tuple[str, ...], backend: str = "numpy"
+) -> Step:
+    """A step with its readable text; on the NumPy backend the function is exactly that text."""
     from .backends.numpy_source.memory import keep_memory
 
     keep_memory()
-    return _compiled(graph, name, returns, banners=True)
-
-
-def _compiled(graph: Graph, name: str, returns: tuple[str, ...] | None, banners: bool) -> Step:
-    from .backends.numpy_source.build import compile_written, lowered, write_function
-
-    low = lowered(graph)
-    written = write_function(low, name, returns=returns, banners=banners)
-    return Step(compile_written(written), written, low)
+    return Step(graph, name, returns, backend, banners=True)
 
 
 def lbfgs_function() -> Callable[..., Any]:
@@ -88,7 +159,9 @@ def image_changes() -> Any:
 
 
 def is_small(step: Step, rows: int) -> bool:
-    """Whether a step, for so many rows, runs on one thread: no product of it gains by more."""
+    """Whether a NumPy step, for so many rows, runs on one thread: no product gains by more."""
+    if step.engine != "numpy":
+        return False
     from .backends.numpy_source.threads import blas_threads, small
 
     return blas_threads() is not None and small(step.graph, rows)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad import optim
-from glassgrad.engine import chosen_backend, compiled, is_small, on_one_thread
+from glassgrad.engine import check_backend, compiled, is_small, on_one_thread
 from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.ir import Type
 from glassgrad.nn.module import Module, drawing_with
@@ -58,7 +58,7 @@ def prepared(
     epochs = _checked_epochs(epochs)
     number = checked_seed(seed)
     optimizer = optim.find(optimizer)
-    chosen = chosen_backend(backend)
+    check_backend(backend)
     stream = None
     if y is None:
         given = (validation_split or None, sample_weight, class_weight, augment)
@@ -83,9 +83,9 @@ def prepared(
     size = batches.checked_batch_size(batch_size, rows)
     with drawing_with(number):
         task = make_task(model, wished, data)
-        plan = training_plan(task, optimizer)
+        plan = training_plan(task, optimizer, backend)
         tested = make_task(model, wished, held) if held else None
-        evaluation = None if tested is None else evaluation_plan(tested, plan.parts)
+        evaluation = None if tested is None else evaluation_plan(tested, plan.parts, plan.step.engine)
     for part, what in ((data, ""), (held, "validation ")):
         for name, classes in plan.classes.items():
             if part:
@@ -100,7 +100,7 @@ def prepared(
         batch_size,
         bool(shuffle),
         number,
-        chosen,
+        plan.step.engine,
         data,
         held,
         augment=augment,

@@ -237,7 +237,7 @@ def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) 
             raise taken_name(f"parameter {name} of {type(task.model).__name__}", name)
 
 
-def training_plan(task: Task, optimizer: Optimizer) -> Plan:
+def training_plan(task: Task, optimizer: Optimizer, backend: str = "auto") -> Plan:
     """The compiled training step; equal structures share one."""
     _check_inputs(task, optimizer)
     written = _write_loss(task, training=True)
@@ -251,6 +251,7 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
     constraints = {n: c for n in trained if (c := state[n].constraint) is not None}
     key = (
         "train",
+        backend,
         print_graph(forward),
         tuple(trained),
         tuple([(_rule_settings(g.optimizer), g.factor, g.names) for g in groups]),
@@ -273,10 +274,10 @@ def training_plan(task: Task, optimizer: Optimizer) -> Plan:
         graph, sum_of = accumulating(graph, task.data, parts)
         update, moments = applying(graph, parts, groups, constraints)
         moments = (sum_of, *moments)
-        apply = compile_step(update, "update", returns=())
+        apply = compile_step(update, "update", returns=(), backend=backend)
     plan = Plan(
         graph=graph,
-        step=compile_step(graph, "train_step", returns=returns),
+        step=compile_step(graph, "train_step", returns=returns, backend=backend),
         data=task.data,
         parts=parts,
         moments=moments,
@@ -308,11 +309,11 @@ def _classes(forward: Graph, task: Task) -> dict[str, tuple[int, int | None]]:
     return {name: limit for name, limit in index_limits(forward).items() if name in targets}
 
 
-def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
+def evaluation_plan(task: Task, parts: Sequence[Part], backend: str = "auto") -> Plan:
     """Loss and metrics in evaluation, on the same vector of weights."""
     written = _write_loss(task, training=False)
     forward = written.tracer.graph(written.outputs, training=False)
-    key = ("evaluate", print_graph(forward), tuple(parts))
+    key = ("evaluate", backend, print_graph(forward), tuple(parts))
     known = _PLANS.get(key)
     if known is not None:
         _PLANS.move_to_end(key)
@@ -325,7 +326,7 @@ def evaluation_plan(task: Task, parts: Sequence[Part]) -> Plan:
     returns = tuple(written.outputs)
     plan = Plan(
         graph=graph,
-        step=compile_step(graph, "evaluate", returns=returns),
+        step=compile_step(graph, "evaluate", returns=returns, backend=backend),
         data=task.data,
         parts=tuple(parts),
         moments=(),

@@ -384,7 +384,7 @@ class Trainer:
         if optimizer.schedule is not None:
             self._rate = optimizer.rate_at(self.updates, epoch - 1)
         self.updates += 1
-        names = list(self.plan.apply.graph.inputs)
+        names = list(self.plan.apply.inputs)
         arguments = self.arguments(names)
         hosts = {"rows": self._added_rows, "rate": self._rate, "step": self.updates}
         for name, value in hosts.items():
