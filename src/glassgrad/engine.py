@@ -89,6 +89,15 @@ def check_backend(name: str) -> str:
     return name
 
 
+def executor() -> tuple[str, str]:
+    """The engine that "auto" means where it has all ops, and why it is that one."""
+    from .backends import native
+
+    if native.available():
+        return "native", f"{native.isa()}: {native.why()}"
+    return "numpy", f"the native executor is not there: {native.why()}"
+
+
 def _native(
     graph: Graph, returns: tuple[str, ...] | None, backend: str
 ) -> tuple[NativeFunction | None, str]:

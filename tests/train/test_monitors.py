@@ -70,7 +70,7 @@ def ours(callback: Callback, name: str, values: list[float]) -> tuple[int, int, 
     rates = []
     callback.on_begin(run)
     for epoch, value in enumerate(values, 1):
-        stub.history.add({name: value}, 0.0)
+        stub.history.extend({name: [value]}, [0.0])
         run.epoch = stub.epoch = epoch
         callback.on_interval(run)
         rates.append(stub.rate)

@@ -20,7 +20,7 @@ from glassgrad.cli.screen import columns, name, say
 from glassgrad.cli.train import record_of
 from glassgrad.cli.use import find_model
 from glassgrad.data.preparation import TablePreparation
-from glassgrad.engine import chosen_backend, matrix_products, step_source
+from glassgrad.engine import executor, matrix_products, step_source
 from glassgrad.errors import DataError, FormatError, UsageError, unknown_name
 from glassgrad.inspect.source import about, whole_program
 from glassgrad.inspect.summary import Summary, summary
@@ -127,14 +127,11 @@ def info_command(folder: str | os.PathLike[str] | None) -> None:
         f"glassgrad {__version__}", f"Python {platform.python_version()}", f"NumPy {np.__version__}",
         f"safetensors {version('safetensors')}",
     ]  # fmt: skip
-    backend = chosen_backend("auto")
+    engine, why = executor()
     lines = [
         ("versions", ", ".join(versions)),
         ("machine", f"{platform.system()} {platform.machine()}, {_cores()} cores for us"),
-        (
-            "engine",
-            f"{backend} (auto): the only one this version has; the printed program is what runs",
-        ),
+        ("engine", f"{engine}; {why}"),
         ("products", f"{_blas()}{kernel}"),
         ("threads", threads),
         ("data", _data(folder)),

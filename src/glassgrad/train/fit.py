@@ -85,7 +85,7 @@ def prepared(
         task = make_task(model, wished, data)
         plan = training_plan(task, optimizer, backend)
         tested = make_task(model, wished, held) if held else None
-        evaluation = None if tested is None else evaluation_plan(tested, plan.parts, plan.step.engine)
+        evaluation = None if tested is None else evaluation_plan(tested, plan.parts, backend)
     for part, what in ((data, ""), (held, "validation ")):
         for name, classes in plan.classes.items():
             if part:

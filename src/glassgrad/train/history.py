@@ -19,11 +19,11 @@ class History(Mapping[str, list[float]]):
         self.seconds: list[float] = []
         self.record: Any = None
 
-    def add(self, row: Mapping[str, float], seconds: float) -> None:
-        """One more epoch."""
-        for name, value in row.items():
-            self.columns.setdefault(name, []).append(value)
-        self.seconds.append(seconds)
+    def extend(self, columns: Mapping[str, list[float]], seconds: list[float]) -> None:
+        """More epochs: their values by name, and how long each took."""
+        for name, values in columns.items():
+            self.columns.setdefault(name, []).extend(values)
+        self.seconds.extend(seconds)
 
     @property
     def epochs(self) -> int:

@@ -24,6 +24,7 @@ from .rows import Rows, Stream
 from .step import Plan
 from .task import Task
 from .update import Moment
+from .whole import Whole
 
 AnyArray = NDArray[Any]
 
@@ -133,7 +134,7 @@ class Trainer:
         self._epoch_step = 0  # the step that ended the last whole epoch
         self._kept_at = 0  # the step after which weights were put back
         self._averaged = False  # whether the averages have taken the place of the weights
-        self._run_of = Run(self, record.epochs)
+        self.seen = Run(self, record.epochs)
 
     @property
     def rate(self) -> float:
@@ -142,7 +143,7 @@ class Trainer:
 
     @rate.setter
     def rate(self, value: float) -> None:
-        where = f"after step {self._run_of.step}"
+        where = f"after step {self.seen.step}"
         fine = isinstance(value, int | float) and not isinstance(value, bool)
         if not fine or not 0 < value < float("inf"):
             raise ConfigError(
@@ -166,7 +167,7 @@ class Trainer:
         """Copies of all parameters and buffers."""
         self.write_back()
         found = State({name: p.numpy().copy() for name, p in self.held.items()})
-        whole = not self.record.partial and self._run_of.step == self._epoch_step
+        whole = not self.record.partial and self.seen.step == self._epoch_step
         whole = whole and not self._averaged
         found.epoch = (self.record.trained or 0) if whole else None
         return found
@@ -182,7 +183,7 @@ class Trainer:
         epoch = getattr(state, "epoch", None)
         if epoch:
             self.record.kept = epoch
-            self._kept_at = self._run_of.step
+            self._kept_at = self.seen.step
         else:
             self.record.unwritable = "weights were put back that no epoch ended with"
 
@@ -221,6 +222,7 @@ class Trainer:
             record.augment,
         )
         loop = self._closures if isinstance(record.optimizer, optim.LBFGS) else self._steps
+        whole = self._whole()
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
             with (
@@ -229,33 +231,46 @@ class Trainer:
                 on_one_thread(small),
                 batches.positions_inside(),
             ):
-                return self._run(source, loop(interrupts), callbacks)
+                for callback in callbacks:
+                    callback.on_begin(self.seen)
+                if whole is not None:
+                    Whole(self, whole, interrupts).run(callbacks)
+                else:
+                    self._run(source, loop(interrupts), callbacks)
+                return self._end(callbacks)
         finally:
             self.write_back()
 
+    def _whole(self) -> Any:
+        """The native loop over batches, for a run whose batches are rows in memory as they are."""
+        record, native = self.record, self.plan.step.native
+        plain = record.stream is None and record.augment is None and self.plan.apply is None
+        if native is None or not plain or isinstance(record.optimizer, optim.LBFGS):
+            return None
+        arrays = {**record.data, "weights": self.weights, **self.buffers, **self.frozen}
+        size = batches.checked_batch_size(record.batch_size, record.rows)
+        return native.loop({**arrays, **self.moments}, self.plan.data, size, record.seed)
+
     def _run(
         self, source: Any, step: Callable[[Sequence[AnyArray], int], Any], callbacks: Any
-    ) -> History:
+    ) -> None:
         """Epoch after epoch; `step` runs one batch and gives what it returned."""
-        record, plan, run = self.record, self.plan, self._run_of
-        counts = [each for _, each in plan.metrics]
+        record, plan, run = self.record, self.plan, self.seen
         by_step = tuple(c for c in callbacks if c.every != "epoch")
         by_epoch = tuple(c for c in callbacks if c.every == "epoch")
-        for callback in callbacks:
-            callback.on_begin(run)
         for epoch in range(1, record.epochs + 1):
             began = time.perf_counter()
-            total, seen = 0.0, 0
-            sums = [0.0] * len(counts)
+            seen = 0
+            sums = [0.0] * (1 + len(plan.metrics))
             for batch in source.epoch(epoch):
                 run.step += 1
                 rows = len(batch[0])
                 found = step(batch, epoch)
                 loss, *values = found if isinstance(found, tuple) else (found,)
                 run.loss = float(loss)
-                total += run.loss * rows
+                sums[0] += run.loss * rows
                 seen += rows
-                for i, value in enumerate(values):
+                for i, value in enumerate(values, 1):
                     sums[i] += float(value)
                 if by_step:
                     run.epoch = epoch
@@ -264,27 +279,45 @@ class Trainer:
                             callback.on_interval(run)
                     if run.stop:
                         break
-            record.partial = record.stream is None and seen < record.rows
-            if not record.partial:
+            if record.stream is not None or seen == record.rows:
                 self._flush(epoch)
-            row = {"loss": total / seen}
-            row.update(
-                {
-                    name: s / (seen * c)
-                    for (name, _), s, c in zip(plan.metrics, sums, counts, strict=True)
-                }
-            )
-            if record.evaluation is not None:
-                tested = self.evaluate(record.evaluation, record.validation)
-                row.update({f"val_{name}": value for name, value in tested.items()})
-            self.history.add(row, time.perf_counter() - began)
-            record.trained = epoch - record.partial
-            self._epoch_step = run.step
+            seconds = [time.perf_counter() - began]
+            self.end_epochs(np.array([sums]), seen, seconds, run.step, began)
             run.epoch = epoch
             for callback in by_epoch:
                 callback.on_interval(run)
             if run.stop:
                 break
+
+    def end_epochs(
+        self,
+        sums: AnyArray,
+        seen: int,
+        seconds: list[float],
+        step: int,
+        began: float | None = None,
+    ) -> None:
+        """Write epochs down: `sums` of loss and metrics over the `seen` rows of each.
+
+        `step` is the last of them; with `began` the time of testing counts, too.
+        """
+        record, plan = self.record, self.plan
+        record.partial = record.stream is None and seen < record.rows
+        counts = [1, *[each for _, each in plan.metrics]]
+        names = ["loss", *[name for name, _ in plan.metrics]]
+        columns = {name: (sums[:, i] / (seen * counts[i])).tolist() for i, name in enumerate(names)}
+        if record.evaluation is not None:
+            tested = self.evaluate(record.evaluation, record.validation)
+            columns.update({f"val_{name}": [value] for name, value in tested.items()})
+        if began is not None:
+            seconds = [time.perf_counter() - began]
+        self.history.extend(columns, seconds)
+        record.trained = len(self.history.seconds) - record.partial
+        self._epoch_step = step
+
+    def _end(self, callbacks: Any) -> History:
+        """What comes after the last epoch."""
+        record, run = self.record, self.seen
         averages = "average" in self.moments and bool(self.updates)
         if record.kept is not None and (averages or self._kept_at < run.step):
             record.unwritable = "weights were put back in the middle of the run"
@@ -295,11 +328,17 @@ class Trainer:
             callback.on_end(run)
         return self.history
 
+    def updated(self, steps: int, rate: float) -> None:
+        """So many updates were made, the last with this rate."""
+        self.updates += steps
+        self._rate = rate
+        self.dirty = True
+
     # -- what happens with a batch -------------------------------------------------------------
 
     def _steps(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
         """Forward, backward and update; or the update only when enough batches were added up."""
-        plan, run, optimizer = self.plan, self._run_of, self.record.optimizer
+        plan, run, optimizer = self.plan, self.seen, self.record.optimizer
         function = plan.step.function
         names = list(plan.graph.inputs)
         arguments = self.arguments(names)
@@ -338,7 +377,7 @@ class Trainer:
 
     def _closures(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
         """L-BFGS: loss and gradient at several points, then one move."""
-        plan, run, optimizer = self.plan, self._run_of, self.record.optimizer
+        plan, run, optimizer = self.plan, self.seen, self.record.optimizer
         assert isinstance(optimizer, optim.LBFGS)
         function = plan.step.function
         names = list(plan.graph.inputs)

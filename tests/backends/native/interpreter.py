@@ -15,7 +15,9 @@ DTYPES = [np.float32, np.float64, np.int64, np.uint32, np.uint8, np.bool_]
 
 
 def _sigmoid(x: Array) -> Array:
-    return np.where(x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))))
+    return np.where(
+        x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x)))
+    )
 
 
 def _erf(x: Array) -> Array:
@@ -85,12 +87,17 @@ class Interpreter:
         memory = self.memory[base]
         item = np.dtype(dtype).itemsize
         low = start + sum(min(0, (n - 1) * s * item) for n, s in zip(shape, strides, strict=True))
-        high = start + item + sum(max(0, (n - 1) * s * item) for n, s in zip(shape, strides, strict=True))
+        high = (
+            start
+            + item
+            + sum(max(0, (n - 1) * s * item) for n, s in zip(shape, strides, strict=True))
+        )
         if 0 not in shape:
             assert low >= 0, "before the beginning"
             assert high <= len(memory), "past the end"
-        return np.ndarray(shape, dtype, memory.data, start if 0 not in shape else 0,
-                          [s * item for s in strides])
+        return np.ndarray(
+            shape, dtype, memory.data, start if 0 not in shape else 0, [s * item for s in strides]
+        )
 
     def _walk(self, begin: int, end: int) -> bool:
         at = begin
@@ -159,6 +166,7 @@ class Interpreter:
         program = instruction.ints[1:]
         a, b, *rest = views
         others = rest[: program[0] - 1]
-        for out, result in zip(rest[program[0] - 1 :],
-                               self._program(program, [a @ b, *others]), strict=True):
+        for out, result in zip(
+            rest[program[0] - 1 :], self._program(program, [a @ b, *others]), strict=True
+        ):
             out[...] = result

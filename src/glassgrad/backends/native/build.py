@@ -90,9 +90,7 @@ def planned(
     if hosts:
         place = port(HOST, "float64", (len(hosts),), False)
         for i, (name, dtype) in enumerate(hosts):
-            lays[graph.inputs[name]] = replace(
-                place, dtype=dtype, shape=(), strides=(), offset=i
-            )
+            lays[graph.inputs[name]] = replace(place, dtype=dtype, shape=(), strides=(), offset=i)
     wanted: dict[Value, list[Lay]] = {}
     for source, out in graph.state.items():
         wanted.setdefault(graph.outputs[out], []).append(lays[graph.inputs[source]])

@@ -226,9 +226,7 @@ class Block:
         self.targets[value] = lay
         return True
 
-    def _safe(
-        self, value: Value, source: Value, lay: Lay, guard: int, groups: list[Group]
-    ) -> bool:
+    def _safe(self, value: Value, source: Value, lay: Lay, guard: int, groups: list[Group]) -> bool:
         """Whether the next value of a state can be written over the last one.
 
         It is made after the guard, nothing later reads the last one, and the kernel that makes it

@@ -12,7 +12,14 @@ from glassgrad.ir import Node, Value
 from glassgrad.passes.layout import Sizes
 
 DTYPES = {"float32": 0, "float64": 1, "int64": 2, "uint32": 3, "uint8": 4, "bool": 5}
-_PACK = {"float32": "<f", "float64": "<d", "int64": "<q", "uint32": "<I", "uint8": "<B", "bool": "<B"}
+_PACK = {
+    "float32": "<f",
+    "float64": "<d",
+    "int64": "<q",
+    "uint32": "<I",
+    "uint8": "<B",
+    "bool": "<B",
+}
 
 
 def bits(value: Any, dtype: str) -> int:

@@ -1,0 +1,194 @@
+"""A graph as a function that the native executor runs, and as a loop over batches of rows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad.errors import DataError, InternalError
+from glassgrad.ir import Graph
+
+from .build import HOST, RESULTS, Planned, lowered, planned, why_not
+
+if TYPE_CHECKING:
+    from . import _native as module
+
+AnyArray = NDArray[Any]
+_KEPT = 8  # plans of one function, each for other numbers of rows
+
+DONE, NOT_FINITE, OUTSIDE = 0, 1, 2
+
+
+class NativeFunction:
+    """Called with the graph's inputs in order; `missing` says what there is no kernel for."""
+
+    def __init__(self, graph: Graph, returns: Sequence[str] | None) -> None:
+        self.graph = lowered(graph)
+        self.missing = why_not(self.graph)
+        self.returns = tuple(graph.outputs if returns is None else returns)
+        self._plans: OrderedDict[Any, _Bound] = OrderedDict()
+        self._names = list(self.graph.inputs)
+        self._sizes = [
+            (size, self._names.index(name), axis) for size, (name, axis) in self.graph.sizes.items()
+        ]
+
+    def __call__(self, *arguments: Any) -> Any:
+        shapes = tuple([np.shape(arguments[at])[axis] for _, at, axis in self._sizes])
+        return self._bound(shapes, False).call(arguments)
+
+    def _bound(self, shapes: tuple[int, ...], results: bool) -> _Bound:
+        key = (shapes, results)
+        found = self._plans.get(key)
+        if found is None:
+            names = [name for name, _, _ in self._sizes]
+            sizes = dict(zip(names, shapes, strict=True))
+            found = _Bound(self.graph, sizes, self.returns, results)
+            if len(self._plans) >= _KEPT:
+                self._plans.popitem(last=False)
+            self._plans[key] = found
+        self._plans.move_to_end(key)
+        return found
+
+    def plan(self, rows: int, results: bool = True) -> _Bound:
+        """The plan for so many rows."""
+        return self._bound((rows,) * len(self._sizes), results)
+
+    def loop(
+        self, arrays: Mapping[str, AnyArray], data: Sequence[str], batch: int, seed: int
+    ) -> NativeLoop | None:
+        """Steps on batches of the rows of `data`; `arrays` has these and all state.
+
+        None where the graph has sizes beside the number of rows.
+        """
+        if len(self._sizes) != 1:
+            return None
+        return NativeLoop(self, arrays, data, batch, seed)
+
+
+class _Bound:
+    """A plan, and how arguments become its bases."""
+
+    def __init__(
+        self, graph: Graph, sizes: dict[str, int], returns: tuple[str, ...], results: bool
+    ) -> None:
+        from . import _native
+
+        self.planned: Planned = planned(
+            graph, sizes, _native.catalogue(), returns=returns, results=results
+        )
+        numbers = self.planned.encoded
+        self.plan = _native.Plan(numbers.bases, numbers.slots, numbers.code, numbers.reals)
+        names = list(graph.inputs)
+        self._takes = [
+            (names.index(port.name), port) for port in self.planned.ports if port.name in names
+        ]
+        self._hosts = [(names.index(name), dtype) for name, dtype in self.planned.hosts]
+        self._outs = [port for port in self.planned.ports if port.name.startswith("out ")]
+
+    def call(self, arguments: Sequence[Any]) -> Any:
+        """Run once; None where a guarded value was not finite."""
+        arrays: list[AnyArray] = []
+        for at, port in self._takes:
+            array = arguments[at]
+            if not port.written:
+                array = np.ascontiguousarray(array, port.dtype)
+            arrays.append(array)
+        if self._hosts:
+            host = np.zeros(len(self._hosts))
+            for i, (at, dtype) in enumerate(self._hosts):
+                write_host(host, i, dtype, arguments[at])
+            arrays.append(host)
+        outs = [np.empty(port.shape, port.dtype) for port in self._outs]
+        status = self.plan.run([*arrays, *outs])
+        if status == NOT_FINITE:
+            return None
+        check(status)
+        found = [out[()] for out in outs]
+        return found[0] if len(found) == 1 else tuple(found)
+
+
+def write_host(host: AnyArray, at: int, dtype: str, value: Any) -> None:
+    """A number of the host in its eight bytes; whole ones up to 2**64 keep their bits."""
+    if dtype == "float64":
+        host[at] = value
+    else:
+        host.view(np.uint64)[at] = int(value) & (2**64 - 1)
+
+
+def check(status: int) -> None:
+    """Raise DataError where a position was outside its table."""
+    if status == OUTSIDE:
+        raise DataError(
+            "a position is outside the table it is looked up in",
+            where="a row of this batch",
+            expected="tokens and labels from 0 to the size of their own table less 1",
+            received="a smaller or a larger one",
+            hint="compare each column of x with the table (nn.Embedding) it goes to",
+        )
+    if status != DONE:
+        raise InternalError("the native executor stopped", received=str(status))
+
+
+class NativeLoop:
+    """Many steps in one call: rows are cut into batches, chosen by an order where there is one."""
+
+    def __init__(
+        self,
+        function: NativeFunction,
+        arrays: Mapping[str, AnyArray],
+        data: Sequence[str],
+        batch: int,
+        seed: int,
+    ) -> None:
+        from . import _native
+
+        rows = len(arrays[data[0]])
+        main = function.plan(batch)
+        rest = function.plan(rows % batch) if rows % batch else None
+        ports = main.planned.ports
+        hosts = [name for name, _ in main.planned.hosts]
+        host = np.zeros(max(len(hosts), 1))
+        for i, (name, dtype) in enumerate(main.planned.hosts):
+            if name == "seed":
+                write_host(host, i, dtype, seed)
+        self.columns = len(function.returns)
+        self._results = np.zeros(self.columns)
+        own = {HOST: host, RESULTS: self._results}
+        bases = [own[p.name] if p.name in own else arrays[p.name] for p in ports]
+        names = [p.name for p in ports]
+        self._loop: module.Loop = _native.Loop(
+            main.plan,
+            None if rest is None else rest.plan,
+            bases,
+            [names.index(name) + 1 for name in data if name in names],
+            rows,
+            batch,
+            names.index(HOST) + 1 if HOST in names else -1,
+            hosts.index("rate") if "rate" in hosts else -1,
+            hosts.index("step") if "step" in hosts else -1,
+            names.index(RESULTS) + 1,
+        )
+
+    def advance(
+        self,
+        orders: AnyArray | None,
+        first: int,
+        rates: AnyArray,
+        step: int,
+        out: AnyArray,
+        budget: float,
+    ) -> tuple[int, bool]:
+        """As many steps as there are rates, or as the budget of seconds allows; what each gave.
+
+        Batches are counted through the epochs of `orders` from 0, `first` is where to begin, and
+        `step` the number of that step. Gives how many steps were done, and whether all were
+        finite. Raises DataError for a position outside its table.
+        """
+        done, status = self._loop.advance(orders, first, len(rates), rates, step, out, budget)
+        if status != NOT_FINITE:
+            check(status)
+        return done, status != NOT_FINITE

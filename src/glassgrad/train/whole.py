@@ -1,0 +1,168 @@
+"""The loop in native code: as many steps at a call as callbacks, epochs and signals allow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import batches
+from .callbacks import Callback
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+AnyArray = NDArray[Any]
+_BUDGET = 0.04  # seconds in native code between two looks at signals
+_MOST_STEPS = 16_384  # at a call: what they gave must be kept
+_MOST_ROWS = 1 << 20  # of orders at a call
+
+
+class Loop(Protocol):
+    """What the engine gives for a step that can run so."""
+
+    columns: int
+
+    def advance(
+        self,
+        orders: AnyArray | None,
+        first: int,
+        rates: AnyArray,
+        step: int,
+        out: AnyArray,
+        budget: float,
+    ) -> tuple[int, bool]:
+        """Steps done, and whether all were finite; see `NativeLoop`."""
+
+
+class Whole:
+    """A run of whole epochs: batches are cut, and steps done, in native code."""
+
+    def __init__(self, trainer: Trainer, loop: Loop, interrupts: list[int]) -> None:
+        record = trainer.record
+        self.trainer = trainer
+        self.loop = loop
+        self.interrupts = interrupts
+        self.rows = record.rows
+        self.batch = batches.checked_batch_size(record.batch_size, self.rows)
+        self.per_epoch = -(-self.rows // self.batch)
+        self.shuffle = record.shuffle and self.batch < self.rows
+        last = self.rows - (self.per_epoch - 1) * self.batch
+        self.sizes = np.array([self.batch] * (self.per_epoch - 1) + [last], np.float64)
+        self._orders: AnyArray | None = None
+        self._first_epoch = 0  # of the orders
+        self._begun: list[AnyArray] = []  # what the steps of the epoch that is under way gave
+        self._began = 0.0
+
+    def run(self, callbacks: tuple[Callback, ...]) -> None:
+        """All epochs, or until a callback stops them; callbacks at their own intervals."""
+        trainer, run = self.trainer, self.trainer.seen
+        by_step = [(int(c.every), c) for c in callbacks if c.every != "epoch"]
+        by_epoch = tuple([c for c in callbacks if c.every == "epoch"])
+        alone = not by_epoch and trainer.record.evaluation is None
+        total = trainer.record.epochs * self.per_epoch
+        self._began = time.perf_counter()
+        while run.step < total and not run.stop:
+            until = total if alone else (run.step // self.per_epoch + 1) * self.per_epoch
+            until = min([until, *[(run.step // n + 1) * n for n, _ in by_step]])
+            self._advance(min(until, run.step + _MOST_STEPS), by_epoch)
+            if self.interrupts:
+                raise KeyboardInterrupt
+            run.epoch = max(1, -(-run.step // self.per_epoch))
+            for n, callback in by_step:
+                if run.step % n == 0:
+                    callback.on_interval(run)
+        if self._begun:
+            self._end_epochs(by_epoch)
+
+    def _advance(self, until: int, by_epoch: tuple[Callback, ...]) -> None:
+        """Steps up to number `until`, or fewer where the time is up."""
+        trainer, run = self.trainer, self.trainer.seen
+        begin = run.step
+        orders, first = self._orders_from(begin)
+        if orders is not None:
+            until = min(until, begin - first + len(orders) * self.per_epoch)
+        rates = self._rates(until - begin)
+        out = np.empty((until - begin, self.loop.columns))
+        number = begin + 1
+        done, finite = self.loop.advance(orders, first, rates, number, out, _BUDGET)
+        if done:
+            run.step += done
+            trainer.updated(done, float(rates[done - 1]))
+            run.loss = float(out[done - 1, 0])
+            self._begun.append(out[:done])
+            if sum(map(len, self._begun)) >= self.per_epoch:
+                self._end_epochs(by_epoch)
+        if not finite:
+            raise self._not_finite()
+
+    def _orders_from(self, step: int) -> tuple[AnyArray | None, int]:
+        """The orders of some epochs, and where among their batches this step is."""
+        epoch, place = divmod(step, self.per_epoch)
+        if not self.shuffle:
+            return None, place
+        held = self._orders
+        if held is None or epoch >= self._first_epoch + len(held):
+            left = self.trainer.record.epochs - epoch
+            some = max(1, min(left, _MOST_STEPS // self.per_epoch, _MOST_ROWS // self.rows))
+            seed = self.trainer.record.seed
+            each = [batches.order_of_rows(self.rows, seed, epoch + i + 1) for i in range(some)]
+            held = self._orders = np.array(each, np.int64)
+            self._first_epoch = epoch
+        return held, (epoch - self._first_epoch) * self.per_epoch + place
+
+    def _rates(self, steps: int) -> AnyArray:
+        """The rate of each of the next steps."""
+        trainer = self.trainer
+        optimizer, done = trainer.record.optimizer, self.trainer.seen.step
+        if optimizer.schedule is None:
+            return np.full(steps, trainer.rate)
+        at: Callable[[int, int], float] = optimizer.rate_at
+        found = [at(trainer.updates + i, (done + i) // self.per_epoch) for i in range(steps)]
+        return np.array(found, np.float64)
+
+    def _end_epochs(self, by_epoch: tuple[Callback, ...]) -> None:
+        """Write down the epochs that are over, or the one in which a callback stopped."""
+        trainer, run = self.trainer, self.trainer.seen
+        gave = self._begun[0] if len(self._begun) == 1 else np.concatenate(self._begun)
+        epochs = len(gave) // self.per_epoch
+        if epochs == 0:  # stopped within
+            if not run.stop:
+                return
+            epochs, rows = 1, self.sizes[: len(gave)]
+        else:
+            rows = self.sizes
+        used = gave[: epochs * len(rows)].reshape(epochs, len(rows), -1)
+        weights = np.ones_like(used)
+        weights[:, :, 0] = rows
+        sums = (used * weights).cumsum(axis=1)[:, -1]  # one after the other, as a loop adds them
+        left = gave[epochs * len(rows) :]
+        self._begun = [left] if len(left) else []
+        now = time.perf_counter()
+        each = (now - self._began) / epochs
+        self._began = now
+        seen = int(rows.sum())
+        done = run.step - len(left)
+        trainer.end_epochs(sums, seen, [each] * epochs, done)
+        run.epoch = len(trainer.history.seconds)
+        for callback in by_epoch:
+            callback.on_interval(run)
+
+    def _not_finite(self) -> Exception:
+        trainer, run = self.trainer, self.trainer.seen
+        plan, record = trainer.plan, trainer.record
+        orders, first = self._orders_from(run.step)
+        epoch, place = divmod(first, self.per_epoch)
+        rows: Any = slice(place * self.batch, min((place + 1) * self.batch, self.rows))
+        if orders is not None:
+            rows = orders[epoch][rows]
+        arguments = trainer.arguments(plan.graph.inputs)
+        for i, name in enumerate(plan.data):
+            arguments[i] = record.data[name][rows]
+        names = list(plan.graph.inputs)
+        if "step" in names:
+            arguments[names.index("step")] = run.step + 1
+        return trainer.not_finite(run, arguments)
