@@ -32,7 +32,7 @@ def view(
         if step % 4 == 0:
             found.follow(run, False)
         if step % steps == 0:
-            history.extend(dict.fromkeys(columns, [run.loss]), [0.1])
+            history.extend({key: [run.loss] for key in columns}, [0.1])
             found.follow(run, True)
     return found
 

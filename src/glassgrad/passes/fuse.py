@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from glassgrad.ir import INPUT, Graph, Node, Value
+from glassgrad.ir import Graph, Node, Value
 from glassgrad.ops import OPS, Tracer
 
 from .layout import Ints, Sizes
@@ -98,10 +98,11 @@ class Fuser:
         rest: list[Node] = []
         for node in order:
             kind = self.kind(node)
-            if kind == "constant" or (kind == "input" and node.attributes.get("role") == "host"):
-                of_host.add(node)
-                early.append(node)
-            elif kind == "map" and all(v.node in of_host for v in node.inputs):
+            if (
+                kind == "constant"
+                or (kind == "input" and node.attributes.get("role") == "host")
+                or (kind == "map" and all(v.node in of_host for v in node.inputs))
+            ):
                 of_host.add(node)
                 early.append(node)
             else:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glassgrad.backends.native.build import RESULTS, HOST, lowered, planned, why_not
+from glassgrad.backends.native.build import HOST, lowered, planned, why_not
 from glassgrad.engine import compile_graph
 from tests.backends.native.interpreter import Interpreter
 from tests.graphs import random_graph

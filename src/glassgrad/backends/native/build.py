@@ -13,7 +13,9 @@ from glassgrad.passes.simplify import simplify
 
 from .cells import has_cell, missing
 from .encode import Encoded, encoded
-from .planner import Block, Planner, Step, asked_of
+from .loops import asked_of
+from .planner import Block, Planner
+from .step import Step
 
 
 def lowered(graph: Graph) -> Graph:

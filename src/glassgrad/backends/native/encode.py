@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from glassgrad.passes.layout import SIZE_OF, Lay, Memory
 from glassgrad.passes.plan_memory import SHARING, plan_memory
 
-from .planner import Step
 from .program import DTYPES
+from .step import Step
 
 Whole = NDArray[np.int64]
 Reals = NDArray[np.float64]

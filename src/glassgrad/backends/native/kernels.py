@@ -6,15 +6,8 @@ The whole numbers and reals of each are laid down in native/README.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from glassgrad.ir import Node
-from glassgrad.passes.layout import Lay, Sizes, reshaped
-
-if TYPE_CHECKING:
-    from .planner import Step
+from glassgrad.passes.layout import Lay, reshaped
 
 # From so much work on an instruction is divided among threads: numbers times instructions, and flop.
 MAP_SHARED = 16_384

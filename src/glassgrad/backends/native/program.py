@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ def bits(value: Any, dtype: str) -> int:
     """A number's bits in this dtype, as a whole number."""
     if dtype in ("float32", "float64"):
         value = float(value)
-        if dtype == "float32" and abs(value) > 3.4028235677973366e38 and value == value:
+        if dtype == "float32" and abs(value) > 3.4028235677973366e38:
             value = float("inf") if value > 0 else float("-inf")
     raw = struct.pack(_PACK[dtype], value)
     return int.from_bytes(raw.ljust(8, b"\0"), "little", signed=True)
@@ -36,7 +36,7 @@ def bits(value: Any, dtype: str) -> int:
 class Program:
     """Straight-line code: inputs, then constants, then one value for each instruction."""
 
-    operations: dict[str, int]
+    operations: Mapping[str, int]
     sizes: Sizes
     inputs: list[Any] = field(default_factory=list)  # whatever tells operands apart
     _constants: list[tuple[int, int]] = field(default_factory=list)
