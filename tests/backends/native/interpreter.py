@@ -112,7 +112,10 @@ class Interpreter:
                 at += 1 + body
                 continue
             views = [self._view(o) for o in instruction.operands]
-            if name == "guard":
+            if name == "tiny":
+                if not self._tiny(views, instruction):
+                    return False
+            elif name == "guard":
                 if not all(np.isfinite(v).all() for v in views):
                     return False
             else:
@@ -170,3 +173,32 @@ class Interpreter:
             rest[program[0] - 1 :], self._program(program, [a @ b, *others]), strict=True
         ):
             out[...] = result
+
+    def _tiny(self, views: list[Array], instruction: Instruction) -> bool:
+        numbers = iter(instruction.ints)
+        registers, reads, writes, n_const, n_do, n_guard = (next(numbers) for _ in range(6))
+        assert reads + writes == len(views)
+        held: list[Any] = [None] * registers
+        for view in views[:reads]:
+            begin = next(numbers)
+            held[begin : begin + view.size] = list(view.ravel())
+        for _ in range(n_const):
+            dtype, bits, register = (next(numbers) for _ in range(3))
+            raw = int(bits).to_bytes(8, "little", signed=True)
+            held[register] = np.frombuffer(raw, DTYPES[dtype], 1)[0]
+        with np.errstate(all="ignore"):
+            for _ in range(n_do):
+                operation, dtype, to, a, b, c = (next(numbers) for _ in range(6))
+                name = self.operations[operation]
+                if name == "cast":
+                    held[to] = DTYPES[c](held[a])
+                    continue
+                given = [held[i] for i in (a, b, c) if i >= 0]
+                held[to] = DO.get(name, getattr(np, name, None))(*given)  # type: ignore[misc]
+        if not all(np.isfinite(held[next(numbers)]) for _ in range(n_guard)):
+            return False
+        for view in views[reads:]:
+            view[...] = np.array([held[next(numbers)] for _ in range(view.size)]).reshape(
+                view.shape
+            )
+        return True

@@ -16,6 +16,7 @@ from .encode import Encoded, encoded
 from .loops import asked_of
 from .planner import Block, Planner
 from .step import Step
+from .tiny import tiny_step
 
 
 def lowered(graph: Graph) -> Graph:
@@ -107,9 +108,13 @@ def planned(
             value = graph.outputs[name]
             lay = port(f"out {name}", value.type.dtype, known.of(value.type.shape), True)
             wanted.setdefault(value, []).append(lay)
-    block = Block(planner, known, lays)
-    block.asked = asked_of(graph.nodes())
-    block.plan(graph, wanted, graph.state)
+    whole = tiny_step(graph, known, lays, wanted, catalogue["operations"])
+    if whole is not None:
+        planner.steps.append(whole)
+    else:
+        block = Block(planner, known, lays)
+        block.asked = asked_of(graph.nodes())
+        block.plan(graph, wanted, graph.state)
     numbers = encoded(
         planner.steps,
         planner.pieces,
