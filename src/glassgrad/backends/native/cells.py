@@ -19,7 +19,7 @@ REDUCTIONS = {"sum": "sum", "mean": "sum", "prod": "prod", "max": "max", "min": 
 }
 PRODUCTS = frozenset({"matmul", "linear"})
 MOVES = frozenset({"concatenate", "pad", "roll", "scan"})  # written as copies, or as loops
-KERNELS = frozenset() and frozenset(
+KERNELS = frozenset(
     """log_softmax softmax take add_at pick put_at subtract_one_at take_along_axis add_along_axis
     arange argmax argmin argsort cumsum uniform""".split()
 )

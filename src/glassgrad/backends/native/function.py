@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import DataError, InternalError
 from glassgrad.ir import Graph
 
 from .build import HOST, RESULTS, Planned, lowered, planned, why_not
 
-if TYPE_CHECKING:
-    from . import _native as module
-
 AnyArray = NDArray[Any]
 _KEPT = 8  # plans of one function, each for other numbers of rows
-
-DONE, NOT_FINITE, OUTSIDE = 0, 1, 2
 
 
 class NativeFunction:
@@ -103,10 +97,8 @@ class _Bound:
                 write_host(host, i, dtype, arguments[at])
             arrays.append(host)
         outs = [np.empty(port.shape, port.dtype) for port in self._outs]
-        status = self.plan.run([*arrays, *outs])
-        if status == NOT_FINITE:
+        if not self.plan.run(*arrays, *outs):
             return None
-        check(status)
         found = [out[()] for out in outs]
         return found[0] if len(found) == 1 else tuple(found)
 
@@ -117,20 +109,6 @@ def write_host(host: AnyArray, at: int, dtype: str, value: Any) -> None:
         host[at] = value
     else:
         host.view(np.uint64)[at] = int(value) & (2**64 - 1)
-
-
-def check(status: int) -> None:
-    """Raise DataError where a position was outside its table."""
-    if status == OUTSIDE:
-        raise DataError(
-            "a position is outside the table it is looked up in",
-            where="a row of this batch",
-            expected="tokens and labels from 0 to the size of their own table less 1",
-            received="a smaller or a larger one",
-            hint="compare each column of x with the table (nn.Embedding) it goes to",
-        )
-    if status != DONE:
-        raise InternalError("the native executor stopped", received=str(status))
 
 
 class NativeLoop:
@@ -150,27 +128,27 @@ class NativeLoop:
         main = function.plan(batch)
         rest = function.plan(rows % batch) if rows % batch else None
         ports = main.planned.ports
-        hosts = [name for name, _ in main.planned.hosts]
-        host = np.zeros(max(len(hosts), 1))
-        for i, (name, dtype) in enumerate(main.planned.hosts):
-            if name == "seed":
-                write_host(host, i, dtype, seed)
         self.columns = len(function.returns)
-        self._results = np.zeros(self.columns)
-        own = {HOST: host, RESULTS: self._results}
-        bases = [own[p.name] if p.name in own else arrays[p.name] for p in ports]
-        names = [p.name for p in ports]
-        self._loop: module.Loop = _native.Loop(
+        self._hosts = main.planned.hosts
+        self._seed = seed
+        fixed: dict[int, AnyArray] = {}
+        of_rows: dict[int, AnyArray] = {}
+        tables: list[int] = []
+        for base, port in enumerate(ports, 1):
+            if port.name in (HOST, RESULTS):
+                tables.append(base)  # the host's numbers come first
+            elif port.name in data:
+                of_rows[base] = np.ascontiguousarray(arrays[port.name])
+            else:
+                fixed[base] = arrays[port.name]
+        self._loop = _native.Loop(
             main.plan,
-            None if rest is None else rest.plan,
-            bases,
-            [names.index(name) + 1 for name in data if name in names],
-            rows,
-            batch,
-            names.index(HOST) + 1 if HOST in names else -1,
-            hosts.index("rate") if "rate" in hosts else -1,
-            hosts.index("step") if "step" in hosts else -1,
-            names.index(RESULTS) + 1,
+            fixed,
+            of_rows,
+            tables,
+            rows=rows,
+            batch=batch,
+            rest=None if rest is None else rest.plan,
         )
 
     def advance(
@@ -188,7 +166,16 @@ class NativeLoop:
         `step` the number of that step. Gives how many steps were done, and whether all were
         finite. Raises DataError for a position outside its table.
         """
-        done, status = self._loop.advance(orders, first, len(rates), rates, step, out, budget)
-        if status != NOT_FINITE:
-            check(status)
-        return done, status != NOT_FINITE
+        count = len(rates)
+        tables = [out]
+        if self._hosts:
+            hosts = np.zeros((count, len(self._hosts)))
+            for i, (name, dtype) in enumerate(self._hosts):
+                if name == "rate":
+                    hosts[:, i] = rates
+                elif name == "step":
+                    hosts.view(dtype)[:, i] = np.arange(step, step + count)
+                else:
+                    hosts.view(np.uint64)[:, i] = self._seed
+            tables = [hosts, out]
+        return self._loop.advance(first, count, tables, orders, budget)

@@ -306,6 +306,14 @@ class Block:
         self.lays[value] = found
         return found
 
+    def whole(self, lay: Lay) -> Lay:
+        """Numbers as int64."""
+        if lay.dtype == "int64":
+            return lay
+        found = self.planner.fresh(lay.shape, "int64")
+        self.planner.copy(lay, found, "whole numbers")
+        return found
+
     # -- kernels -------------------------------------------------------------------------------
 
     def _emit(self, group: Group) -> None:
@@ -321,12 +329,10 @@ class Block:
         elif group.kind == "roll":
             self._emit_roll(node)
         else:
-            step = kernels.encoded(
-                node,
-                [self.lay(v) for v in node.inputs],
-                [self.place(v) for v in node.values],
-                self.sizes,
-            )
+            reads = [self.lay(v) for v in node.inputs]
+            if group.kind == "uniform":  # seed and step are whole numbers
+                reads = [self.whole(lay) for lay in reads]
+            step = kernels.encoded(node, reads, [self.place(v) for v in node.values])
             step.about = about_nodes([node])
             self.planner.steps.append(step)
 

@@ -27,7 +27,7 @@ _MOST_NUMBERS = 2_048
 Registers = NDArray[np.int64]
 
 
-class _TooMuch(Exception):
+class _TooMuchError(Exception):
     """The step is not small, or has what this kernel does not do."""
 
 
@@ -47,7 +47,7 @@ class Tiny:
         size = int(np.prod(shape, dtype=np.int64))
         begin, self._count = self._count, self._count + size
         if self._count > _MOST_NUMBERS:
-            raise _TooMuch
+            raise _TooMuchError
         return np.arange(begin, self._count).reshape(shape)
 
     def constant(self, value: Any, dtype: str) -> Registers:
@@ -62,7 +62,7 @@ class Tiny:
         shape = np.broadcast_shapes(*[o.shape for o in operands])
         out = self.fresh(shape)
         if len(self.code) + out.size > _MOST:
-            raise _TooMuch
+            raise _TooMuchError
         flat = [np.broadcast_to(o, shape).ravel().tolist() for o in operands]
         flat += [[-1] * out.size] * (3 - len(flat))
         number = self.operations[name]
@@ -81,7 +81,7 @@ class Tiny:
         name, a = node.op.name, node.attributes
         kind = node.types[0]
         if kind.dtype not in (*FLOATS, "bool"):
-            raise _TooMuch
+            raise _TooMuchError
         if name == "constant":
             return self.constant(a["value"], kind.dtype)
         given = [self.of(v) for v in node.inputs]
@@ -92,7 +92,7 @@ class Tiny:
             return self.do("maximum", dtype, given[0], self.constant(0, dtype))
         if name in OPERATIONS:
             if dtype not in FLOATS:
-                raise _TooMuch
+                raise _TooMuchError
             return self.do(name, dtype, *given)
         found = self._moved(node, given)
         if found is not None:
@@ -101,14 +101,14 @@ class Tiny:
             return self._summed(node, given[0])
         if name in ("matmul", "linear"):
             return self._product(node, given)
-        raise _TooMuch
+        raise _TooMuchError
 
     def _cast(self, node: Node, x: Registers) -> Registers:
         before, after = node.inputs[0].type.dtype, node.types[0].dtype
         if before == after:
             return x
         if before not in FLOATS or after not in FLOATS:
-            raise _TooMuch
+            raise _TooMuchError
         return self.do("cast", before, x, np.array(-1), np.array(DTYPES[after]))
 
     def _moved(self, node: Node, given: list[Registers]) -> Registers | None:
@@ -128,7 +128,7 @@ class Tiny:
     def _summed(self, node: Node, x: Registers) -> Registers:
         dtype = node.types[0].dtype
         if dtype not in FLOATS or x.size == 0:
-            raise _TooMuch
+            raise _TooMuchError
         axis, keep = node.attributes["axis"], node.attributes["keepdims"]
         axes = tuple(range(x.ndim)) if axis is None else axis
         kept = [i for i in range(x.ndim) if i not in axes]
@@ -153,7 +153,7 @@ class Tiny:
             else:
                 found = self.do("multiply_add", dtype, left, right, found)
         if found is None:
-            raise _TooMuch
+            raise _TooMuchError
         return self.do("add", dtype, found, given[2]) if len(given) > 2 else found
 
 
@@ -196,7 +196,7 @@ def tiny_step(
                     found = tiny.do("cast", value.type.dtype, found, np.array(-1), to)
                 writes.append(lay)
                 stores += found.ravel().tolist()
-    except _TooMuch:
+    except _TooMuchError:
         return None
     constants = [x for key, register in tiny.constants.items() for x in (*key, register)]
     code = [x for line in tiny.code for x in line]
