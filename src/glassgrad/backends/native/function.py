@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glassgrad.errors import DataError, InternalError
 from glassgrad.ir import Graph
 
 from .build import HOST, RESULTS, Planned, lowered, planned, why_not
 
 AnyArray = NDArray[Any]
 _KEPT = 8  # plans of one function, each for other numbers of rows
+DONE, NOT_FINITE, OUTSIDE = 0, 1, 2  # how a run ends
 
 
 class NativeFunction:
@@ -97,8 +99,10 @@ class _Bound:
                 write_host(host, i, dtype, arguments[at])
             arrays.append(host)
         outs = [np.empty(port.shape, port.dtype) for port in self._outs]
-        if not self.plan.run(*arrays, *outs):
+        status = self.plan.run([*arrays, *outs])
+        if status == NOT_FINITE:
             return None
+        check(self.plan, status)
         found = [out[()] for out in outs]
         return found[0] if len(found) == 1 else tuple(found)
 
@@ -109,6 +113,21 @@ def write_host(host: AnyArray, at: int, dtype: str, value: Any) -> None:
         host[at] = value
     else:
         host.view(np.uint64)[at] = int(value) & (2**64 - 1)
+
+
+def check(plan: Any, status: int) -> None:
+    """Raise DataError where a position was outside its table."""
+    if status == OUTSIDE:
+        position, size = plan.fault or ("a position", "the size of its own table")
+        raise DataError(
+            "a position is outside the table it is looked up in",
+            where="a row of this batch",
+            expected=f"tokens and labels from 0 to below {size}",
+            received=str(position),
+            hint="compare each column of x with the table (nn.Embedding) it goes to",
+        )
+    if status != DONE:
+        raise InternalError("the native executor stopped", received=str(status))
 
 
 class NativeLoop:
@@ -131,24 +150,20 @@ class NativeLoop:
         self.columns = len(function.returns)
         self._hosts = main.planned.hosts
         self._seed = seed
-        fixed: dict[int, AnyArray] = {}
-        of_rows: dict[int, AnyArray] = {}
+        bases: list[Any] = []
+        of_rows: list[int] = []
         tables: list[int] = []
         for base, port in enumerate(ports, 1):
             if port.name in (HOST, RESULTS):
                 tables.append(base)  # the host's numbers come first
-            elif port.name in data:
-                of_rows[base] = np.ascontiguousarray(arrays[port.name])
-            else:
-                fixed[base] = arrays[port.name]
+                bases.append(None)
+                continue
+            bases.append(np.ascontiguousarray(arrays[port.name]))
+            if port.name in data:
+                of_rows.append(base)
+        self._plan = main.plan
         self._loop = _native.Loop(
-            main.plan,
-            fixed,
-            of_rows,
-            tables,
-            rows=rows,
-            batch=batch,
-            rest=None if rest is None else rest.plan,
+            main.plan, None if rest is None else rest.plan, bases, of_rows, tables, rows, batch
         )
 
     def advance(
@@ -178,4 +193,7 @@ class NativeLoop:
                 else:
                     hosts.view(np.uint64)[:, i] = self._seed
             tables = [hosts, out]
-        return self._loop.advance(first, count, tables, orders, budget)
+        done, status = self._loop.advance(orders, first, count, tables, budget)
+        if status != NOT_FINITE:
+            check(self._plan, status)
+        return done, status != NOT_FINITE
