@@ -10,7 +10,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Buffer
+
+Buffer = NDArray[Any]
 
 class Described(TypedDict):
     kernel: str  # as in the catalogue
