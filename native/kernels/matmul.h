@@ -1,0 +1,259 @@
+// Products of matrices. Every output is one chain of fused multiply-adds from 0, k ascending, whatever
+// the tile, the thread or the width of a register (but see Product::lanes); then bias, then relu.
+#pragma once
+
+#include "core/types.h"
+#include "kernels/matmul_few.h"
+#include "kernels/matmul_pack.h"
+#include "kernels/matmul_tile.h"
+#include "prepare/matmul.h"
+
+namespace glassgrad::GG_ISA {
+namespace {
+
+// A part of the rows and columns of a product, and where its operands begin.
+template <class T>
+struct Area {
+  int64_t rows, columns;
+  const T* a;
+  const T* b;
+  T* c;
+  int64_t c_row, c_column;
+  const T* bias;
+};
+
+template <class T>
+Strip<T> strip_of(const MatmulTask& t, const Area<T>& area) {
+  Strip<T> s;
+  s.k = t.k;
+  s.a = area.a;
+  s.a_row = t.a_row;
+  s.a_column = t.a_column;
+  s.b = area.b;
+  s.b_row = t.b_row;
+  s.c = area.c;
+  s.c_row = area.c_row;
+  s.c_column = area.c_column;
+  s.first = true;
+  s.last = true;
+  s.relu = t.relu;
+  s.bias = area.bias;
+  s.bias_row = t.bias_row;
+  s.bias_column = t.bias_column;
+  return s;
+}
+
+// Rows in tiles of nearly the same height: `high` tiles of `height` rows, then `low` tiles of one less.
+struct Heights {
+  int height;
+  int64_t high, low;
+
+  Heights(int64_t rows, int most) {
+    const int64_t tiles = (rows + most - 1) / most;
+    const int64_t base = rows / tiles;
+    high = rows - base * tiles;
+    height = static_cast<int>(base) + 1;
+    low = tiles - high;
+  }
+};
+
+// All rows of one strip, where a is not copied.
+template <class T>
+void fill_strip(Strip<T> s, int vectors, const Heights& h) {
+  const int64_t a_row = s.a_row;
+  if (h.high) {
+    s.a_tile = h.height * a_row;
+    sweep(s, vectors, h.height, h.high);
+  }
+  if (h.low) {
+    const int64_t done = h.high * h.height;
+    s.a += done * a_row;
+    s.c += done * s.c_row;
+    if (s.bias) s.bias += done * s.bias_row;
+    s.a_tile = (h.height - 1) * a_row;
+    sweep(s, vectors, h.height - 1, h.low);
+  }
+}
+
+template <class T>
+void run_plain(const MatmulTask& t, const Area<T>& area) {
+  constexpr int64_t width = Vec<T>::size;
+  Strip<T> s = strip_of(t, area);
+  const int64_t vectors = (area.columns + width - 1) / width;
+  const int64_t most = vectors_of(area.rows);
+  const int64_t strips = (vectors + most - 1) / most;
+  for (int64_t i = 0; i < strips; ++i) {
+    const Range at = share(vectors, static_cast<int>(i), static_cast<int>(strips));
+    const int64_t begin = at.begin * width;
+    const int64_t end = at.end * width < area.columns ? at.end * width : area.columns;
+    const int count = static_cast<int>(at.end - at.begin);
+    s.b = area.b + begin;
+    s.c = area.c + begin * area.c_column;
+    s.columns = end - begin;
+    if (area.bias) s.bias = area.bias + begin * t.bias_column;
+    fill_strip(s, count, Heights(area.rows, rows_of(count)));
+  }
+}
+
+// How a large product is cut: `depth` of k at once, so that a strip of b stays in the first cache and
+// a panel of a in the second.
+constexpr int64_t most_depth = 256;
+
+template <class T>
+struct Packed {
+  static constexpr int64_t strip = broad * Vec<T>::size;
+  const MatmulTask& t;
+  T* b;       // strips one after the other, for one depth after the other
+  T* a;       // tiles of a panel, for one depth
+  int64_t columns;
+  int64_t depths;
+
+  int64_t strips() const { return (columns + strip - 1) / strip; }
+  Range depth(int64_t i) const { return share(t.k, static_cast<int>(i), static_cast<int>(depths)); }
+  T* strip_at(const Range& d, int64_t j) const {
+    return b + strips() * strip * d.begin + j * strip * (d.end - d.begin);
+  }
+
+  void pack_b(const T* from) const {
+    for (int64_t i = 0; i < depths; ++i) {
+      const Range d = depth(i);
+      for (int64_t j = 0; j < strips(); ++j) {
+        const int64_t left = columns - j * strip;
+        pack(strip_at(d, j), strip, from + j * strip * t.b_column + d.begin * t.b_row,
+             left < strip ? left : strip, t.b_column, t.b_row, d.end - d.begin);
+      }
+    }
+  }
+
+  // The rows of a panel, from beginning to end.
+  void run(const Area<T>& area) const {
+    const Heights h(area.rows, rows_of(broad));
+    for (int64_t i = 0; i < depths; ++i) {
+      const Range d = depth(i);
+      const int64_t k = d.end - d.begin;
+      Strip<T> s = strip_of(t, area);
+      s.k = k;
+      s.a += d.begin * t.a_column;
+      s.first = i == 0;
+      s.last = i == depths - 1;
+      s.b_row = strip;
+      if (t.pack_a) {
+        T* to = a;
+        for (int64_t tile = 0, row = 0; tile < h.high + h.low; ++tile) {
+          const int height = tile < h.high ? h.height : h.height - 1;
+          pack(to, height, s.a + row * t.a_row, height, t.a_row, t.a_column, k);
+          row += height;
+          to += height * k;
+        }
+      }
+      for (int64_t j = 0; j < strips(); ++j) {
+        const int64_t left = columns - j * strip;
+        s.b = strip_at(d, j);
+        s.c = area.c + j * strip * area.c_column;
+        s.columns = left < strip ? left : strip;
+        if (area.bias) s.bias = area.bias + j * strip * t.bias_column;
+        const int vectors = static_cast<int>((s.columns + Vec<T>::size - 1) / Vec<T>::size);
+        if (!t.pack_a) {
+          fill_strip(s, vectors, h);
+          continue;
+        }
+        Strip<T> tiles = s;
+        tiles.a_row = 1;
+        if (h.high) {
+          tiles.a = a;
+          tiles.a_column = h.height;
+          tiles.a_tile = h.height * k;
+          sweep(tiles, vectors, h.height, h.high);
+        }
+        if (h.low) {
+          const int64_t done = h.high * h.height;
+          tiles.a = a + done * k;
+          tiles.c += done * area.c_row;
+          if (tiles.bias) tiles.bias += done * t.bias_row;
+          tiles.a_column = h.height - 1;
+          tiles.a_tile = (h.height - 1) * k;
+          sweep(tiles, vectors, h.height - 1, h.low);
+        }
+      }
+    }
+  }
+};
+
+template <class T>
+void run_area(const MatmulTask& t, const Area<T>& area) {
+  if (t.product == Product::lanes) run_lanes(strip_of(t, area), area.rows, area.columns, t.b_column);
+  else if (t.product == Product::narrow && area.rows >= Vec<T>::size)
+    run_narrow(strip_of(t, area), area.rows, area.columns, t.b_column);
+  else run_plain(t, area);
+}
+
+template <class T>
+void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
+  // Rows and columns as they are in the result.
+  const int64_t rows = t.turned ? t.n : t.m, columns = t.turned ? t.m : t.n;
+  const Range all_rows = t.columns_split ? Range{0, t.batches * rows}
+                                         : share_rows(t.batches * rows, frame.part, frame.parts);
+  const Range across = t.columns_split ? share_rows(columns, frame.part, frame.parts)
+                                       : Range{0, columns};
+  if (across.begin == across.end) return;
+  char* scratch = frame.scratch + t.panel_bytes;
+  Packed<T> packed{t, reinterpret_cast<T*>(scratch), nullptr, across.end - across.begin, 0};
+  if (t.product == Product::packed) {
+    packed.depths = (t.k + most_depth - 1) / most_depth;
+    packed.a = packed.b + packed.strips() * Packed<T>::strip * t.k;
+  }
+  const T* packed_from = nullptr;
+  for (int64_t row = all_rows.begin; row < all_rows.end;) {
+    const int64_t batch = row / rows;
+    const int64_t first = row - batch * rows;
+    int64_t count = rows - first < all_rows.end - row ? rows - first : all_rows.end - row;
+    if (count > t.panel) count = t.panel;
+    int64_t a_at = 0, b_at = 0, c_at = 0, left = batch;
+    for (int i = t.batch_rank - 1; i >= 0; --i) {
+      const int64_t index = left % t.batch_size[i];
+      left /= t.batch_size[i];
+      a_at += index * t.a_batch[i];
+      b_at += index * t.b_batch[i];
+      c_at += index * t.c_batch[i];
+    }
+    const Range m = t.turned ? across : Range{first, first + count};
+    const Range n = t.turned ? Range{first, first + count} : across;
+    Area<T> area;
+    area.rows = m.end - m.begin;
+    area.columns = n.end - n.begin;
+    area.a = reinterpret_cast<const T*>(frame.slot[t.a_slot]) + a_at + m.begin * t.a_row;
+    area.b = reinterpret_cast<const T*>(frame.slot[t.b_slot]) + b_at + n.begin * t.b_column;
+    if (t.stored) {
+      area.c = reinterpret_cast<T*>(frame.slot[t.c_slot]) + c_at + m.begin * t.c_row + n.begin * t.c_column;
+      area.c_row = t.c_row;
+      area.c_column = t.c_column;
+    } else {
+      area.c = reinterpret_cast<T*>(frame.scratch);
+      area.c_row = t.turned ? 1 : across.end - across.begin;
+      area.c_column = t.turned ? across.end - across.begin : 1;
+    }
+    area.bias = nullptr;
+    if (t.bias_slot >= 0)
+      area.bias = reinterpret_cast<const T*>(frame.slot[t.bias_slot]) + m.begin * t.bias_row +
+                  n.begin * t.bias_column;
+    if (t.product == Product::packed) {
+      if (packed_from != area.b) packed.pack_b(area.b);
+      packed_from = area.b;
+      packed.run(area);
+    } else {
+      run_area(t, area);
+    }
+    if (t.has_epilogue)
+      run_rows(t, frame, batch, first, count, across.begin, across.end - across.begin,
+               reinterpret_cast<char*>(area.c), t.turned ? area.c_column : area.c_row);
+    row += count;
+  }
+}
+
+inline void run_matmul(const MatmulTask& t, const Frame& frame, RunRows run_rows = nullptr) {
+  if (t.dtype == DType::f32) run_product<float>(t, frame, run_rows);
+  else run_product<double>(t, frame, run_rows);
+}
+
+}  // namespace
+}  // namespace glassgrad::GG_ISA

@@ -1,0 +1,181 @@
+// The innermost loop of a product: R rows by V vectors of columns, held in registers while k goes by.
+#pragma once
+
+#include "core/types.h"
+#include "kernels/matmul_vec.h"
+
+namespace glassgrad::GG_ISA {
+namespace {
+
+inline float multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+inline double multiply_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
+
+// As maximum(x, 0) of the elementwise kernels.
+template <class T>
+T relu(T x) {
+  return 0 > x ? T(0) : x;
+}
+
+// A strip of columns, done tile by tile downwards. The operand b is read by vectors, a number by number,
+// so that a may have any strides.
+template <class T>
+struct Strip {
+  int64_t k;
+  const T* a;
+  int64_t a_row, a_column;
+  int64_t a_tile;   // from the first row of a tile to that of the next
+  const T* b;
+  int64_t b_row;
+  T* c;
+  int64_t c_row, c_column;
+  int64_t columns;  // more than V - 1 vectors and at most V
+  bool first;       // the sums begin here, at 0; else they go on from c
+  bool last;        // the sums end here: bias and relu follow
+  bool relu;
+  const T* bias;    // nullptr: none
+  int64_t bias_row, bias_column;
+};
+
+// c where its columns are not neighbours: number by number, through a tile in memory.
+template <class T>
+[[gnu::noinline]] void scatter_tile(const Strip<T>& s, const T* tile, int64_t tile_row, T* c,
+                                    const T* bias, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < s.columns; ++j) {
+      T x = tile[i * tile_row + j];
+      if (bias) x += bias[i * s.bias_row + j * s.bias_column];
+      if (s.last && s.relu) x = relu(x);
+      c[i * s.c_row + j * s.c_column] = x;
+    }
+}
+
+template <class T>
+[[gnu::noinline]] void gather_tile(const Strip<T>& s, T* tile, int64_t tile_row, const T* c,
+                                   int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < s.columns; ++j) tile[i * tile_row + j] = c[i * s.c_row + j * s.c_column];
+}
+
+template <class T, int V, bool tail>
+struct Columns {  // V vectors next to each other; the last may be part of one
+  using W = Vec<T>;
+  int64_t rest;   // numbers in the last
+
+  W load(const T* p, int v) const {
+    return tail && v == V - 1 ? W::load(p + v * W::size, rest) : W::load(p + v * W::size);
+  }
+  void store(W x, T* p, int v) const {
+    if (tail && v == V - 1) x.store(p + v * W::size, rest);
+    else x.store(p + v * W::size);
+  }
+};
+
+template <class T, int R, int V, bool tail>
+void sweep_strip(const Strip<T>& s, int64_t tiles) {
+  using W = Vec<T>;
+  const Columns<T, V, tail> at{s.columns - (V - 1) * W::size};
+  const int64_t k = s.k, a_row = s.a_row, a_column = s.a_column, b_row = s.b_row, c_row = s.c_row;
+  const bool rows_of_c = s.c_column == 1;
+  const T* bias = s.last ? s.bias : nullptr;
+  for (int64_t t = 0; t < tiles; ++t) {
+    T* c = s.c + t * R * c_row;
+    W sum[R][V];
+    if (s.first) {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[r][v] = W::zero();
+    } else if (rows_of_c) {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[r][v] = at.load(c + r * c_row, v);
+    } else {
+      T tile[R * V * W::size];
+      gather_tile(s, tile, V * W::size, c, R);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[r][v] = W::load(tile + (r * V + v) * W::size);
+    }
+    const T* a = s.a + t * s.a_tile;
+    const T* b = s.b;
+    for (int64_t p = 0; p < k; ++p) {
+      W x[V];
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) x[v] = at.load(b, v);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        const W y = W::splat(a + r * a_row);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[r][v] = fma(y, x[v], sum[r][v]);
+      }
+      a += a_column;
+      b += b_row;
+    }
+    if (!rows_of_c) {
+      T tile[R * V * W::size];
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[r][v].store(tile + (r * V + v) * W::size);
+      scatter_tile(s, tile, V * W::size, c, bias ? bias + t * R * s.bias_row : nullptr, R);
+      continue;
+    }
+    if (bias) {
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        const W x = at.load(bias, v);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) sum[r][v] = add(sum[r][v], x);
+      }
+    }
+    if (s.last && s.relu) {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[r][v] = relu(sum[r][v]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) at.store(sum[r][v], c + r * c_row, v);
+  }
+}
+
+// So many registers hold sums; the rest hold what is read. `broad` vectors are as many as the rows of a
+// tile need to keep both units busy.
+#if defined(__AVX512F__)
+constexpr int sums = 28, broad = 2;
+#elif defined(__aarch64__)
+constexpr int sums = 24, broad = 4;
+#else
+constexpr int sums = 12, broad = 2;
+#endif
+constexpr int widest = 8;
+
+// The most vectors a tile of so many rows has, and the most rows of one of so many vectors.
+constexpr int vectors_of(int64_t rows) { return rows == 1 ? widest : rows <= 3 ? 4 : broad; }
+constexpr int rows_of(int vectors) {
+  const int fit = sums / vectors < 14 ? sums / vectors : 14;
+  return vectors <= broad ? fit : vectors <= 4 ? 3 : 1;
+}
+
+template <class T, int V, int R = rows_of(V)>
+void sweep_rows(const Strip<T>& s, int rows, int64_t tiles) {
+  if (rows == R) {
+    if (s.columns == V * Vec<T>::size) sweep_strip<T, R, V, false>(s, tiles);
+    else sweep_strip<T, R, V, true>(s, tiles);
+  } else if constexpr (R > 1) {
+    sweep_rows<T, V, R - 1>(s, rows, tiles);
+  }
+}
+
+template <class T, int V = widest>
+void sweep(const Strip<T>& s, int vectors, int rows, int64_t tiles) {
+  if (vectors == V) sweep_rows<T, V>(s, rows, tiles);
+  else if constexpr (V > 1) sweep<T, V - 1>(s, vectors, rows, tiles);
+}
+
+}  // namespace
+}  // namespace glassgrad::GG_ISA

@@ -1,0 +1,53 @@
+// `matmul`: a product of matrices, with bias and relu. A plain struct for kernels/matmul.h, made by
+// matmul.cpp.
+#pragma once
+
+#include "core/types.h"
+
+namespace glassgrad {
+
+struct Instruction;
+struct Work;
+
+// How a product is computed. All but `lanes` give every output as one chain of fused multiply-adds from
+// 0, k ascending: they are different ways to the same bits.
+enum class Product : int32_t {
+  plain,   // tiles in registers, operands where they are
+  packed,  // large: operands copied into the order in which they are read
+  narrow,  // few columns: rows of a are turned in registers, so that the lanes are rows
+  lanes    // few outputs and a long sum: 16 lanes, folded 8, 4, 2, 1
+};
+
+// Everything is said of c = a @ b, (m, k) @ (k, n). Where `turned`, it is the transposed problem: a and b
+// have changed places, rows of c are columns of the result. Strides are in elements.
+struct MatmulTask {
+  DType dtype;
+  Product product;
+  bool turned;
+  bool pack_a;         // packed: whether a is copied, too
+  bool columns_split;  // parts are shares of the columns of the result, not of its rows
+  bool relu;
+  bool stored;         // c is an operand; otherwise it is a panel in scratch, for the epilogue
+  bool has_epilogue;
+  int32_t a_slot, b_slot, c_slot, bias_slot;  // bias_slot -1: none
+  int64_t m, k, n;
+  int64_t a_row, a_column;
+  int64_t b_row, b_column;
+  int64_t c_row, c_column;
+  int64_t bias_row, bias_column;
+  int batch_rank;
+  int64_t batches;
+  int64_t batch_size[max_rank];
+  int64_t a_batch[max_rank], b_batch[max_rank], c_batch[max_rank];
+  int64_t panel;       // rows that are finished together: as many as fit in the second cache
+  int64_t panel_bytes; // scratch in front, for panels that are not stored
+};
+
+// Called for rows [row, row + rows) of columns [column, column + columns) of a batch, whose product is
+// at `product`, `stride` numbers from row to row.
+using RunRows = void (*)(const MatmulTask&, const Frame&, int64_t batch, int64_t row, int64_t rows,
+                         int64_t column, int64_t columns, char* product, int64_t stride);
+
+MatmulTask prepare_matmul(const Instruction&, Work*);
+
+}  // namespace glassgrad
