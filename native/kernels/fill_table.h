@@ -6,6 +6,11 @@
 #include "kernels/finite.h"
 #include "kernels/gather.h"
 #include "kernels/index.h"
+#ifdef GG_PLAIN
+#include "kernels/reference/matmul.h"
+#else
+#include "kernels/matmul.h"
+#endif
 #include "kernels/random.h"
 
 #define GG_TEXT_OF(name) #name
@@ -18,7 +23,7 @@ constexpr Table table = {
     .name = GG_TEXT(GG_ISA),
     .map = nullptr,
     .reduce = nullptr,
-    .matmul = nullptr,
+    .matmul = [](const MatmulTask& task, const Frame& frame) { run_matmul(task, frame); },
     .row = nullptr,
     .index = run_index,
     .random = run_random,

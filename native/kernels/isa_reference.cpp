@@ -1,5 +1,6 @@
 // The plain C++ that everything else must equal, bit for bit.
 #define GG_ISA reference
+#define GG_PLAIN
 #include "fill_table.h"
 
 namespace glassgrad {

@@ -80,18 +80,21 @@ void run_plain(const MatmulTask& t, const Area<T>& area) {
   constexpr int64_t width = Vec<T>::size;
   Strip<T> s = strip_of(t, area);
   const int64_t vectors = (area.columns + width - 1) / width;
-  const int64_t most = vectors_of(area.rows);
-  const int64_t strips = (vectors + most - 1) / most;
-  for (int64_t i = 0; i < strips; ++i) {
-    const Range at = share(vectors, static_cast<int>(i), static_cast<int>(strips));
-    const int64_t begin = at.begin * width;
-    const int64_t end = at.end * width < area.columns ? at.end * width : area.columns;
-    const int count = static_cast<int>(at.end - at.begin);
-    s.b = area.b + begin;
-    s.c = area.c + begin * area.c_column;
-    s.columns = end - begin;
-    if (area.bias) s.bias = area.bias + begin * t.bias_column;
-    fill_strip(s, count, Heights(area.rows, rows_of(count)));
+  int64_t most = vectors_of(area.rows);
+  if (most > broad) {  // strips of nearly the same width
+    const int64_t strips = (vectors + most - 1) / most;
+    most = (vectors + strips - 1) / strips;
+  }
+  const Heights h(area.rows, rows_of(static_cast<int>(most < vectors ? most : vectors)));
+  for (int64_t left = area.columns; left > 0;) {
+    s.columns = left < most * width ? left : most * width;
+    const int count = static_cast<int>((s.columns + width - 1) / width);
+    if (count == most || s.columns == area.columns) fill_strip(s, count, h);
+    else fill_strip(s, count, Heights(area.rows, rows_of(count)));
+    left -= s.columns;
+    s.b += s.columns;
+    s.c += s.columns * s.c_column;
+    if (s.bias) s.bias += s.columns * s.bias_column;
   }
 }
 
@@ -152,6 +155,9 @@ struct Packed {
         s.c = area.c + j * strip * area.c_column;
         s.columns = left < strip ? left : strip;
         if (area.bias) s.bias = area.bias + j * strip * t.bias_column;
+        const int64_t bytes = strip * k * static_cast<int64_t>(sizeof(T));
+        s.ahead = reinterpret_cast<const char*>(s.b) + bytes;
+        s.ahead_tile = j + 1 < strips() ? bytes / (h.high + h.low) / 64 * 64 : 0;
         const int vectors = static_cast<int>((s.columns + Vec<T>::size - 1) / Vec<T>::size);
         if (!t.pack_a) {
           fill_strip(s, vectors, h);
@@ -182,19 +188,20 @@ struct Packed {
 template <class T>
 void run_area(const MatmulTask& t, const Area<T>& area) {
   if (t.product == Product::lanes) run_lanes(strip_of(t, area), area.rows, area.columns, t.b_column);
-  else if (t.product == Product::narrow && area.rows >= Vec<T>::size)
-    run_narrow(strip_of(t, area), area.rows, area.columns, t.b_column);
-  else run_plain(t, area);
+  else if (t.product != Product::narrow) run_plain(t, area);
+  else if (area.rows >= Vec<T>::size) run_narrow(strip_of(t, area), area.rows, area.columns, t.b_column);
+  else run_anyhow(strip_of(t, area), area.rows, area.columns, t.b_column);
 }
 
 template <class T>
 void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
   // Rows and columns as they are in the result.
   const int64_t rows = t.turned ? t.n : t.m, columns = t.turned ? t.m : t.n;
-  const Range all_rows = t.columns_split ? Range{0, t.batches * rows}
-                                         : share_rows(t.batches * rows, frame.part, frame.parts);
-  const Range across = t.columns_split ? share_rows(columns, frame.part, frame.parts)
-                                       : Range{0, columns};
+  Range all_rows{0, t.batches * rows}, across{0, columns};
+  if (frame.parts > 1) {
+    Range& shared = t.columns_split ? across : all_rows;
+    shared = share_rows(shared.end, frame.part, frame.parts);
+  }
   if (across.begin == across.end) return;
   char* scratch = frame.scratch + t.panel_bytes;
   Packed<T> packed{t, reinterpret_cast<T*>(scratch), nullptr, across.end - across.begin, 0};
@@ -204,7 +211,7 @@ void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
   }
   const T* packed_from = nullptr;
   for (int64_t row = all_rows.begin; row < all_rows.end;) {
-    const int64_t batch = row / rows;
+    const int64_t batch = t.batches == 1 ? 0 : row / rows;
     const int64_t first = row - batch * rows;
     int64_t count = rows - first < all_rows.end - row ? rows - first : all_rows.end - row;
     if (count > t.panel) count = t.panel;

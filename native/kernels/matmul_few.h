@@ -51,61 +51,70 @@ template <class T, int N, int G>
 void narrow_tile(const Strip<T>& s, int64_t b_column, int64_t row) {
   using W = Vec<T>;
   constexpr int q = Quad<T>::size;
-  W sum[N][G];
-  for (int j = 0; j < N; ++j)
-    for (int g = 0; g < G; ++g) sum[j][g] = W::zero();
+  W sum[G][N];
+  for (int g = 0; g < G; ++g)
+    for (int j = 0; j < N; ++j) sum[g][j] = W::zero();
   const T* a = s.a + row * s.a_row;
-  int64_t p = 0;
-  for (; p + q <= s.k; p += q) {
-    W x[G][q];
-    for (int g = 0; g < G; ++g) load_turned(a + p + g * W::size * s.a_row, s.a_row, x[g]);
-    for (int i = 0; i < q; ++i)
-      for (int j = 0; j < N; ++j) {
-        const W y = W::splat(s.b + (p + i) * s.b_row + j * b_column);
-        for (int g = 0; g < G; ++g) sum[j][g] = fma(y, x[g][i], sum[j][g]);
-      }
-  }
-  if (p < s.k) {  // the last q numbers, of which only some are new
-    const int64_t from = s.k - q;
+  const int64_t group = W::size * s.a_row, b_row = s.b_row;
+  // From the `from`th on, of q numbers in each row.
+  const auto take = [&](int64_t p, int from) {
     for (int g = 0; g < G; ++g) {
       W x[q];
-      load_turned(a + from + g * W::size * s.a_row, s.a_row, x);
-      for (int64_t i = p - from; i < q; ++i)
+      load_turned(a + p + g * group, s.a_row, x);
+      for (int i = from; i < q; ++i)
         for (int j = 0; j < N; ++j)
-          sum[j][g] = fma(W::splat(s.b + (from + i) * s.b_row + j * b_column), x[i], sum[j][g]);
+          sum[g][j] = fma(W::splat(s.b + (p + i) * b_row + j * b_column), x[i], sum[g][j]);
     }
-  }
-  T tile[G * W::size * N];
-  for (int j = 0; j < N; ++j) {
-    const T* bias = s.bias ? s.bias + j * s.bias_column : nullptr;
-    for (int g = 0; g < G; ++g) {
-      if (bias) sum[j][g] = add(sum[j][g], W::splat(bias));
-      if (s.relu) sum[j][g] = relu(sum[j][g]);
-      sum[j][g].store(tile + (j * G + g) * W::size);
+  };
+  int64_t p = 0;
+  for (; p + q <= s.k; p += q) take(p, 0);
+  if (p < s.k) take(s.k - q, static_cast<int>(p - (s.k - q)));
+  for (int g = 0; g < G; ++g) {
+    const int64_t first = row + g * W::size;
+    T tile[N * W::size];
+    for (int j = 0; j < N; ++j) {
+      W& x = sum[g][j];
+      if (s.bias)
+        x = add(x, s.bias_row ? W::load(s.bias + first) : W::splat(s.bias + j * s.bias_column));
+      if (s.relu) x = relu(x);
+      if (s.c_row == 1) x.store(s.c + first + j * s.c_column);
+      else x.store(tile + j * W::size);
     }
+    if (s.c_row != 1)
+      for (int i = 0; i < W::size; ++i)
+        for (int j = 0; j < N; ++j) s.c[(first + i) * s.c_row + j * s.c_column] = tile[j * W::size + i];
   }
-  for (int i = 0; i < G * W::size; ++i)
-    for (int j = 0; j < N; ++j)
-      s.c[(row + i) * s.c_row + j * s.c_column] = tile[j * G * W::size + i];
 }
 
 template <class T, int N>
 void narrow_rows(const Strip<T>& s, int64_t rows, int64_t b_column) {
   constexpr int64_t width = Vec<T>::size;
+  constexpr int G = N <= 2 ? 4 : N <= 4 ? 2 : 1;
   int64_t row = 0;
-  for (; row + 2 * width <= rows; row += 2 * width) narrow_tile<T, N, 2>(s, b_column, row);
+  for (; row + G * width <= rows; row += G * width) narrow_tile<T, N, G>(s, b_column, row);
   for (; row + width <= rows; row += width) narrow_tile<T, N, 1>(s, b_column, row);
   if (row < rows) narrow_tile<T, N, 1>(s, b_column, rows - width);  // some rows for the second time
 }
 
-template <class T>
+constexpr int64_t narrowest = 12;
+
+template <class T, int N = narrowest>
 void run_narrow(const Strip<T>& s, int64_t rows, int64_t columns, int64_t b_column) {
-  switch (columns) {
-    case 1: return narrow_rows<T, 1>(s, rows, b_column);
-    case 2: return narrow_rows<T, 2>(s, rows, b_column);
-    case 3: return narrow_rows<T, 3>(s, rows, b_column);
-    default: return narrow_rows<T, 4>(s, rows, b_column);
-  }
+  if (columns == N) narrow_rows<T, N>(s, rows, b_column);
+  else if constexpr (N > 1) run_narrow<T, N - 1>(s, rows, columns, b_column);
+}
+
+// Number by number, whatever the strides.
+template <class T>
+void run_anyhow(const Strip<T>& s, int64_t rows, int64_t columns, int64_t b_column) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) {
+      T x = 0;
+      for (int64_t p = 0; p < s.k; ++p)
+        x = multiply_add(s.a[i * s.a_row + p * s.a_column], s.b[p * s.b_row + j * b_column], x);
+      if (s.bias) x += s.bias[i * s.bias_row + j * s.bias_column];
+      s.c[i * s.c_row + j * s.c_column] = s.relu ? relu(x) : x;
+    }
 }
 
 // Lane l takes k = l, l + 16, ...; then lanes 8, 4, 2, 1 apart are added.

@@ -34,6 +34,8 @@ struct Strip {
   bool relu;
   const T* bias;    // nullptr: none
   int64_t bias_row, bias_column;
+  const char* ahead = nullptr;  // what will be read after this strip: so many bytes of it are fetched
+  int64_t ahead_tile = 0;       // with each tile
 };
 
 // c where its columns are not neighbours: number by number, through a tile in memory.
@@ -75,8 +77,8 @@ void sweep_strip(const Strip<T>& s, int64_t tiles) {
   using W = Vec<T>;
   const Columns<T, V, tail> at{s.columns - (V - 1) * W::size};
   const int64_t k = s.k, a_row = s.a_row, a_column = s.a_column, b_row = s.b_row, c_row = s.c_row;
-  const bool rows_of_c = s.c_column == 1;
   const T* bias = s.last ? s.bias : nullptr;
+  const bool rows_of_c = s.c_column == 1 && (!bias || s.bias_column == 1);
   for (int64_t t = 0; t < tiles; ++t) {
     T* c = s.c + t * R * c_row;
     W sum[R][V];
@@ -98,6 +100,12 @@ void sweep_strip(const Strip<T>& s, int64_t tiles) {
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) sum[r][v] = W::load(tile + (r * V + v) * W::size);
     }
+    for (int64_t i = 0; i < s.ahead_tile; i += 64)
+      __builtin_prefetch(s.ahead + t * s.ahead_tile + i, 0, 2);
+    if (!s.first)
+      for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V * W::size * static_cast<int>(sizeof(T)); v += 64)
+          __builtin_prefetch(reinterpret_cast<const char*>(c + (R + r) * c_row) + v, 1, 3);
     const T* a = s.a + t * s.a_tile;
     const T* b = s.b;
     for (int64_t p = 0; p < k; ++p) {
@@ -152,7 +160,7 @@ constexpr int sums = 24, broad = 4;
 #else
 constexpr int sums = 12, broad = 2;
 #endif
-constexpr int widest = 8;
+constexpr int widest = sums == 12 ? 13 : 8;
 
 // The most vectors a tile of so many rows has, and the most rows of one of so many vectors.
 constexpr int vectors_of(int64_t rows) { return rows == 1 ? widest : rows <= 3 ? 4 : broad; }
@@ -161,20 +169,28 @@ constexpr int rows_of(int vectors) {
   return vectors <= broad ? fit : vectors <= 4 ? 3 : 1;
 }
 
-template <class T, int V, int R = rows_of(V)>
-void sweep_rows(const Strip<T>& s, int rows, int64_t tiles) {
-  if (rows == R) {
-    if (s.columns == V * Vec<T>::size) sweep_strip<T, R, V, false>(s, tiles);
-    else sweep_strip<T, R, V, true>(s, tiles);
-  } else if constexpr (R > 1) {
-    sweep_rows<T, V, R - 1>(s, rows, tiles);
-  }
-}
+// One function for each size of a tile, by vectors, whether the last is part of one, and rows.
+constexpr int highest = 14;
+template <class T>
+struct Sweeps {
+  using Sweep = void (*)(const Strip<T>&, int64_t tiles);
+  Sweep of[widest + 1][2][highest + 1] = {};
 
-template <class T, int V = widest>
+  template <int V, int R>
+  constexpr void add() {
+    of[V][0][R] = sweep_strip<T, R, V, false>;
+    of[V][1][R] = sweep_strip<T, R, V, true>;
+    if constexpr (R > 1) add<V, R - 1>();
+    else if constexpr (V > 1) add<V - 1, rows_of(V - 1)>();
+  }
+  constexpr Sweeps() { add<widest, rows_of(widest)>(); }
+};
+template <class T>
+constexpr Sweeps<T> sweeps;
+
+template <class T>
 void sweep(const Strip<T>& s, int vectors, int rows, int64_t tiles) {
-  if (vectors == V) sweep_rows<T, V>(s, rows, tiles);
-  else if constexpr (V > 1) sweep<T, V - 1>(s, vectors, rows, tiles);
+  sweeps<T>.of[vectors][s.columns != vectors * Vec<T>::size][rows](s, tiles);
 }
 
 }  // namespace

@@ -48,7 +48,20 @@ template <> struct Vec<float> {
   static Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
   static Vec load(const float* p, int64_t n) { return {_mm256_maskload_ps(p, mask(n))}; }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
-  void store(float* p, int64_t n) const { _mm256_maskstore_ps(p, mask(n), v); }
+  void store(float* p, int64_t n) const {  // in pieces: masked stores are slow
+    __m128 x = _mm256_castps256_ps128(v);
+    if (n & 4) {
+      _mm_storeu_ps(p, x);
+      x = _mm256_extractf128_ps(v, 1);
+      p += 4;
+    }
+    if (n & 2) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(p), x);
+      x = _mm_movehl_ps(x, x);
+      p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, x);
+  }
 };
 inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 inline Vec<float> add(Vec<float> a, Vec<float> b) { return {_mm256_add_ps(a.v, b.v)}; }
@@ -62,7 +75,15 @@ template <> struct Vec<double> {
   static Vec load(const double* p) { return {_mm256_loadu_pd(p)}; }
   static Vec load(const double* p, int64_t n) { return {_mm256_maskload_pd(p, mask(n))}; }
   void store(double* p) const { _mm256_storeu_pd(p, v); }
-  void store(double* p, int64_t n) const { _mm256_maskstore_pd(p, mask(n), v); }
+  void store(double* p, int64_t n) const {
+    __m128d x = _mm256_castpd256_pd128(v);
+    if (n & 2) {
+      _mm_storeu_pd(p, x);
+      x = _mm256_extractf128_pd(v, 1);
+      p += 2;
+    }
+    if (n & 1) _mm_store_sd(p, x);
+  }
 };
 inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
 inline Vec<double> add(Vec<double> a, Vec<double> b) { return {_mm256_add_pd(a.v, b.v)}; }

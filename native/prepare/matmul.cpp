@@ -95,10 +95,10 @@ void check(const Operand& o, const Operand& product) {
 
 // One number for each column, the same for all rows and batches, and the columns are neighbours.
 bool is_bias(const Operand& o, DType t) {
-  if (o.dtype != t || o.shape[o.rank - 1] < 1) return false;
+  if (o.dtype != t) return false;
   for (int i = 0; i < o.rank - 1; ++i)
     if (o.stride[i] != 0 && o.shape[i] > 1) return false;
-  return o.stride[o.rank - 1] == 1 || o.shape[o.rank - 1] == 1;
+  return o.stride[o.rank - 1] == 1 || o.shape[o.rank - 1] <= 1;
 }
 
 // Batches that lie one behind the other are one axis; where they all use the same b, more rows of a.
@@ -161,22 +161,22 @@ void choose(MatmulTask* t, bool few) {
     if (!along && t->m > 1 && a_across && (!b_across || t->m > t->n)) turn(t);
     return;
   }
-  if (t->n <= quad && t->a_column == 1 && t->m >= 2 * quad && t->k >= quad && !(a_across && t->m > 1)) {
+  // Few columns would leave lanes empty: then the lanes are rows, if those are where they can be read.
+  const int64_t low = 2 * quad;  // numbers in a vector of 32 bytes
+  const auto thin = [&](int64_t thin, int64_t wide) {
+    return wide >= 2 * quad && (thin < low || (thin <= low + low / 2 && t->k >= 16)) && thin % low != 0;
+  };
+  if (thin(t->n, t->m) && t->m > t->n && a_across) return turn(t);
+  if (thin(t->m, t->n) && !b_across && t->b_row == 1 && t->k >= quad) {
     t->product = Product::narrow;
-    return;
+    return turn(t);
   }
-  if (t->m <= quad && t->b_row == 1 && t->n >= 2 * quad && t->k >= quad && !(b_across && t->n > 1)) {
+  if (thin(t->n, t->m) && t->a_column == 1 && t->k >= quad && !(b_across && t->n <= low && t->n > quad)) {
     t->product = Product::narrow;
-    turn(t);
-    return;
-  }
-  const int64_t low = 2 * quad;
-  if (t->n < low && t->m > t->n && a_across) {
-    turn(t);
     return;
   }
   const int64_t b_bytes = t->k * t->n * size;
-  if (!b_across || (t->m >= 48 && b_bytes > 64 * 1024)) {
+  if (!b_across || (t->m >= 48 && b_bytes > 16 * 1024)) {
     t->product = Product::packed;
     t->pack_a = t->n >= 256 && t->m >= 16;
   }

@@ -163,7 +163,7 @@ std::vector<int64_t> program_of(int64_t rank, DType t, bool bias, bool relu) {
 void run(const Table& table, const MatmulTask& task, const Work& work, char* const* slots, int parts) {
   for (int part = 0; part < parts; ++part) {
     Guarded scratch(work.scratch, true, 64);
-    table.matmul(task, Frame{slots, part, parts, scratch.data});
+    table.matmul(task, Frame{slots, part, parts, scratch.data, nullptr});
   }
 }
 
@@ -278,7 +278,7 @@ double seconds(const Table& table, const Shape& s, bool fused, int threads, std:
   }
   const auto measure = [&](int part, int parts) {
     char* scratch = static_cast<char*>(std::aligned_alloc(64, static_cast<size_t>(work.scratch + 127) / 64 * 64));
-    const Frame frame{slots, part, parts, scratch};
+    const Frame frame{slots, part, parts, scratch, nullptr};
     const int repeat = static_cast<int>(std::max(1.0, 2e5 / (work.flop / 50 + 20)));
     double best = 1e9;
     for (double stop = now() + (work.flop > 1e9 ? 1.5 : 0.15); now() < stop;) {
