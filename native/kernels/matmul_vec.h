@@ -3,6 +3,9 @@
 #include <cstdint>
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#include <cstring>
 #endif
 namespace glassgrad::GG_ISA {
 namespace {
@@ -88,6 +91,54 @@ template <> struct Vec<double> {
 inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
 inline Vec<double> add(Vec<double> a, Vec<double> b) { return {_mm256_add_pd(a.v, b.v)}; }
 inline Vec<double> relu(Vec<double> a) { return {_mm256_max_pd(_mm256_setzero_pd(), a.v)}; }
+#elif defined(__aarch64__)
+template <class T> struct Vec;
+template <> struct Vec<float> {
+  static constexpr int size = 4;
+  float32x4_t v;
+  static Vec zero() { return {vdupq_n_f32(0)}; }
+  static Vec splat(const float* p) { return {vld1q_dup_f32(p)}; }
+  static Vec load(const float* p) { return {vld1q_f32(p)}; }
+  static Vec load(const float* p, int64_t n) {
+    float x[size] = {};
+    for (int64_t i = 0; i < n; ++i) x[i] = p[i];
+    return load(x);
+  }
+  void store(float* p) const { vst1q_f32(p, v); }
+  void store(float* p, int64_t n) const {
+    float x[size];
+    store(x);
+    for (int64_t i = 0; i < n; ++i) p[i] = x[i];
+  }
+};
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+inline Vec<float> add(Vec<float> a, Vec<float> b) { return {vaddq_f32(a.v, b.v)}; }
+inline Vec<float> relu(Vec<float> a) {
+  return {vbslq_f32(vcltzq_f32(a.v), vdupq_n_f32(0), a.v)};
+}
+template <> struct Vec<double> {
+  static constexpr int size = 2;
+  float64x2_t v;
+  static Vec zero() { return {vdupq_n_f64(0)}; }
+  static Vec splat(const double* p) { return {vld1q_dup_f64(p)}; }
+  static Vec load(const double* p) { return {vld1q_f64(p)}; }
+  static Vec load(const double* p, int64_t n) {
+    double x[size] = {};
+    for (int64_t i = 0; i < n; ++i) x[i] = p[i];
+    return load(x);
+  }
+  void store(double* p) const { vst1q_f64(p, v); }
+  void store(double* p, int64_t n) const {
+    double x[size];
+    store(x);
+    for (int64_t i = 0; i < n; ++i) p[i] = x[i];
+  }
+};
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
+inline Vec<double> add(Vec<double> a, Vec<double> b) { return {vaddq_f64(a.v, b.v)}; }
+inline Vec<double> relu(Vec<double> a) {
+  return {vbslq_f64(vcltzq_f64(a.v), vdupq_n_f64(0), a.v)};
+}
 #endif
 }  // namespace
 }  // namespace glassgrad::GG_ISA
