@@ -51,7 +51,7 @@ struct Crew {
   Signal finished;  // jobs
 };
 
-Crew* crew = nullptr;  // never destroyed: threads may outlive every destructor
+Crew* crew = nullptr;  // deleted at exit alone, and only when all threads have gone home
 std::atomic<bool> busy{false};
 std::atomic<int> chosen{0};
 
@@ -74,7 +74,7 @@ void go_home() {
     worker->ticket.raise();
     worker->thread.join();
   }
-  crew = nullptr;  // and busy stays: whoever comes later works alone
+  delete crew;  // and busy stays: whoever comes later works alone
 }
 
 // In a child after a fork, where the threads do not exist.

@@ -77,7 +77,7 @@ int main() {
     expect(status == 0, "a child after a fork");
   }
 #endif
-  std::printf("one barrier of 2: %.0f ns; a job of 2: %.0f ns\n", nanoseconds_of(2, 100000),
+  std::printf("one barrier of 2: %.0f ns; a job of 2: %.0f ns\n", nanoseconds_of(2, 10000),
               nanoseconds_of(2, 1));
   set_threads(0);
   return 0;
