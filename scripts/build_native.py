@@ -29,6 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     kind = options.sanitize.replace(",", "-")
     folder = options.build or ROOT / "build" / ("native-" + kind if kind else "native")
+    folder = folder.resolve()
     module = not options.sanitize
     configure = [
         "cmake", "-S", ROOT / "native", "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",

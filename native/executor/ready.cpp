@@ -2,7 +2,9 @@
 
 #include "guard.h"
 #include "prepare/index.h"
+#include "prepare/matmul.h"
 #include "prepare/random.h"
+#include "prepare/tiny.h"
 
 namespace glassgrad {
 namespace {
@@ -43,6 +45,12 @@ Ready make_ready(const Instruction& in, const Table& table) {
     case Kernel::add_along_axis:
     case Kernel::arange:
       fill(ready, table.index, prepare_index(in, work));
+      break;
+    case Kernel::matmul:
+      fill(ready, table.matmul, prepare_matmul(in, work));
+      break;
+    case Kernel::tiny:
+      fill(ready, table.tiny, prepare_tiny(in, work));
       break;
     case Kernel::uniform:
       fill(ready, table.random, prepare_random(in, work));

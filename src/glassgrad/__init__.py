@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
         optim as optim,
         train as train,
     )
+    from .engine import get_threads as get_threads, set_threads as set_threads
     from .files.model import load as load, save as save
     from .inspect.compare import compare as compare
     from .inspect.source import source as source
@@ -57,6 +58,8 @@ _NAMES = {
     "load": "files.model",
     "save": "files.model",
     "fit": "train.fit",
+    "get_threads": "engine",
+    "set_threads": "engine",
     "compile": "tensors.transforms",
     "grad": "tensors.transforms",
     "no_grad": "tensors.tensor",

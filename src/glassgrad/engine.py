@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, unknown_name
+from .errors import ConfigError, shown, unknown_name
 from .ir import INPUT, Graph, Node, Value
 
 if TYPE_CHECKING:
@@ -96,6 +96,41 @@ def executor() -> tuple[str, str]:
     if native.available():
         return "native", f"{native.isa()}: {native.why()}"
     return "numpy", f"the native executor is not there: {native.why()}"
+
+
+def set_threads(count: int) -> None:
+    """Let the native executor use at most `count` threads; 0 goes back to the default.
+
+    The default is what GLASSGRAD_NUM_THREADS says, else the CPUs this process may use, and never
+    more than OMP_NUM_THREADS. Small work stays on one thread, and results have the same bits for
+    any number. Products in NumPy's text follow OPENBLAS_NUM_THREADS instead.
+
+    Raises ConfigError for anything but a whole number from 0 to 256.
+
+    >>> set_threads(2)
+    >>> set_threads(0)
+    """
+    from .backends import native
+
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 256:
+        raise ConfigError(
+            "not a number of threads",
+            where="set_threads",
+            expected="a whole number from 1 to 256, or 0 for the default",
+            received=shown(count),
+        )
+    native.set_threads(count)
+
+
+def get_threads() -> int:
+    """How many threads the native executor may use; 1 where it is not there.
+
+    >>> get_threads() >= 1
+    True
+    """
+    from .backends import native
+
+    return native.get_threads()
 
 
 def _native(

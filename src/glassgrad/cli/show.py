@@ -20,7 +20,7 @@ from glassgrad.cli.screen import columns, name, say
 from glassgrad.cli.train import record_of
 from glassgrad.cli.use import find_model
 from glassgrad.data.preparation import TablePreparation
-from glassgrad.engine import executor, matrix_products, step_source
+from glassgrad.engine import executor, get_threads, matrix_products, step_source
 from glassgrad.errors import DataError, FormatError, UsageError, unknown_name
 from glassgrad.inspect.source import about, whole_program
 from glassgrad.inspect.summary import Summary, summary
@@ -133,7 +133,10 @@ def info_command(folder: str | os.PathLike[str] | None) -> None:
         ("machine", f"{platform.system()} {platform.machine()}, {_cores()} cores for us"),
         ("engine", f"{engine}; {why}"),
         ("products", f"{_blas()}{kernel}"),
-        ("threads", threads),
+        (
+            "threads",
+            f"{get_threads()} in native code; {threads}" if engine == "native" else threads,
+        ),
         ("data", _data(folder)),
         ("library", os.fspath(Path(__file__).parent.parent)),
     ]

@@ -49,6 +49,19 @@ def why() -> str:
     return f"the best of {', '.join(native.isas())}" if isa() else "no AVX2, AVX-512 or NEON here"
 
 
+def set_threads(count: int) -> None:
+    """At most so many threads from now on; 0: the default."""
+    native = module()
+    if native is not None:
+        native.set_threads(count)
+
+
+def get_threads() -> int:
+    """How many threads a plan may have."""
+    native = module()
+    return 1 if native is None else int(native.get_threads())
+
+
 def unary(isa_name: str, operation: str, x: Any) -> Any:
     """One elementwise function of contiguous numbers, as plans compute it."""
     import numpy as np

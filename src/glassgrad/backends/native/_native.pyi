@@ -6,12 +6,12 @@ not finite, 2 a position was outside its table, or a row outside the data.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-Buffer = NDArray[Any]
+Buffer: TypeAlias = NDArray[Any]
 
 class Described(TypedDict):
     kernel: str  # as in the catalogue
