@@ -1,0 +1,143 @@
+"""The command: python -m benchmarks [--quick] [--only mlp,rnn] [--json FILE] [--picture FILE]."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import peak as peaks
+from .measure import Settings, Suite, machine, stand_in
+from .processes import Failed, Processes
+from .report import as_json, from_json, number, summary, table
+from .results import Row, not_met
+from .sides import MODULES
+from .workloads import ALL, PRODUCTS, WORKLOADS
+
+GROUPS = ("products", "starts", "import", "memory", "wheel")
+
+
+def _words(given: str) -> list[str]:
+    return [word for word in given.split(",") if word]
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="glassgrad beside its peers on the same work, in turns, in one run.",
+        epilog="docs/performance.md says how to read it. Exit code 1 with --strict if a must is not met.",
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="under two minutes: fewer and shorter runs")
+    add("--full", action="store_true", help="convolutions and attention too")
+    names = ", ".join((*WORKLOADS, *GROUPS))
+    add("--only", type=_words, default=[], metavar="NAMES", help=f"of {names}")
+    add("--peers", type=_words, default=[], metavar="NAMES", help=f"of {', '.join(MODULES)}; all by default, but torch.compile")  # fmt: skip
+    add("--peer-python", metavar="FILE", help="an interpreter that has the peers; default this one")
+    add("--backend", default="auto", help="glassgrad's")
+    add("--threads", type=_words, default=["1", "2"], metavar="N,N", help="each side's best of these counts; default 1,2")  # fmt: skip
+    add("--runs", type=int, help="default 5, quick 3")
+    add("--seconds", type=float, help="of one side in one run; default 0.4, quick 0.05")
+    add("--wheel", type=Path, metavar="FILE", help="default the newest in dist/")
+    add("--json", type=Path, metavar="FILE", help="write every number")
+    add("--picture", type=Path, metavar="FILE", help="draw the ratios as SVG")
+    add("--show", type=Path, metavar="FILE", help="measure nothing: print, or draw, what --json wrote")  # fmt: skip
+    add("--strict", action="store_true", help="exit code 1 if a must is not met or losses differ")
+    given = parser.parse_args(argv)
+    for name in given.only:
+        if name not in (*WORKLOADS, *GROUPS):
+            parser.error(f"--only: {name} is none of {names}")
+    for name in given.peers:
+        if name not in MODULES:
+            parser.error(f"--peers: {name} is none of {', '.join(MODULES)}")
+    if not all(n.isdigit() and int(n) for n in given.threads):
+        parser.error("--threads: numbers from 1, as in 1,2")
+    return given
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    settings = Settings(threads=tuple(map(int, given.threads)), peers=tuple(given.peers))
+    if given.quick:
+        few = (PRODUCTS[1], PRODUCTS[4], PRODUCTS[6])
+        settings = replace(settings, runs=3, seconds=0.05, repeats=3, shapes=few)
+    if given.runs is not None:
+        settings = replace(settings, runs=given.runs)
+    if given.seconds is not None:
+        settings = replace(settings, seconds=given.seconds)
+    return settings
+
+
+def _say(what: str) -> None:
+    print(f"  {what} ...", file=sys.stderr, flush=True)
+
+
+def _measured(suite: Suite, given: argparse.Namespace) -> Iterable[Row]:
+    wanted = given.only
+    for work in ALL:
+        if work.name in wanted or (not wanted and (given.full or not work.later)):
+            yield from suite.workload(work)
+    for name in GROUPS:
+        if not wanted or name in wanted:
+            group = getattr(suite, {"import": "imports"}.get(name, name))
+            try:
+                yield from group(given.wheel) if name == "wheel" else group()
+            except Failed as error:
+                yield Row(name, name, note=str(error))
+
+
+def _run(given: argparse.Namespace) -> dict[str, object]:
+    settings, began = _settings(given), time.perf_counter()
+    with Processes(given.backend, given.peer_python) as processes:
+        peak = peaks.measured(settings.threads) or stand_in(processes, settings.threads)
+        suite = Suite(processes, settings, peak, _say)
+        rows = list(_measured(suite, given))
+        again = peaks.measured(settings.threads)
+        about = {
+            "machine": machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2),
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - began, 1), "runs": settings.runs,
+            "seconds a run": settings.seconds, "sides": processes.about,
+            "peak GFLOP/s": peak and {str(n): round(v, 1) for n, v in peak.by_threads.items()},
+            "peak GFLOP/s afterwards": again and {str(n): round(v, 1) for n, v in again.by_threads.items()},
+            "peak is": peak and peak.how,
+        }  # fmt: skip
+    return as_json(rows, suite.raw, about)
+
+
+def _heading(about: dict[str, object]) -> str:
+    sides, peak = about["sides"], about["peak GFLOP/s"]
+    assert isinstance(sides, dict)
+    lines = [f"{about['machine']}, {about['cores']} cores, load {about['load']}; {about['when']}"]
+    lines.append("; ".join(sides.values()))
+    if isinstance(peak, dict):
+        each = ", ".join(f"{n}: {number(v)}" for n, v in peak.items())
+        lines.append(f"peak GFLOP/s by threads: {each} ({about['peak is']})")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, write what was asked for; the exit code."""
+    given = _arguments(argv)
+    document = json.loads(given.show.read_text()) if given.show else _run(given)
+    rows = from_json(document)
+    print(f"{_heading(document['about'])}\n\n{table(rows)}\n\n{summary(rows)}")
+    if given.json:
+        given.json.write_text(json.dumps(document, indent=1) + "\n")
+    if given.picture:
+        from .picture import drawn
+
+        about = document["about"]
+        under = f"{about['machine']}, {about['cores']} cores, {about['when'][:10]}; each at its best number of threads"  # fmt: skip
+        given.picture.write_text(drawn(rows, under), encoding="utf-8")
+    differ = any("differ" in row.note for row in rows)
+    return int(given.strict and (bool(not_met(rows)) or differ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""glassgrad, as a user writes it: `gg.fit`, `gg.predict`, `gg.compile`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import glassgrad as gg
+from benchmarks.inputs import Array, inputs
+from benchmarks.workloads import LEARNING_RATE
+from glassgrad import nn, optim
+
+from . import Job
+
+BACKEND = os.environ.get("BENCHMARKS_BACKEND", "auto")
+
+
+def about() -> str:
+    """The version, and the backend that was asked for."""
+    return f"glassgrad {gg.__version__}, backend {BACKEND}"
+
+
+def _dense(hidden: int, outputs: int) -> Callable[[], nn.Module]:
+    return lambda: nn.Sequential(
+        hidden=nn.Linear(hidden), relu=nn.ReLU(), output=nn.Linear(outputs)
+    )
+
+
+def _neuron() -> nn.Module:
+    return nn.Sequential(
+        hidden=nn.Linear(2), sigmoid=nn.Sigmoid(), output=nn.Linear(1), chance=nn.Sigmoid()
+    )
+
+
+def _article() -> nn.Module:
+    return nn.Sequential(
+        conv1=nn.Conv2d(1, 3), tanh1=nn.Tanh(), conv2=nn.Conv2d(1, 3), tanh2=nn.Tanh(),
+        flat=nn.Flatten(), hidden=nn.Linear(100), tanh3=nn.Tanh(), output=nn.Linear(10),
+        shares=nn.Softmax(),
+    )  # fmt: skip
+
+
+def _lenet() -> nn.Module:
+    return nn.Sequential(
+        conv1=nn.Conv2d(6, 5), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
+        conv2=nn.Conv2d(16, 5), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2), flat=nn.Flatten(),
+        dense1=nn.Linear(120), relu3=nn.ReLU(), dense2=nn.Linear(84), relu4=nn.ReLU(),
+        output=nn.Linear(10),
+    )  # fmt: skip
+
+
+class _Residual(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+        self.two = nn.Conv2d(outputs, outputs, 3, padding=1)
+        changed = inputs != outputs
+        self.short = nn.Conv2d(inputs, outputs, 1, stride=stride) if changed else nn.Identity()
+
+    def forward(self, x: Any) -> Any:
+        return nn.relu(self.two(nn.relu(self.one(x))) + self.short(x))
+
+
+def _resnet() -> nn.Module:
+    return nn.Sequential(
+        first=nn.Conv2d(3, 16, 3, padding=1), relu=nn.ReLU(), block1=_Residual(16, 16, 1),
+        block2=_Residual(16, 32, 2), block3=_Residual(32, 64, 2), pool=nn.GlobalAvgPool(),
+        output=nn.Linear(10),
+    )  # fmt: skip
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, causal=True)
+        self.norm2 = nn.LayerNorm(width)
+        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Any) -> Any:
+        x = x + self.attention(self.norm1(x))
+        return x + self.narrow(gg.gelu_tanh(self.wide(self.norm2(x))))
+
+
+class _Language(nn.Module):
+    def __init__(self, tokens: int = 65, width: int = 128, context: int = 128) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, width)
+        self.positions = nn.LearnedPositions(context, width)
+        self.block = [_Block(width, 4) for _ in range(4)]
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, tokens, bias=False)
+
+    def forward(self, x: Any) -> Any:
+        x = self.positions(self.embedding(x))
+        for block in self.block:
+            x = block(x)
+        return self.head(self.norm(x)).transpose(0, 2, 1)
+
+
+class _Double(nn.Module):
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(outputs, 3, padding=1)
+        self.two = nn.Conv2d(outputs, 3, padding=1)
+
+    def forward(self, x: Any) -> Any:
+        return nn.relu(self.two(nn.relu(self.one(x))))
+
+
+class _UNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.down1, self.down2, self.bottom = _Double(32), _Double(64), _Double(128)
+        self.up2 = nn.ConvTranspose2d(64, 2, stride=2)
+        self.wide2 = _Double(64)
+        self.up1 = nn.ConvTranspose2d(32, 2, stride=2)
+        self.wide1, self.output = _Double(32), nn.Conv2d(2, 1)
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x: Any) -> Any:
+        a = self.down1(x)
+        b = self.down2(self.pool(a))
+        c = self.bottom(self.pool(b))
+        d = self.wide2(gg.ops.concatenate(self.up2(c), b, axis=1))
+        return self.output(self.wide1(gg.ops.concatenate(self.up1(d), a, axis=1)))
+
+
+def _separable() -> nn.Module:
+    layers: dict[str, nn.Module] = {"first": nn.Conv2d(32, 3, padding=1), "relu": nn.ReLU()}
+    for k, (a, b, stride) in enumerate(((32, 64, 1), (64, 128, 2), (128, 128, 1)), 1):
+        layers[f"depth{k}"] = nn.Conv2d(a, 3, stride=stride, padding=1, groups=a)
+        layers[f"relu{k}"] = nn.ReLU()
+        layers[f"point{k}"] = nn.Conv2d(b, 1)
+        layers[f"after{k}"] = nn.ReLU()
+    return nn.Sequential(**layers, pool=nn.GlobalAvgPool(), output=nn.Linear(10))
+
+
+# Network, loss, optimiser.
+_NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, Callable[[float], optim.Optimizer]]] = {
+    "neuron": (_neuron, "mse", optim.SGD),
+    "circles": (_dense(8, 1), "bce_logits", optim.SGD),
+    "fits": (_dense(16, 1), "bce_logits", optim.Adam),
+    "spiral": (_dense(64, 3), "cross_entropy", optim.Adam),
+    "mlp": (_dense(128, 10), "cross_entropy", optim.Adam),
+    "infer": (_dense(128, 10), "", optim.Adam),
+    "rnn": (
+        lambda: nn.Sequential(recurrent=nn.RNN(16), output=nn.Linear(3)),
+        "cross_entropy",
+        optim.SGD,
+    ),
+    "lstm": (
+        lambda: nn.Sequential(recurrent=nn.LSTM(64), output=nn.Linear(3)),
+        "cross_entropy",
+        optim.Adam,
+    ),
+    "articlecnn": (_article, "mse", optim.SGD),
+    "lenet": (_lenet, "cross_entropy", optim.Adam),
+    "infer1": (_lenet, "", optim.Adam),
+    "resnet": (_resnet, "cross_entropy", lambda lr: optim.SGD(lr, momentum=0.9)),
+    "gpt": (_Language, "cross_entropy", optim.AdamW),
+    "unet": (_UNet, "cross_entropy", optim.SGD),
+    "dwsep": (_separable, "cross_entropy", optim.SGD),
+}
+
+
+def _model(name: str, weights: dict[str, Array]) -> nn.Module:
+    model = _NETWORKS[name][0]()
+    model.load_state_dict(weights)
+    return model
+
+
+class _Fit(Job):
+    """One `gg.fit` for a call, its epochs so many that a step's cost is what is measured."""
+
+    scales = True
+
+    def __init__(self, name: str) -> None:
+        self.name, self.inputs = name, inputs(name)
+        self.steps = self.inputs.batches
+        self.reset()
+
+    def reset(self) -> None:
+        self.model = _model(self.name, self.inputs.weights)
+
+    def fit(self, epochs: int) -> gg.train.History:
+        _, loss, optimizer = _NETWORKS[self.name]
+        return gg.fit(
+            self.model,
+            self.inputs.x,
+            self.inputs.y,
+            loss=loss,
+            optimizer=optimizer(LEARNING_RATE[self.name]),
+            epochs=epochs,
+            batch_size=self.inputs.size,
+            shuffle=False,
+            metrics=(),  # the peers count no hits either
+            backend=BACKEND,
+            verbose=False,
+        )
+
+    def call(self) -> None:
+        self.fit(self.epochs)
+
+    def losses(self, passes: int) -> list[float]:
+        self.reset()
+        return list(self.fit(passes)["loss"])
+
+    def fixed(self) -> float:
+        """Seconds that one `fit` costs beside its steps: of one pass less its share of many."""
+        self.fit(1)
+        one = [_seconds(lambda: self.fit(1)) for _ in range(15)]
+        many = [_seconds(self.call) / self.epochs for _ in range(3)]
+        return median(one) - median(many)
+
+
+class _Fits(Job):
+    """A new network of equal structure fitted 50 times: a small grid, or cross-validation."""
+
+    steps = 50
+
+    def __init__(self) -> None:
+        self.one = _Fit("fits")
+
+    def call(self) -> None:
+        for _ in range(self.steps):
+            self.one.model = _NETWORKS["fits"][0]()
+            self.one.fit(20)
+
+    def losses(self, passes: int) -> list[float]:
+        return self.one.losses(passes)
+
+
+class _Predict(Job):
+    steps = 20
+
+    def __init__(self, name: str) -> None:
+        self.inputs = inputs(name)
+        self.model = _model(name, self.inputs.weights)
+
+    def call(self) -> None:
+        for _ in range(self.steps):
+            gg.predict(self.model, self.inputs.x)
+
+    def losses(self, passes: int) -> list[float]:
+        return [float(v) for v in gg.predict(self.model, self.inputs.x).ravel()]
+
+
+class _Product(Job):
+    """A matrix product of tensors, compiled; with a bias and relu where `fused`."""
+
+    def __init__(self, a: Array, b: Array, bias: Array | None) -> None:
+        if bias is None:
+            function = gg.compile(lambda a, b: a @ b)
+            self.operands = (gg.tensor(a), gg.tensor(b))
+        else:
+            function = gg.compile(lambda a, b, bias: gg.relu(a @ b + bias))
+            self.operands = (gg.tensor(a), gg.tensor(b), gg.tensor(bias))
+        self.function = function
+
+    def call(self) -> None:
+        self.function(*self.operands)
+
+    def losses(self, passes: int) -> list[float]:
+        return [float(v) for v in self.function(*self.operands).numpy().ravel()[:50]]
+
+
+def product(a: Array, b: Array, bias: Array | None) -> Job:
+    """A matrix product made ready."""
+    return _Product(a, b, bias)
+
+
+def job(name: str, threads: int) -> Job:
+    """A workload made ready."""
+    set_threads = getattr(gg, "set_threads", None)
+    if set_threads is not None:
+        set_threads(threads)
+    if name == "fits":
+        return _Fits()
+    return _Predict(name) if name.startswith("infer") else _Fit(name)
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def first_steps(name: str, repeats: int) -> tuple[list[float], list[float]]:
+    """Seconds of a `fit` of one step: of a structure new to this process, and again.
+
+    A structure is new by a hidden width nobody had before. The second is another instance of the
+    structure, its weights drawn before, less the step itself: when training starts.
+    """
+    at = inputs(name)
+    x, y = at.x[: at.size], at.y[: at.size]
+
+    def fit(model: nn.Module, epochs: int = 1) -> float:
+        settings: dict[str, Any] = {"loss": "cross_entropy", "optimizer": optim.Adam(1e-3)}
+        settings |= {"epochs": epochs, "metrics": (), "backend": BACKEND, "verbose": False}
+        return _seconds(lambda: gg.fit(model, x, y, **settings))
+
+    def network(width: int) -> nn.Module:
+        if name != "lenet":
+            return _dense(width, len(np.unique(y)))()
+        model = _lenet()
+        model.dense2 = nn.Linear(width)
+        return model
+
+    base = {"spiral": 64, "mlp": 128, "lenet": 84}[name]
+    fit(network(base + repeats + 1))  # the process is warm
+    first, again = [], []
+    for k in range(repeats):
+        known = network(base + k)
+        first.append(fit(known))
+        other = network(base + k)
+        other.load_state_dict(known.state_dict())
+        fit(other)
+        step = (fit(known, 21) - fit(known, 1)) / 20
+        again.append(fit(other) - step)
+    return first, again
