@@ -18,7 +18,7 @@ from .processes import Failed, Processes
 from .report import as_json, from_json, number, summary, table
 from .results import Row, not_met
 from .sides import MODULES
-from .workloads import ALL, PRODUCTS, WORKLOADS
+from .workloads import ALL, PRODUCTS, WORKLOADS, Workload
 
 GROUPS = ("products", "starts", "import", "memory", "wheel")
 
@@ -65,7 +65,7 @@ def _settings(given: argparse.Namespace) -> Settings:
     settings = Settings(threads=tuple(map(int, given.threads)), peers=tuple(given.peers))
     if given.quick:
         few = (PRODUCTS[1], PRODUCTS[4], PRODUCTS[6])
-        settings = replace(settings, runs=3, seconds=0.05, repeats=3, shapes=few)
+        settings = replace(settings, runs=3, seconds=0.05, starts=3, imports=1, shapes=few)
     if given.runs is not None:
         settings = replace(settings, runs=given.runs)
     if given.seconds is not None:
@@ -77,11 +77,15 @@ def _say(what: str) -> None:
     print(f"  {what} ...", file=sys.stderr, flush=True)
 
 
+def _chosen(given: argparse.Namespace) -> list[Workload]:
+    wanted = given.only
+    return [w for w in ALL if (w.name in wanted if wanted else given.full or not w.later)]
+
+
 def _measured(suite: Suite, given: argparse.Namespace) -> Iterable[Row]:
     wanted = given.only
-    for work in ALL:
-        if work.name in wanted or (not wanted and (given.full or not work.later)):
-            yield from suite.workload(work)
+    for work in _chosen(given):
+        yield from suite.workload(work)
     for name in GROUPS:
         if not wanted or name in wanted:
             group = getattr(suite, {"import": "imports"}.get(name, name))
@@ -95,6 +99,9 @@ def _run(given: argparse.Namespace) -> dict[str, object]:
     settings, began = _settings(given), time.perf_counter()
     with Processes(given.backend, given.peer_python) as processes:
         peak = peaks.measured(settings.threads) or stand_in(processes, settings.threads)
+        sides = {peer: None for work in _chosen(given) for peer in settings.chosen(work.peers)}
+        if sides:
+            processes.begin(["ours", *sides], settings.threads)
         suite = Suite(processes, settings, peak, _say)
         rows = list(_measured(suite, given))
         again = peaks.measured(settings.threads)

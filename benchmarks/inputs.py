@@ -56,8 +56,9 @@ def mnist(rows: int) -> tuple[Array, Array]:
             digits = np.frombuffer(labels.read(8 + rows), np.uint8, offset=8)
     except FileNotFoundError:
         r = np.random.default_rng(0)
-        raw = np.where(r.random(784 * rows) < 0.8, 0, r.integers(0, 256, 784 * rows))
-        digits = r.integers(0, 10, rows)
+        kept = (r.random(784 * rows) >= 0.8).astype(np.uint8)
+        raw = kept * r.integers(0, 256, 784 * rows, np.uint8)
+        digits = r.integers(0, 10, rows, np.uint8)
     x = raw.reshape(-1, 784).astype(np.float32)
     x /= np.float32(255)
     return x, digits.astype(np.int64)
@@ -96,7 +97,8 @@ class _Draw:
         self.weights: dict[str, Array] = {}
 
     def normal(self, name: str, *shape: int, scale: float) -> None:
-        self.weights[name] = (self.random.standard_normal(shape) * scale).astype(np.float32)
+        drawn: Array = self.random.standard_normal(shape)
+        self.weights[name] = (drawn * scale).astype(np.float32)
 
     def zeros(self, name: str, *shape: int) -> None:
         self.weights[name] = np.zeros(shape, np.float32)
@@ -189,8 +191,13 @@ def _layers(draw: _Draw, *widths: int) -> None:
 def inputs(name: str) -> Inputs:
     """The data and first weights of a workload."""
     r, draw, size = np.random.default_rng(0), _Draw(), None
-    noise = lambda *shape: r.standard_normal(shape).astype(np.float32)
-    classes = lambda most, *shape: r.integers(0, most, shape)
+
+    def noise(*shape: int) -> Array:
+        return np.asarray(r.standard_normal(shape), np.float32)
+
+    def classes(most: int, *shape: int) -> Array:
+        return r.integers(0, most, shape)
+
     match name:
         case "neuron":
             (x, y), size = people(), 1

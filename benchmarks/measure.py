@@ -27,7 +27,8 @@ class Settings:
 
     runs: int = 5
     seconds: float = 0.4  # of one side in one run
-    repeats: int = 5  # of processes and first steps
+    starts: int = 5  # first steps
+    imports: int = 5
     threads: tuple[int, ...] = (1, 2)
     peers: tuple[str, ...] = ()  # only these; all where empty
     shapes: tuple[tuple[int, int, int], ...] = PRODUCTS
@@ -43,7 +44,11 @@ class Suite:
     """One run on one machine. `raw` keeps every number that was measured."""
 
     def __init__(
-        self, processes: Processes, settings: Settings, peak: Peak | None, say: Callable[[str], None]
+        self,
+        processes: Processes,
+        settings: Settings,
+        peak: Peak | None,
+        say: Callable[[str], None],
     ) -> None:
         self.processes, self.settings, self.peak, self.say = processes, settings, peak, say
         self.raw: dict[str, Raw] = {}
@@ -185,7 +190,7 @@ class Suite:
         process = self.processes.get("ours", self.settings.threads[0])
         for work in ("spiral", "mlp", "lenet"):
             try:
-                found = process.ask("first", work=work, repeats=self.settings.repeats)
+                found = process.ask("first", work=work, repeats=self.settings.starts)
             except Failed as error:
                 yield Row("starts", work, note=str(error))
                 continue
@@ -210,7 +215,7 @@ class Suite:
             command = [interpreter(side, self.processes.peer_python), "-c", code]
             began = time.perf_counter()
             done = subprocess.run(
-                command, env=environment(1, "auto", os.environ), capture_output=True
+                command, check=False, env=environment(1, "auto", os.environ), capture_output=True
             )
             if done.returncode:
                 raise Failed(done.stderr.decode().strip().splitlines()[-1])
@@ -221,7 +226,7 @@ class Suite:
                 continue
             try:
                 once(side, f"import {module}")  # its files are read and compiled
-                turns = range(self.settings.repeats)
+                turns = range(self.settings.imports)
                 pairs = [(once(side, f"import {module}"), once(side, "pass")) for _ in turns]
             except Failed as error:
                 yield Row("import", module, side, note=str(error))

@@ -38,7 +38,8 @@ def _compiled(folder: str) -> ctypes.CDLL | None:
         return None
     target = Path(folder) / "peak.so"
     flags = ["-O3", "-march=native", "-ffp-contract=fast", "-funroll-loops", "-shared", "-fPIC"]
-    done = subprocess.run([compiler, *flags, str(SOURCE), "-o", str(target)], capture_output=True)
+    command = [compiler, *flags, str(SOURCE), "-o", str(target)]
+    done = subprocess.run(command, check=False, capture_output=True)
     return ctypes.CDLL(str(target)) if done.returncode == 0 else None
 
 

@@ -1,13 +1,13 @@
 """One picture of a run: how many times as fast as each peer, on a logarithmic scale.
 
-A bar from "as fast" to the median of the runs, its end marked with the ratio; a thin line to the
-worst run; a tick where the must is. Each bar names its peer, so colour only helps the eye.
+A bar from "as fast" to the median of the runs, pale between the median and the worst run. Each bar
+names its peer and its number, so colour only helps the eye.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from glassgrad.inspect.svg import coordinate as c, picture, text, words
 
@@ -17,7 +17,7 @@ from .sides import TITLES
 from .workloads import WORKLOADS
 
 WIDTH, LEFT, RIGHT = 760, 300, 690
-TOP, LANE, GAP = 84, 19, 13
+TOP, LANE, GAP = 88, 19, 13
 _COLOURS = {"torch": 0, "jax": 1, "sklearn": 2, "onnx": 3, "numpy": 4, "torch.compile": 5}
 
 
@@ -35,18 +35,15 @@ def _tick(value: float) -> str:
 def drawn(rows: Sequence[Row], under: str) -> str:
     """The picture of the rows of workloads, with a line below of where they were measured."""
     shown = [row for row in rows if row.group == "workloads" and row.value and row.worst]
-    bounds = [row.bound.must for row in shown if row.bound is not None]
-    values = [v for row in shown for v in (row.value, row.worst) if v]
-    low, high, ticks = _scale([*values, *bounds])
+    low, high, ticks = _scale([v for row in shown for v in (row.value, row.worst) if v])
 
     def at(value: float) -> float:
         part = (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
         return LEFT + part * (RIGHT - LEFT)
 
     bars: list[str] = []
-    y, before = TOP - GAP, ""
-    for row in shown:
-        assert row.value is not None and row.worst is not None
+    y, before, first = TOP - GAP, "", 0
+    for k, row in enumerate(shown):
         if row.work != before:
             y += GAP
             bars.append(words("gg-head gg-ink", 20, y + 13, text(row.work)))
@@ -55,22 +52,20 @@ def drawn(rows: Sequence[Row], under: str) -> str:
             before, first = row.work, y
         bars += _bar(row, y, at)
         y += LANE
-        following = shown.index(row) + 1
-        alone = following == len(shown) or shown[following].work != row.work
-        if alone:
+        if k + 1 == len(shown) or shown[k + 1].work != row.work:  # room for the name's two lines
             y = max(y, first + 2 * LANE - 4)
     bottom = y + 8
     rules = "".join(f"M{c(round(at(t)) + 0.5)} {TOP - 8}V{c(bottom)}" for t in ticks if t != 1)
     back = [f'<path class="gg-grid" d="{rules}"/>'] if rules else []
     back.append(f'<path class="gg-axis" d="M{c(round(at(1)) + 0.5)} {TOP - 8}V{c(bottom)}"/>')
     back += [words("gg-soft", at(t), TOP - 15, _tick(t), "middle") for t in ticks]
-    key = "bar: median of the runs · thin line: to the worst run · tick: what is asked"
+    key = "bar: the median of several runs; its pale end: from there to the worst run"
     back.append(words("gg-soft", 20, 49, text(key, 120)))
     foot = words("gg-soft", 20, bottom + 24, text(under, 130))
     return picture(
         WIDTH,
         round(bottom + 40),
-        "Training on a CPU: times as fast as",
+        "glassgrad on a CPU: times as fast as",
         "; ".join(
             f"{row.work}: {number(row.value)} times as fast as {TITLES[row.peer]}" for row in shown
         ),
@@ -79,22 +74,22 @@ def drawn(rows: Sequence[Row], under: str) -> str:
     )
 
 
-def _bar(row: Row, y: float, at: object) -> list[str]:
-    assert callable(at) and row.value is not None and row.worst is not None
+def _bar(row: Row, y: float, at: Callable[[float], float]) -> list[str]:
+    """The peer's name, the bar, its pale end between the median and the worst run, the ratio."""
+    assert row.value is not None
+    assert row.worst is not None
     one, end, worst = at(1.0), at(row.value), at(row.worst)
     colour = _COLOURS[row.peer]
-    left, wide = min(one, end), max(abs(end - one), 1.5)
-    parts = [
+    near = worst if one <= worst < end else min(one, end)
+
+    def part(start: float, stop: float, look: str = "") -> str:
+        left, wide = min(start, stop), max(abs(stop - start), 1.0)
+        size = f'x="{c(left)}" y="{c(y + 3)}" width="{c(wide)}" height="13"'
+        return f'<rect class="gg-f{colour}" {size}{look}/>'
+
+    return [
         words("gg-soft", LEFT - 12, y + 13, text(TITLES[row.peer]), "end"),
-        f'<rect class="gg-f{colour}" x="{c(left)}" y="{c(y + 3)}" width="{c(wide)}" height="13" rx="2"/>',
-        f'<path class="gg-ink-line" stroke="currentColor" d=""/>',
+        part(one, near),
+        part(near, worst if end < one else end, ' opacity="0.5"'),
+        words("gg-head gg-ink", max(end, one) + 6, y + 14, f"{number(row.value)}×"),
     ]
-    parts.pop()
-    if row.bound is not None:
-        must = round(at(row.bound.must)) + 0.5
-        parts.append(f'<path class="gg-axis" stroke-width="2" d="M{c(must)} {c(y + 1)}v17"/>')
-    spread = sorted((end, worst))
-    parts.append(f'<path class="gg-axis" d="M{c(spread[0])} {c(y + 9.5)}H{c(spread[1])}"/>')
-    beyond = max(end, worst, one)
-    parts.append(words("gg-head gg-ink", beyond + 6, y + 14, f"{number(row.value)}×"))
-    return parts

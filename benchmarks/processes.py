@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 # Settings of a caller's shell that would pin a library to an old kernel, or to some threads.
@@ -53,7 +54,7 @@ class Process:
             bufsize=1,
         )
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,7 +66,8 @@ class Process:
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """A request and its answer. Raises Failed if there is none, or an error."""
-        assert self._popen.stdin is not None and self._popen.stdout is not None
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
         time.sleep(PAUSE)
         try:
             self._popen.stdin.write(json.dumps({"do": do, **request}) + "\n")
@@ -86,6 +88,7 @@ class Processes(ExitStack):
     def __init__(self, backend: str, peer_python: str | None) -> None:
         super().__init__()
         self.backend, self.peer_python = backend, peer_python
+        self._started: dict[tuple[str, int], Process] = {}
         self._running: dict[tuple[str, int], Process] = {}
         self.absent: dict[str, str] = {}
         self.about: dict[str, str] = {}
@@ -94,13 +97,18 @@ class Processes(ExitStack):
         """A worker of its own, for what must not see an earlier workload's memory."""
         return self.enter_context(Process(side, threads, self.backend, self.peer_python))
 
+    def begin(self, sides: Iterable[str], threads: Iterable[int]) -> None:
+        """Start workers at once: while one is used, the others load their frameworks."""
+        for side, n in product(sides, threads):
+            self._started[side, n] = self.start(side, n)
+
     def get(self, side: str, threads: int) -> Process:
         """The worker of a side. Raises Failed where its framework is absent, at once if known."""
         if side in self.absent:
             raise Failed(self.absent[side])
         key = (side, threads)
         if key not in self._running:
-            process = self.start(side, threads)
+            process = self._started.pop(key, None) or self.start(side, threads)
             try:
                 self.about[side] = process.ask("about")["about"]
             except Failed as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -58,7 +59,7 @@ def farthest(ours: Runs, theirs: Runs) -> float:
         return float("inf")
     pairs = zip(ours, theirs, strict=True)
     found = [abs(a - b) / max(1.0, abs(b)) for a, b in pairs]
-    return float("nan") if any(v != v for v in found) else max(found, default=float("inf"))
+    return float("nan") if any(map(math.isnan, found)) else max(found, default=float("inf"))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class Workload:
     flop: float = 0.0
     peak: Bound | None = None  # of the share of the measured peak
     passes: int = 1
-    tolerance: float = 1e-3
+    tolerance: float = 1e-4
     unit: str = "step"
     later: bool = False  # convolutions and attention: in the full run, or when named
 
 
 def dense_flop(rows: int, *widths: int) -> float:
     """Products of one training step: forward, weights', and inputs' but for the first layer."""
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(pairwise(widths))
     return 2.0 * rows * (3 * sum(a * b for a, b in pairs) - pairs[0][0] * pairs[0][1])
 
 
@@ -60,12 +61,12 @@ ALL = (
     Workload(
         "neuron", "2-2-1 sigmoid, MSE, one sample at a time, SGD", ("numpy", "torch", "jax"),
         {"torch": Bound(250, 600), "jax": Bound(0.25, 1), "numpy": Bound(25, 60)},
-        passes=50, tolerance=1e-4,
+        passes=50, tolerance=1e-5,
     ),
     Workload(
         "circles", "2-8-1, full batch of 800, gradient descent", ("numpy", "torch", "jax"),
         {"torch": Bound(25, 45), "jax": Bound(2, 4)}, dense_flop(800, 2, 8, 1),
-        passes=200, tolerance=1e-4,
+        passes=200, tolerance=1e-5,
     ),
     Workload(
         "spiral", "2-64-3, full batch of 300, Adam", ("torch", "jax", "sklearn"),
@@ -75,11 +76,11 @@ ALL = (
     Workload(
         "mlp", "784-128-10, batches of 128, Adam", ("torch", "jax", "sklearn"),
         {"torch": Bound(2.2, 2.7), "jax": Bound(1.0, 1.2), "sklearn": Bound(3, 4)},
-        dense_flop(128, 784, 128, 10), Bound(0.5, 0.65), passes=5,
+        dense_flop(128, 784, 128, 10), Bound(0.5, 0.65), passes=5, tolerance=1e-3,
     ),
     Workload(
         "rnn", "16 units, 32 steps, batch of 32, SGD", ("torch", "jax"),
-        {"torch": Bound(8, 20), "jax": Bound(1.3, 4)}, _RNN, passes=100, tolerance=1e-4,
+        {"torch": Bound(8, 20), "jax": Bound(1.3, 4)}, _RNN, passes=100, tolerance=1e-5,
     ),
     Workload(
         "lstm", "64 units, 32 steps, batch of 32, Adam", ("torch", "jax"),
@@ -87,7 +88,7 @@ ALL = (
     ),
     Workload(
         "infer", "784-128-10 forward, one row", ("onnx", "torch"),
-        {"onnx": Bound(1.1, 1.6)}, 2.0 * (784 * 128 + 128 * 10), unit="call",
+        {"onnx": Bound(1.1, 1.6)}, 2.0 * (784 * 128 + 128 * 10), tolerance=1e-5, unit="call",
     ),
     Workload(
         "fits", "50 fits of 20 steps, 2-16-1, full batch of 800, Adam", ("sklearn",),

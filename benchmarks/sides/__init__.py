@@ -40,8 +40,9 @@ class Job(ABC):
     steps = 1
     epochs = 1
     scales = False
+    short = True  # a call takes so little that one more to warm up costs nothing
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: B027  # prediction and products have nothing to go back to
         """Back to the first weights."""
 
     @abstractmethod

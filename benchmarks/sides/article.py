@@ -165,6 +165,6 @@ def product(a: Array, b: Array, bias: Array | None) -> Job:
     return _Product(a, b, bias)
 
 
-def job(name: str, threads: int) -> Job:
+def job(name: str, threads: int) -> Job:  # noqa: ARG001  # as every side
     """A workload made ready; its threads were set when the process started."""
     return _Hand(name)

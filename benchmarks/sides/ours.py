@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -126,8 +125,8 @@ class _UNet(nn.Module):
         a = self.down1(x)
         b = self.down2(self.pool(a))
         c = self.bottom(self.pool(b))
-        d = self.wide2(gg.ops.concatenate(self.up2(c), b, axis=1))
-        return self.output(self.wide1(gg.ops.concatenate(self.up1(d), a, axis=1)))
+        d = self.wide2(gg.concatenate(self.up2(c), b, axis=1))
+        return self.output(self.wide1(gg.concatenate(self.up1(d), a, axis=1)))
 
 
 def _separable() -> nn.Module:
@@ -211,11 +210,8 @@ class _Fit(Job):
         return list(self.fit(passes)["loss"])
 
     def fixed(self) -> float:
-        """Seconds that one `fit` costs beside its steps: of one pass less its share of many."""
-        self.fit(1)
-        one = [_seconds(lambda: self.fit(1)) for _ in range(15)]
-        many = [_seconds(self.call) / self.epochs for _ in range(3)]
-        return median(one) - median(many)
+        """Seconds that one `fit` costs beside its steps: the least of several."""
+        return min(_beside_steps(lambda: self.fit(5)) for _ in range(10))
 
 
 class _Fits(Job):
@@ -284,6 +280,13 @@ def job(name: str, threads: int) -> Job:
     return _Predict(name) if name.startswith("infer") else _Fit(name)
 
 
+def _beside_steps(fit: Callable[[], gg.train.History]) -> float:
+    """Seconds of a fit outside its epochs, and those the first takes longer than a later one."""
+    began = time.perf_counter()
+    epochs = fit().seconds
+    return time.perf_counter() - began - sum(epochs[1:]) - min(epochs[1:])
+
+
 def _seconds(action: Callable[[], object]) -> float:
     began = time.perf_counter()
     action()
@@ -294,15 +297,15 @@ def first_steps(name: str, repeats: int) -> tuple[list[float], list[float]]:
     """Seconds of a `fit` of one step: of a structure new to this process, and again.
 
     A structure is new by a hidden width nobody had before. The second is another instance of the
-    structure, its weights drawn before, less the step itself: when training starts.
+    structure, its weights drawn before: what it costs beside its steps.
     """
     at = inputs(name)
     x, y = at.x[: at.size], at.y[: at.size]
 
-    def fit(model: nn.Module, epochs: int = 1) -> float:
+    def fit(model: nn.Module, epochs: int = 1) -> gg.train.History:
         settings: dict[str, Any] = {"loss": "cross_entropy", "optimizer": optim.Adam(1e-3)}
         settings |= {"epochs": epochs, "metrics": (), "backend": BACKEND, "verbose": False}
-        return _seconds(lambda: gg.fit(model, x, y, **settings))
+        return gg.fit(model, x, y, **settings)
 
     def network(width: int) -> nn.Module:
         if name != "lenet":
@@ -316,10 +319,7 @@ def first_steps(name: str, repeats: int) -> tuple[list[float], list[float]]:
     first, again = [], []
     for k in range(repeats):
         known = network(base + k)
-        first.append(fit(known))
-        other = network(base + k)
-        other.load_state_dict(known.state_dict())
-        fit(other)
-        step = (fit(known, 21) - fit(known, 1)) / 20
-        again.append(fit(other) - step)
+        first.append(_seconds(lambda model=known: fit(model)))
+        other = network(base + k).load_state_dict(known.state_dict())
+        again.append(_beside_steps(lambda model=other: fit(model, 5)))
     return first, again

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.inputs import Array, inputs
 from benchmarks.workloads import LEARNING_RATE
@@ -19,7 +19,6 @@ from . import Job
 def about() -> str:
     """PyTorch's version."""
     return f"PyTorch {torch.__version__}"
-
 
 
 def _dense(*widths: int) -> nn.Module:

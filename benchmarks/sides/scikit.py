@@ -83,6 +83,6 @@ class _Fits(Job):
         return self.one.losses(passes)
 
 
-def job(name: str, threads: int) -> Job:
+def job(name: str, threads: int) -> Job:  # noqa: ARG001  # as every side
     """A workload made ready; its threads were set when the process started."""
     return _Fits() if name == "fits" else _Fit(name)

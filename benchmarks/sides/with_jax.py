@@ -42,9 +42,7 @@ def _conv(p: Weights, name: str, x: Any, stride: int = 1, padding: Any = "VALID"
     weight = p[f"{name}.weight"]
     if padding == "SAME":  # one on each side of a 3 x 3 kernel, as everywhere else
         padding = [(n // 2, n // 2) for n in weight.shape[:2]]
-    z = lax.conv_general_dilated(
-        x, weight, (stride, stride), padding, dimension_numbers=layout
-    )
+    z = lax.conv_general_dilated(x, weight, (stride, stride), padding, dimension_numbers=layout)
     return z + p[f"{name}.bias"]
 
 
@@ -272,6 +270,6 @@ class _Predict(Job):
         return [float(v) for v in np.asarray(self.function(self.p, self.x)).ravel()]
 
 
-def job(name: str, threads: int) -> Job:
+def job(name: str, threads: int) -> Job:  # noqa: ARG001  # as every side
     """A workload made ready; its threads were set when the process started."""
     return _Predict(name) if name == "infer1" else _Scan(name)
