@@ -202,3 +202,77 @@ class Interpreter:
                 view.shape
             )
         return True
+
+    def _softmax(self, views: list[Array], instruction: Instruction) -> None:
+        x, out = views
+        (axis,) = instruction.ints
+        powers = np.exp(x - x.max(axis=axis, keepdims=True))
+        out[...] = powers / powers.sum(axis=axis, keepdims=True)
+
+    def _log_softmax(self, views: list[Array], instruction: Instruction) -> None:
+        x, out = views
+        (axis,) = instruction.ints
+        shifted = x - x.max(axis=axis, keepdims=True)
+        out[...] = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+    def _argmax(self, views: list[Array], instruction: Instruction) -> None:
+        views[1][...] = views[0].argmax(axis=instruction.ints[0])
+
+    def _argmin(self, views: list[Array], instruction: Instruction) -> None:
+        views[1][...] = views[0].argmin(axis=instruction.ints[0])
+
+    def _argsort(self, views: list[Array], instruction: Instruction) -> None:
+        axis, falling = instruction.ints
+        x = np.flip(views[0], axis) if falling else views[0]
+        order = x.argsort(axis=axis, kind="stable")
+        views[1][...] = np.flip(x.shape[axis] - 1 - order, axis) if falling else order
+
+    def _cumsum(self, views: list[Array], instruction: Instruction) -> None:
+        views[1][...] = views[0].cumsum(axis=instruction.ints[0])
+
+    def _arange(self, views: list[Array], _: Instruction) -> None:
+        views[0][...] = np.arange(len(views[0]))
+
+    def _take(self, views: list[Array], _: Instruction) -> None:
+        views[2][...] = views[0][views[1]]
+
+    def _add_at(self, views: list[Array], _: Instruction) -> None:
+        x, index, values, out = views
+        out[...] = x
+        np.add.at(out, index, values)
+
+    def _pick(self, views: list[Array], _: Instruction) -> None:
+        x, index, out = views
+        out[...] = np.take_along_axis(x, index[..., None], -1)[..., 0]
+
+    def _put_at(self, views: list[Array], _: Instruction) -> None:
+        index, values, out = views
+        out[...] = 0
+        np.put_along_axis(out, index[..., None], values[..., None], -1)
+
+    def _subtract_one_at(self, views: list[Array], _: Instruction) -> None:
+        x, index, out = views
+        out[...] = x - (np.arange(x.shape[-1]) == index[..., None])
+
+    def _take_along_axis(self, views: list[Array], instruction: Instruction) -> None:
+        views[2][...] = np.take_along_axis(views[0], views[1], instruction.ints[0])
+
+    def _add_along_axis(self, views: list[Array], instruction: Instruction) -> None:
+        index, values, out = views
+        out[...] = 0
+        axis = instruction.ints[0]
+        where = list(np.ogrid[tuple([slice(s) for s in index.shape])])
+        where[axis] = index
+        np.add.at(out, tuple(where), values)
+
+    def _uniform(self, views: list[Array], instruction: Instruction) -> None:
+        seed, step, out = views
+        stream, dtype = instruction.ints
+        start = np.array([0, 0, stream % 2**64, int(step)], np.uint64)
+        draw = np.random.Philox(key=int(seed) % 2**64, counter=start)
+        if DTYPES[dtype] is np.float64:
+            found = (draw.random_raw(out.size) >> np.uint64(11)) * 2.0**-53
+        else:
+            words = draw.random_raw((out.size + 1) // 2).view(np.uint32)[: out.size]
+            found = (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+        out[...] = found.reshape(out.shape)

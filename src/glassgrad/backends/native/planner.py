@@ -35,6 +35,7 @@ from .program import Program
 from .step import Step, about_nodes
 
 _TAKES_NODES = frozenset({"matmul"})
+_MOST_OUTPUTS = 8  # of one program
 
 
 class Planner:
@@ -350,6 +351,35 @@ class Block:
         return found
 
     def _emit_program(self, group: Group) -> None:
+        head, about = group.head, about_nodes(group.everything)
+        if group.kind == "reduce" and head is not None:
+            program, (result,) = self._program(group.nodes, [head.inputs[0]], None)
+            self._emit_reduce(head, program, result, about)
+            return
+        needed = self._needed(group)
+        # The next state is written last: it may lie where what the others read lies now.
+        needed.sort(key=lambda v: v in self.targets and self.targets[v].memory.base > 0)
+        product = head.values[0] if head is not None else None
+        if head is not None and len(needed) > _MOST_OUTPUTS:
+            self._emit_part(group.nodes, [head.values[0]], head, about)
+            needed, head = [v for v in needed if v is not product], None
+        for i in range(0, len(needed), _MOST_OUTPUTS):
+            self._emit_part(group.nodes, needed[i : i + _MOST_OUTPUTS], head, about)
+
+    def _emit_part(
+        self, nodes: list[Node], needed: list[Value], head: Node | None, about: str
+    ) -> None:
+        program, results = self._program(nodes, needed, head)
+        writes = [self.place(v) for v in needed]
+        if head is None:
+            self.planner.map(program, program.inputs, results, writes, about)
+        else:
+            self._emit_product(head, program, results, writes, about)
+
+    def _program(
+        self, nodes: list[Node], needed: list[Value], head: Node | None
+    ) -> tuple[Program, list[tuple[str, int]]]:
+        """What computes these values, and which values of the program they are."""
         program = Program(self.planner.operations, self.sizes)
         known: dict[Value, tuple[str, int]] = {}
 
@@ -361,30 +391,19 @@ class Block:
                 return program.constant(fixed, value.type.dtype)
             return program.input(self.lay(value))
 
-        head = group.head
-        if head is not None and not group.before and group.kind == "matmul":
-            known[head.values[0]] = program.input("product")
+        if head is not None:
+            found = program.input("product")
             if head.op.name == "linear":
-                bias = operand(head.inputs[2])
-                known[head.values[0]] = program.do(
-                    "add", head.types[0].dtype, program.input("product"), bias
-                )
-        for node in group.nodes:
-            known[node.values[0]] = program.node(node, operand)
-        about = about_nodes(group.everything)
-        if group.kind == "reduce" and head is not None:
-            result = operand(head.inputs[0])
-            self._emit_reduce(head, program, result, about)
-            return
-        needed = self._needed(group)
-        if not needed:
-            return
-        results = [known[v] for v in needed]
-        writes = [self.place(v) for v in needed]
-        if head is None:
-            self.planner.map(program, program.inputs, results, writes, about)
-            return
-        self._emit_product(head, program, results, writes, about)
+                found = program.do("add", head.types[0].dtype, found, operand(head.inputs[2]))
+            known[head.values[0]] = found
+        wanted = set(needed)
+        for node in reversed(nodes):
+            if wanted & set(node.values):
+                wanted.update(node.inputs)
+        for node in nodes:
+            if node.values[0] in wanted and node.values[0] not in known:
+                known[node.values[0]] = program.node(node, operand)
+        return program, [operand(v) for v in needed]
 
     def _emit_reduce(
         self, head: Node, program: Program, result: tuple[str, int], about: str
