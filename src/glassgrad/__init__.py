@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
     from .engine import get_threads as get_threads, set_threads as set_threads
     from .files.model import load as load, save as save
     from .inspect.compare import compare as compare
+    from .inspect.profile import profile as profile
     from .inspect.source import source as source
     from .tensors.functions import *  # noqa: F403  # it lists its names
     from .tensors.loops import scan as scan
@@ -55,6 +56,7 @@ _NAMES = {
     "Tensor": "tensors.tensor",
     "compare": "inspect.compare",
     "evaluate": "train.fit",
+    "get_threads": "engine",
     "load": "files.model",
     "save": "files.model",
     "fit": "train.fit",
@@ -65,8 +67,10 @@ _NAMES = {
     "no_grad": "tensors.tensor",
     "scan": "tensors.loops",
     "seed": "tensors.random",
+    "set_threads": "engine",
     "value_and_grad": "tensors.transforms",
     "predict": "train.fit",
+    "profile": "inspect.profile",
     "sample": "train.sampling",
     "source": "inspect.source",
     "summary": "inspect.summary",

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, shown, unknown_name
+from .errors import ConfigError, UsageError, shown, unknown_name
 from .ir import INPUT, Graph, Node, Value
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Step:
         from .backends.numpy_source.build import lowered
 
         return lowered(self.source)
+
+    def profile(self, rows: int, on: bool) -> None:
+        """Begin or end measuring the kernels of the native plan for so many rows."""
+        if self.native is not None:
+            self.native.plan(rows).plan.profile(on)
 
     @cached_property
     def text(self) -> Any:
@@ -186,6 +192,45 @@ def compile_step(
 
     keep_memory()
     return Step(graph, name, returns, backend, banners=True)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLine:
+    """One kernel of a plan: its variant, shapes, work of one run of it, and where it came from."""
+
+    kernel: str
+    variant: str
+    shapes: str
+    flop: float
+    bytes: float
+    times: int  # how often a step runs it
+    seconds: float  # in a step, where it was measured
+    about: str
+
+
+def plan_lines(step: Step, rows: int) -> tuple[list[KernelLine], dict[str, Any]]:
+    """The kernels of a native step for so many rows, and `arena`, `isa` and `threads`.
+
+    Raises UsageError for a step that runs as NumPy text.
+    """
+    if step.native is None:
+        raise UsageError(
+            "this step has no native plan",
+            expected="the native executor, and kernels for all its ops",
+            received=step.why or "a step that runs as NumPy text",
+            hint="gg.source prints the text",
+        )
+    from .backends.native.describe import described
+
+    lines, about = described(step.native, rows)
+    return [KernelLine(**line) for line in lines], about
+
+
+def peak_flop(dtype: str, threads: int) -> float:
+    """Flop a second in fused multiply-adds on registers, measured now; 0 where nothing measures."""
+    from .backends.native.describe import peak
+
+    return peak(dtype, threads)
 
 
 def lbfgs_function() -> Callable[..., Any]:

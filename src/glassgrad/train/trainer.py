@@ -222,7 +222,7 @@ class Trainer:
             record.augment,
         )
         loop = self._closures if isinstance(record.optimizer, optim.LBFGS) else self._steps
-        whole = self._whole()
+        whole = self.loop()
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
             with (
@@ -241,7 +241,7 @@ class Trainer:
         finally:
             self.write_back()
 
-    def _whole(self) -> Any:
+    def loop(self) -> Any:
         """The native loop over batches, for a run whose batches are rows in memory as they are."""
         record, native = self.record, self.plan.step.native
         plain = record.stream is None and record.augment is None and self.plan.apply is None

@@ -78,6 +78,15 @@ class Whole:
         if self._begun:
             self._end_epochs(by_epoch)
 
+    def steps(self, count: int) -> int:
+        """So many steps and nothing else: no epochs, no history; for measurements."""
+        self.trainer.seen.step = 0
+        total = min(count, self.trainer.record.epochs * self.per_epoch, _MOST_STEPS)
+        while self.trainer.seen.step < total:
+            self._advance(total, ())
+        self._begun = []
+        return total
+
     def _advance(self, until: int, by_epoch: tuple[Callback, ...]) -> None:
         """Steps up to number `until`, or fewer where the time is up."""
         trainer, run = self.trainer, self.trainer.seen

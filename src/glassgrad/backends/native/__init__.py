@@ -72,3 +72,14 @@ def unary(isa_name: str, operation: str, x: Any) -> Any:
     out = np.empty_like(flat)
     native.unary(isa_name, native.catalogue()["operations"][operation], flat, out)
     return out.reshape(np.shape(x))
+
+
+def set_threads(count: int) -> None:
+    """At most so many threads from now on; 0 for the default."""
+    if _module is not None:
+        _module.set_threads(count)
+
+
+def get_threads() -> int:
+    """How many threads a plan may use."""
+    return 1 if _module is None else int(_module.get_threads())
