@@ -76,10 +76,12 @@ def unary(isa_name: str, operation: str, x: Any) -> Any:
 
 def set_threads(count: int) -> None:
     """At most so many threads from now on; 0 for the default."""
-    if _module is not None:
-        _module.set_threads(count)
+    native = module()
+    if native is not None:
+        native.set_threads(count)
 
 
 def get_threads() -> int:
     """How many threads a plan may use."""
-    return 1 if _module is None else int(_module.get_threads())
+    native = module()
+    return 1 if native is None else int(native.get_threads())
