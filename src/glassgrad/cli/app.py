@@ -232,7 +232,9 @@ def command(context: click.Context) -> None:
 @command.command(epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
 @_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING)
-@click.option("--backend", metavar="auto|numpy", default="auto", help="What computes.  [auto]")
+@click.option(
+    "--backend", metavar="auto|numpy|native", default="auto", help="What computes.  [auto]"
+)
 @click.option(
     "--out",
     type=Place(),
@@ -339,8 +341,11 @@ def compare(runs: tuple[str, ...], svg: Path | None, as_json: bool) -> None:
 
 @command.command()
 @click.argument("target")
+@click.option(
+    "--plan", is_flag=True, help="The kernels of a training step, as the native executor runs it."
+)
 @_options(_NETWORK)
-def show(target: str, **given: Any) -> None:
+def show(target: str, plan: bool, **given: Any) -> None:
     """Layers, shapes, parameters and multiply-adds.
 
     TARGET is a .glass file, a run's folder, or the name of a data set, whose default network (or
@@ -348,7 +353,7 @@ def show(target: str, **given: Any) -> None:
     """
     from glassgrad.cli.show import show_command
 
-    show_command(target, given)
+    show_command(target, plan, given)
 
 
 @command.command(epilog=f"Data sets: {SETS}.")

@@ -22,17 +22,21 @@ from glassgrad.cli.use import find_model
 from glassgrad.data.preparation import TablePreparation
 from glassgrad.engine import executor, get_threads, matrix_products, step_source
 from glassgrad.errors import DataError, FormatError, UsageError, unknown_name
+from glassgrad.inspect.profile import plan
 from glassgrad.inspect.source import about, whole_program
 from glassgrad.inspect.summary import Summary, summary
 from glassgrad.nn.module import checked_dtype
 
 
-def show_command(target: str, given: dict[str, Any]) -> None:
-    """A table of the layers."""
+def show_command(target: str, plan: bool, given: dict[str, Any]) -> None:
+    """A table of the layers, or of the kernels of the native plan."""
     known = target.strip().lower().replace("_", "-")
     if known in data_sets.NAMES:
         recipe = recipe_for(known, given)
         checked_dtype(recipe.dtype)
+        if plan:
+            _print_plan(known, recipe)
+            return
         found = summary(network_of(recipe), recipe.shape)
         say(f"the network for {known}: {recipe.model or recipe.layers}", bold=True)
         _print(found)
@@ -52,6 +56,14 @@ def show_command(target: str, given: dict[str, Any]) -> None:
             where=name(path),
             expected="no " + " or ".join(asked),
             received=" ".join(asked),
+        )
+    if plan:
+        raise UsageError(
+            "a plan is shown for the training step of a data set's network",
+            where="--plan",
+            expected="the name of a data set: " + ", ".join(data_sets.NAMES),
+            received=name(path),
+            hint="gg.profile(model, x, y, ...) shows the plan of any network, with times",
         )
     labels = model.labels
     say(name(path), bold=True)
@@ -75,6 +87,17 @@ def _print(found: Summary) -> None:
     say(f"multiply-adds are for one row, forward{kept}", dim=True)
     if size >= 2**20:
         say(f"the parameters take {size / 2**20:,.1f} MB", dim=True)
+
+
+def _print_plan(dataset: str, recipe: Recipe) -> None:
+    """The kernels of a training step, in order."""
+    record = record_of(recipe, _stand_ins(recipe))
+    rows = recipe.batch_size or 256
+    found = plan(record, rows)
+    say(f"the training step for {dataset}, {rows} rows, as native kernels", bold=True)
+    lines = str(found).split("\n")
+    for line in lines:
+        say(name(line), dim=line in lines[:2])
 
 
 @dataclass(frozen=True, slots=True)

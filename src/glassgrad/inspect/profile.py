@@ -97,9 +97,9 @@ class Profile:
         ]
 
 
-def plan(record: Any) -> Profile:
-    """The plan of a run's training step, nothing measured."""
-    return _described(record, Trainer(record), 0.0)
+def plan(record: Any, rows: int | None = None) -> Profile:
+    """The plan of a run's training step, for so many rows, nothing measured."""
+    return _described(record, 0.0, rows)
 
 
 def profile(
@@ -147,7 +147,7 @@ def profile(
         times.append((perf_counter() - begin) / done)
     trainer.plan.step.profile(_batch(record), True)
     whole.steps(steps)
-    found = _described(record, trainer, median(times))
+    found = _described(record, median(times))
     trainer.plan.step.profile(_batch(record), False)
     return found
 
@@ -156,14 +156,15 @@ def _batch(record: Any) -> int:
     return int(min(record.batch_size or record.rows, record.rows))
 
 
-def _described(record: Any, trainer: Trainer, seconds: float) -> Profile:
-    lines, about = plan_lines(trainer.plan.step, _batch(record))
+def _described(record: Any, seconds: float, rows: int | None = None) -> Profile:
+    rows = rows or _batch(record)
+    lines, about = plan_lines(record.plan.step, rows)
     return Profile(
-        rows=_batch(record),
+        rows=rows,
         threads=about["threads"],
         isa=about["isa"],
         lines=tuple(lines),
         arena=about["arena"],
         seconds=seconds,
-        peak=peak_flop(trainer.plan.dtype, about["threads"]) if seconds else 0.0,
+        peak=peak_flop(record.plan.dtype, about["threads"]) if seconds else 0.0,
     )

@@ -26,6 +26,10 @@ class NativeFunction:
         self.graph = lowered(graph)
         self.missing = why_not(self.graph)
         self.returns = tuple(graph.outputs if returns is None else returns)
+        # What a training step gives is single numbers, which a loop collects in one table.
+        self.numbers = returns is not None and all(
+            self.graph.outputs[name].type.shape == () for name in self.returns
+        )
         self._plans: OrderedDict[Any, _Bound] = OrderedDict()
         self._names = list(self.graph.inputs)
         self._sizes = [
@@ -49,18 +53,18 @@ class NativeFunction:
         self._plans.move_to_end(key)
         return found
 
-    def plan(self, rows: int, results: bool = True) -> _Bound:
-        """The plan for so many rows."""
-        return self._bound((rows,) * len(self._sizes), results)
+    def plan(self, rows: int) -> _Bound:
+        """The plan for so many rows, as a loop or a call runs it."""
+        return self._bound((rows,) * len(self._sizes), self.numbers)
 
     def loop(
         self, arrays: Mapping[str, AnyArray], data: Sequence[str], batch: int, seed: int
     ) -> NativeLoop | None:
         """Steps on batches of the rows of `data`; `arrays` has these and all state.
 
-        None where the graph has sizes beside the number of rows.
+        None where the graph has sizes beside the number of rows, or gives more than numbers.
         """
-        if len(self._sizes) != 1:
+        if len(self._sizes) != 1 or not self.numbers:
             return None
         return NativeLoop(self, arrays, data, batch, seed)
 
