@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
         value_and_grad as value_and_grad,
     )
     from .train.fit import evaluate as evaluate, fit as fit, predict as predict
+    from .train.predictor import Predictor as Predictor
     from .train.sampling import sample as sample
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ _MODULES = ("data", "errors", "inspect", "ir", "nn", "ops", "optim", "train")
 _NAMES = {
     "Buffer": "tensors.tensor",
     "Parameter": "tensors.tensor",
+    "Predictor": "train.predictor",
     "Tensor": "tensors.tensor",
     "compare": "inspect.compare",
     "evaluate": "train.fit",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,39 @@ class NativeFunction:
     def plan(self, rows: int) -> _Bound:
         """The plan for so many rows, as a loop or a call runs it."""
         return self._bound((rows,) * len(self._sizes), self.numbers)
+
+    def bound(
+        self, name: str, rows: int, arrays: Mapping[str, AnyArray]
+    ) -> Callable[[AnyArray], AnyArray] | None:
+        """The plan for so many rows as a function of one input, all others being fixed.
+
+        It takes arrays of the input's own dtype and shape, contiguous, and looks at neither. None
+        where the graph asks more of the host.
+        """
+        if len(self._sizes) != 1 or len(self.returns) != 1:
+            return None
+        of = self.plan(rows)
+        if of.planned.hosts:
+            return None
+        ports = of.planned.ports
+        at = next((i for i, p in enumerate(ports) if p.name == name), None)
+        if at is None:
+            return None
+        out = ports[-1]
+        first = [
+            np.zeros(p.shape, p.dtype) if p.name not in arrays else arrays[p.name] for p in ports
+        ]
+        held = of.plan.bind(first)
+        plan, base, result = of.plan, at + 1, len(ports)
+
+        def run(x: AnyArray) -> AnyArray:
+            found = np.empty(out.shape, out.dtype)
+            held.set(base, x)
+            held.set(result, found)
+            check(plan, held.run())
+            return found
+
+        return run
 
     def loop(
         self, arrays: Mapping[str, AnyArray], data: Sequence[str], batch: int, seed: int
