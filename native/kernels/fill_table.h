@@ -6,12 +6,14 @@
 #include "kernels/finite.h"
 #include "kernels/gather.h"
 #include "kernels/index.h"
+#include "kernels/math.h"
 #ifdef GG_PLAIN
 #include "kernels/reference/matmul.h"
 #else
 #include "kernels/matmul.h"
 #endif
 #include "kernels/random.h"
+#include "kernels/tiny.h"
 
 #define GG_TEXT_OF(name) #name
 #define GG_TEXT(name) GG_TEXT_OF(name)
@@ -27,14 +29,14 @@ constexpr Table table = {
     .row = nullptr,
     .index = run_index,
     .random = run_random,
-    .tiny = nullptr,
+    .tiny = run_tiny,
     .finite_f32 = finite_f32,
     .finite_f64 = finite_f64,
     .gather_rows = gather_rows,
     .gather_bytes_f32 = gather_bytes_f32,
     .gather_bytes_f64 = gather_bytes_f64,
-    .unary_f32 = nullptr,
-    .unary_f64 = nullptr,
+    .unary_f32 = run_unary<float>,
+    .unary_f64 = run_unary<double>,
 };
 
 }  // namespace

@@ -38,11 +38,8 @@ T call(int operation, T a) {
 }
 
 template <typename T>
-T call(int operation, T a, T b) {
-  const Vec<T> x = Vec<T>::splat(a), y = Vec<T>::splat(b);
-  T found;
-  (operation == static_cast<int>(Operation::power) ? power(x, y) : remainder(x, y)).store(&found, 1);
-  return found;
+T to_the(T a, T b) {
+  return power(Vec<T>::splat(a), Vec<T>::splat(b))[0];
 }
 
 // Whether a number is finite: it differs from itself by 0 only then.
@@ -105,11 +102,11 @@ inline void walk(const TinyLine* line, Number* r) {
       case static_cast<int>(Line::call_one) + tiny_doubles:
         r[line->to].d = call<double>(line->c, r[line->a].d);
         break;
-      case static_cast<int>(Line::call_two):
-        r[line->to].f = call<float>(line->c, r[line->a].f, r[line->b].f);
+      case static_cast<int>(Line::power):
+        r[line->to].f = to_the<float>(r[line->a].f, r[line->b].f);
         break;
-      case static_cast<int>(Line::call_two) + tiny_doubles:
-        r[line->to].d = call<double>(line->c, r[line->a].d, r[line->b].d);
+      case static_cast<int>(Line::power) + tiny_doubles:
+        r[line->to].d = to_the<double>(r[line->a].d, r[line->b].d);
         break;
       default:
         return;

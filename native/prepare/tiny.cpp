@@ -59,8 +59,8 @@ Shape shape_of(Operation operation) {
     case Operation::square: return {Line::square, 1};
     case Operation::gate: return {Line::gate, 3};
     case Operation::cast: return {Line::widen, 1};
-    case Operation::power:
-    case Operation::remainder: return {Line::call_two, 2};
+    case Operation::power: return {Line::power, 2};
+    case Operation::remainder:
     case Operation::logical_and:
     case Operation::logical_or:
     case Operation::logical_xor:
@@ -87,7 +87,7 @@ TinyLine line(Reader& read, int registers, std::vector<uint8_t>& kind) {
       require(read.next() == -1, "an operation has too many operands");
     }
   }
-  if (shape.line == Line::call_one || shape.line == Line::call_two) {
+  if (shape.line == Line::call_one) {
     from[2] = static_cast<uint16_t>(operation);
   }
   kind[to] = (operation == Operation::cast) != doubles ? wide : narrow;

@@ -21,7 +21,7 @@ enum class Line : uint16_t {
   less, less_equal, greater, greater_equal, equal, not_equal, select, absolute, square, gate,
   widen,     // float to double, and narrow the other way
   call_one,  // a function of one number, its Operation in c
-  call_two,  // of two
+  power,
   count
 };
 

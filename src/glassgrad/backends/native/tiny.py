@@ -91,7 +91,7 @@ class Tiny:
         if name == "relu":
             return self.do("maximum", dtype, given[0], self.constant(0, dtype))
         if name in OPERATIONS:
-            if dtype not in FLOATS:
+            if dtype not in FLOATS or name == "remainder":
                 raise _TooMuchError
             return self.do(name, dtype, *given)
         found = self._moved(node, given)
