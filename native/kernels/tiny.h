@@ -53,7 +53,7 @@ bool finite(T x) {
     of<float>(r[line->to]) = [&](float a, float b, float c) -> float {         \
       (void)b;                                                                 \
       (void)c;                                                                 \
-      using T = float;                                                         \
+      using T [[maybe_unused]] = float;                                                      \
       return expression;                                                       \
     }(r[line->a].f, r[line->b].f, r[line->c].f);                               \
     break;                                                                     \
@@ -62,7 +62,7 @@ bool finite(T x) {
     of<double>(r[line->to]) = [&](double a, double b, double c) -> double {    \
       (void)b;                                                                 \
       (void)c;                                                                 \
-      using T = double;                                                        \
+      using T [[maybe_unused]] = double;                                                      \
       return expression;                                                       \
     }(r[line->a].d, r[line->b].d, r[line->c].d);                               \
     break;                                                                     \
