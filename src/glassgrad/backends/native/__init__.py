@@ -72,16 +72,3 @@ def unary(isa_name: str, operation: str, x: Any) -> Any:
     out = np.empty_like(flat)
     native.unary(isa_name, native.catalogue()["operations"][operation], flat, out)
     return out.reshape(np.shape(x))
-
-
-def set_threads(count: int) -> None:
-    """At most so many threads from now on; 0 for the default."""
-    native = module()
-    if native is not None:
-        native.set_threads(count)
-
-
-def get_threads() -> int:
-    """How many threads a plan may use."""
-    native = module()
-    return 1 if native is None else int(native.get_threads())
