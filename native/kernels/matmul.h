@@ -77,7 +77,7 @@ void fill_strip(Strip<T> s, int vectors, const Heights& h) {
 
 template <class T>
 void run_plain(const MatmulTask& t, const Area<T>& area) {
-  constexpr int64_t width = Vec<T>::size;
+  constexpr int64_t width = Vec<T>::width;
   Strip<T> s = strip_of(t, area);
   const int64_t vectors = (area.columns + width - 1) / width;
   int64_t most = vectors_of(area.rows);
@@ -104,7 +104,7 @@ constexpr int64_t most_depth = 256;
 
 template <class T>
 struct Packed {
-  static constexpr int64_t strip = broad * Vec<T>::size;
+  static constexpr int64_t strip = broad * Vec<T>::width;
   const MatmulTask& t;
   T* b;       // strips one after the other, for one depth after the other
   T* a;       // tiles of a panel, for one depth
@@ -158,7 +158,7 @@ struct Packed {
         const int64_t bytes = strip * k * static_cast<int64_t>(sizeof(T));
         s.ahead = reinterpret_cast<const char*>(s.b) + bytes;
         s.ahead_tile = j + 1 < strips() ? bytes / (h.high + h.low) / 64 * 64 : 0;
-        const int vectors = static_cast<int>((s.columns + Vec<T>::size - 1) / Vec<T>::size);
+        const int vectors = static_cast<int>((s.columns + Vec<T>::width - 1) / Vec<T>::width);
         if (!t.pack_a) {
           fill_strip(s, vectors, h);
           continue;
@@ -185,12 +185,18 @@ struct Packed {
   }
 };
 
+// `room` holds a copy of b, where b is not dense.
 template <class T>
-void run_area(const MatmulTask& t, const Area<T>& area) {
-  if (t.product == Product::lanes) run_lanes(strip_of(t, area), area.rows, area.columns, t.b_column);
-  else if (t.product != Product::narrow) run_plain(t, area);
-  else if (area.rows >= Vec<T>::size) run_narrow(strip_of(t, area), area.rows, area.columns, t.b_column);
-  else run_anyhow(strip_of(t, area), area.rows, area.columns, t.b_column);
+void run_area(const MatmulTask& t, const Area<T>& area, T* room) {
+  Strip<T> s = strip_of(t, area);
+  if (t.product == Product::plain) return run_plain(t, area);
+  if (t.product == Product::lanes) return run_lanes(s, area.rows, area.columns, t.b_column);
+  if (area.rows < Vec<T>::width) return run_anyhow(s, area.rows, area.columns, t.b_column);
+  if (t.b_row != area.columns || (t.b_column != 1 && area.columns > 1)) {
+    pack(room, area.columns, area.b, area.columns, t.b_column, t.b_row, t.k);
+    s.b = room;
+  }
+  run_narrow(s, area.rows, area.columns);
 }
 
 template <class T>
@@ -248,7 +254,7 @@ void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
       packed_from = area.b;
       packed.run(area);
     } else {
-      run_area(t, area);
+      run_area(t, area, packed.b);
     }
     if (t.has_epilogue)
       run_rows(t, frame, batch, first, count, across.begin, across.end - across.begin,

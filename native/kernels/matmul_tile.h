@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/types.h"
-#include "kernels/matmul_vec.h"
+#include "kernels/vec.h"
 
 namespace glassgrad::GG_ISA {
 namespace {
@@ -10,10 +10,15 @@ namespace {
 inline float multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 inline double multiply_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
-// As maximum(x, 0) of the elementwise kernels.
+// As maximum(x, 0) of the elementwise kernels: NaN stays, and -0 becomes 0.
 template <class T>
 T relu(T x) {
-  return 0 > x ? T(0) : x;
+  return x <= 0 ? T(0) : x;
+}
+template <class T>
+Vec<T> relu(Vec<T> x) {
+  const Vec<T> zero = Vec<T>::splat(0);
+  return select(x <= zero, zero, x);
 }
 
 // A strip of columns, done tile by tile downwards. The operand b is read by vectors, a number by number,
@@ -64,18 +69,18 @@ struct Columns {  // V vectors next to each other; the last may be part of one
   int64_t rest;   // numbers in the last
 
   W load(const T* p, int v) const {
-    return tail && v == V - 1 ? W::load(p + v * W::size, rest) : W::load(p + v * W::size);
+    return tail && v == V - 1 ? W::load_first(p + v * W::width, rest) : W::load(p + v * W::width);
   }
   void store(W x, T* p, int v) const {
-    if (tail && v == V - 1) x.store(p + v * W::size, rest);
-    else x.store(p + v * W::size);
+    if (tail && v == V - 1) x.store_first(p + v * W::width, rest);
+    else x.store(p + v * W::width);
   }
 };
 
 template <class T, int R, int V, bool tail>
 void sweep_strip(const Strip<T>& s, int64_t tiles) {
   using W = Vec<T>;
-  const Columns<T, V, tail> at{s.columns - (V - 1) * W::size};
+  const Columns<T, V, tail> at{s.columns - (V - 1) * W::width};
   const int64_t k = s.k, a_row = s.a_row, a_column = s.a_column, b_row = s.b_row, c_row = s.c_row;
   const T* bias = s.last ? s.bias : nullptr;
   const bool rows_of_c = s.c_column == 1 && (!bias || s.bias_column == 1);
@@ -86,25 +91,25 @@ void sweep_strip(const Strip<T>& s, int64_t tiles) {
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) sum[r][v] = W::zero();
+        for (int v = 0; v < V; ++v) sum[r][v] = W::splat(0);
     } else if (rows_of_c) {
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) sum[r][v] = at.load(c + r * c_row, v);
     } else {
-      T tile[R * V * W::size];
-      gather_tile(s, tile, V * W::size, c, R);
+      T tile[R * V * W::width];
+      gather_tile(s, tile, V * W::width, c, R);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) sum[r][v] = W::load(tile + (r * V + v) * W::size);
+        for (int v = 0; v < V; ++v) sum[r][v] = W::load(tile + (r * V + v) * W::width);
     }
     for (int64_t i = 0; i < s.ahead_tile; i += 64)
       __builtin_prefetch(s.ahead + t * s.ahead_tile + i, 0, 2);
     if (!s.first)
       for (int r = 0; r < R; ++r)
-        for (int v = 0; v < V * W::size * static_cast<int>(sizeof(T)); v += 64)
+        for (int v = 0; v < V * W::width * static_cast<int>(sizeof(T)); v += 64)
           __builtin_prefetch(reinterpret_cast<const char*>(c + (R + r) * c_row) + v, 1, 3);
     const T* a = s.a + t * s.a_tile;
     const T* b = s.b;
@@ -114,7 +119,7 @@ void sweep_strip(const Strip<T>& s, int64_t tiles) {
       for (int v = 0; v < V; ++v) x[v] = at.load(b, v);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const W y = W::splat(a + r * a_row);
+        const W y = W::splat(a[r * a_row]);
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) sum[r][v] = fma(y, x[v], sum[r][v]);
       }
@@ -122,12 +127,12 @@ void sweep_strip(const Strip<T>& s, int64_t tiles) {
       b += b_row;
     }
     if (!rows_of_c) {
-      T tile[R * V * W::size];
+      T tile[R * V * W::width];
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) sum[r][v].store(tile + (r * V + v) * W::size);
-      scatter_tile(s, tile, V * W::size, c, bias ? bias + t * R * s.bias_row : nullptr, R);
+        for (int v = 0; v < V; ++v) sum[r][v].store(tile + (r * V + v) * W::width);
+      scatter_tile(s, tile, V * W::width, c, bias ? bias + t * R * s.bias_row : nullptr, R);
       continue;
     }
     if (bias) {
@@ -135,7 +140,7 @@ void sweep_strip(const Strip<T>& s, int64_t tiles) {
       for (int v = 0; v < V; ++v) {
         const W x = at.load(bias, v);
 #pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) sum[r][v] = add(sum[r][v], x);
+        for (int r = 0; r < R; ++r) sum[r][v] = sum[r][v] + x;
       }
     }
     if (s.last && s.relu) {
@@ -190,7 +195,7 @@ constexpr Sweeps<T> sweeps;
 
 template <class T>
 void sweep(const Strip<T>& s, int vectors, int rows, int64_t tiles) {
-  sweeps<T>.of[vectors][s.columns != vectors * Vec<T>::size][rows](s, tiles);
+  sweeps<T>.of[vectors][s.columns != vectors * Vec<T>::width][rows](s, tiles);
 }
 
 }  // namespace

@@ -163,15 +163,14 @@ void choose(MatmulTask* t, bool few) {
   }
   // Few columns would leave lanes empty: then the lanes are rows, if those are where they can be read.
   const int64_t low = 2 * quad;  // numbers in a vector of 32 bytes
-  const auto thin = [&](int64_t thin, int64_t wide) {
-    return wide >= 2 * quad && (thin < low || (thin <= low + low / 2 && t->k >= 16)) && thin % low != 0;
-  };
-  if (thin(t->n, t->m) && t->m > t->n && a_across) return turn(t);
-  if (thin(t->m, t->n) && !b_across && t->b_row == 1 && t->k >= quad) {
+  if (a_across && t->m > t->n && t->m >= low &&
+      (t->n < low || (t->n % low != 0 && t->n < 2 * low && t->k >= 16)))
+    return turn(t);
+  if (t->m < low && t->n >= low && !b_across && t->b_row == 1 && t->k >= quad) {
     t->product = Product::narrow;
     return turn(t);
   }
-  if (thin(t->n, t->m) && t->a_column == 1 && t->k >= quad && !(b_across && t->n <= low && t->n > quad)) {
+  if (t->n < low && t->m >= low && t->a_column == 1 && t->k >= quad && !(b_across && t->n > quad)) {
     t->product = Product::narrow;
     return;
   }
@@ -230,7 +229,8 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
     t.bias_slot = in.operands[static_cast<size_t>(other) + 1].slot;
     text.take_first();
   }
-  if (text.begins_with(Operation::maximum, t.dtype, &other) && text.is_zero(other, t.dtype)) {
+  if (text.begins_with(Operation::maximum, t.dtype, &other) && text.steps[0].a[0] == 0 &&
+      text.is_zero(other, t.dtype)) {  // not maximum(0, x): of two zeros the second counts
     t.relu = true;
     text.take_first();
   }
@@ -283,6 +283,7 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
     work->scratch += round_up(columns, 32) * t.k * size;
     if (t.pack_a) work->scratch += round_up(t.panel * 256 * size, 64);
   }
+  if (t.product == Product::narrow) work->scratch += round_up(t.n * t.k * size, 64);
   work->flop = 2.0 * static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(t.k);
   work->bytes = static_cast<double>(size) *
                 (static_cast<double>(rows) * static_cast<double>(columns + t.k) +

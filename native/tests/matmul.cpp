@@ -134,7 +134,7 @@ void expected(const Array& a, const Array& b, const Array* bias, bool relu, Arra
           for (int64_t l = 0; l < apart; ++l) lane[l] += lane[l + apart];
         T x = lane[0];
         if (bias) x += at<T>(*bias, ci);
-        if (relu) x = x < 0 ? 0 : x;
+        if (relu) x = x > 0 || std::isnan(x) ? x : 0;
         at<T>(c, ci) = x;
       }
   }

@@ -44,7 +44,7 @@ void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
       T x = product_at(t, a + i * t.a_row, b + j * t.b_column);
       if (t.bias_slot >= 0)
         x += reinterpret_cast<const T*>(frame.slot[t.bias_slot])[i * t.bias_row + j * t.bias_column];
-      if (t.relu) x = 0 > x ? T(0) : x;
+      if (t.relu) x = x <= 0 ? T(0) : x;
       if (t.stored)
         reinterpret_cast<T*>(frame.slot[t.c_slot])[c_at + i * t.c_row + j * t.c_column] = x;
       if (t.has_epilogue) panel[column - across.begin] = x;
