@@ -55,12 +55,6 @@ Ready make_ready(const Instruction& in, const Table& table) {
     case Kernel::uniform:
       fill(ready, table.random, prepare_random(in, work));
       break;
-    case Kernel::matmul:
-      fill(ready, table.matmul, prepare_matmul(in, work));
-      break;
-    case Kernel::tiny:
-      fill(ready, table.tiny, prepare_tiny(in, work));
-      break;
     default:
       throw PlanError("a kernel that is not there yet");
   }
