@@ -43,18 +43,20 @@ def measured(job: Job, seconds: float, enough: int = 20_000) -> list[float]:
 
 def scale(job: Job) -> None:
     """Warm up, and raise the epochs of a call until its own cost is small beside its steps'."""
-    for _ in range(WARM):
+
+    def took() -> float:
         began = time.perf_counter()
         job.call()
-        took = time.perf_counter() - began
-        job.short = took < 1
-        if not job.short:
-            break
-    while job.scales and took < LONG_CALL:
-        job.epochs *= max(2, min(10, int(LONG_CALL / max(took, 1e-9))))
-        began = time.perf_counter()
-        job.call()
-        took = time.perf_counter() - began
+        return time.perf_counter() - began
+
+    found = [took()]
+    while found[-1] < 1 and len(found) < WARM:
+        found.append(took())
+    job.short = found[-1] < 1
+    least = min(found)
+    while job.scales and least < LONG_CALL:
+        job.epochs *= max(2, min(10, int(LONG_CALL / max(least, 1e-9))))
+        least = min(took(), took())  # one that was interrupted says little
 
 
 def peak_memory() -> int:

@@ -125,8 +125,8 @@ class _UNet(nn.Module):
         a = self.down1(x)
         b = self.down2(self.pool(a))
         c = self.bottom(self.pool(b))
-        d = self.wide2(gg.concatenate(self.up2(c), b, axis=1))
-        return self.output(self.wide1(gg.concatenate(self.up1(d), a, axis=1)))
+        d = self.wide2(gg.concatenate([self.up2(c), b], axis=1))
+        return self.output(self.wide1(gg.concatenate([self.up1(d), a], axis=1)))
 
 
 def _separable() -> nn.Module:
