@@ -172,6 +172,7 @@ class Bound {
 
   void set(int64_t base, nb::handle array) {
     if (base < 1 || base > size(memories_.size())) throw PlanError("no such base");
+    if (runs_ > 0) throw PlanError("another thread runs this");
     const auto i = static_cast<size_t>(base - 1);
     Memory before = std::move(memories_[i]);
     try {
@@ -185,9 +186,14 @@ class Bound {
   }
 
   int64_t run() {
-    const std::vector<char*> addresses = addresses_;  // another thread may set one meanwhile
-    nb::gil_scoped_release release;
-    return static_cast<int64_t>(run_once(plan_, addresses.data()).status);
+    ++runs_;
+    Outcome outcome;
+    {
+      nb::gil_scoped_release release;
+      outcome = run_once(plan_, addresses_.data());
+    }
+    --runs_;
+    return static_cast<int64_t>(outcome.status);
   }
 
  private:
@@ -195,6 +201,7 @@ class Bound {
   nb::object owner_;
   std::vector<Memory> memories_;
   std::vector<char*> addresses_;
+  int runs_ = 0;  // now, by threads that have released the lock
 };
 
 nb::list describe(const Plan& plan) {

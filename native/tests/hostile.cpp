@@ -38,6 +38,26 @@ std::vector<PlanNumbers> valid_plans() {
     p.add(Kernel::guard, false, {dense(out, DType::f32, {8, 16}), dense(rest, DType::f64, {3, 5})});
     all.push_back(p);
   }
+  for (const DType t : {DType::f32, DType::f64}) {  // products, with bias and relu and without
+    PlanNumbers p;
+    const int64_t size = size_of(t);
+    p.base(Base::arena, 40 * 24 * size);
+    p.base(Base::read, 40 * 20 * size);
+    p.base(Base::read, 20 * 24 * size);
+    p.base(Base::write, 40 * 40 * size);
+    const int64_t h = p.slot(0), x = p.slot(1), w = p.slot(2), out = p.slot(3), moved = p.slot(3, 0, 0, size);
+    const auto dtype = static_cast<int64_t>(t);
+    p.add(Kernel::matmul, true,
+          {dense(x, t, {40, 20}), dense(w, t, {20, 24}), {w, t, {40, 24}, {0, 1}}, dense(h, t, {40, 24})},
+          {0, 2, 1, 2, 1, dtype, 0, static_cast<int64_t>(Operation::add), dtype, 0, 1, -1,
+           static_cast<int64_t>(Operation::maximum), dtype, 3, 2, -1, 4});
+    p.add(Kernel::loop, false, {}, {0, 5, 0, 1});
+    p.add(Kernel::matmul, true,
+          {dense(h, t, {5, 24}), {w, t, {24, 20}, {1, 24}}, dense(moved, t, {5, 20})}, {0});
+    p.add(Kernel::matmul, true,
+          {dense(x, t, {2, 20, 4}), dense(w, t, {2, 4, 12}), dense(out, t, {2, 20, 12})}, {1});
+    all.push_back(p);
+  }
   return all;
 }
 
