@@ -13,6 +13,7 @@
 #include "kernels/matmul.h"
 #endif
 #include "kernels/random.h"
+#include "kernels/row.h"
 #include "kernels/tiny.h"
 
 #define GG_TEXT_OF(name) #name
@@ -26,7 +27,7 @@ constexpr Table table = {
     .map = nullptr,
     .reduce = nullptr,
     .matmul = [](const MatmulTask& task, const Frame& frame) { run_matmul(task, frame); },
-    .row = nullptr,
+    .row = run_row,
     .index = run_index,
     .random = run_random,
     .tiny = run_tiny,

@@ -1,0 +1,333 @@
+// (x - mean) / sqrt(variance + eps) of rows, and its derivative. The variance is that of the numbers
+// less their mean, which does not cancel.
+#pragma once
+
+#include "kernels/lanes.h"
+#include "kernels/walk.h"
+#include "prepare/row.h"
+
+namespace glassgrad::GG_ISA {
+namespace {
+namespace normalising {
+
+template <typename T>
+T* address(const RowTask& task, const Frame& frame, int k) {
+  return task.slot[k] < 0 ? nullptr : reinterpret_cast<T*>(frame.slot[task.slot[k]]);
+}
+
+template <typename T>
+T root(T number) {
+  if constexpr (sizeof(T) == 4) {
+    return __builtin_sqrtf(number);
+  } else {
+    return __builtin_sqrt(number);
+  }
+}
+
+// What is read and written: addresses of a row, or of a block of columns.
+template <typename T>
+struct Forward {
+  const T *x, *scale, *shift;
+  T *normalised, *result;
+};
+
+template <typename T>
+struct Back {
+  const T *d, *scale, *normalised;
+  T* dx;
+};
+
+// 16 numbers on: of an operand that is one number for the whole row, the same again.
+template <typename T>
+Lanes<T> few(const T* from, int64_t step, int64_t at, int64_t count) {
+  return step == 0 ? Lanes<T>::all(*from) : Lanes<T>::load(from + at, count);
+}
+
+// -- rows in one piece --------------------------------------------------------------------------
+
+template <typename T>
+struct Moments {
+  T mean, variance, std;
+};
+
+template <typename T>
+Moments<T> moments_of(const T* x, int64_t size, T eps) {
+  using L = Lanes<T>;
+  const T mean = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) {
+    return sum + L::load(x + at, count);
+  }) / T(size);
+  const L middle = L::all(mean);
+  const T variance = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) {
+    const L centred = L::load(x + at, count) - middle;
+    return fused(centred, centred, sum);
+  }) / T(size);
+  return {mean, variance, root(variance + eps)};
+}
+
+template <typename T>
+Moments<T> forward_row(const Forward<T>& row, int64_t size, int64_t scale_step, int64_t shift_step,
+                       T eps) {
+  using L = Lanes<T>;
+  const Moments<T> found = moments_of(row.x, size, eps);
+  if (row.normalised == nullptr && row.result == nullptr) return found;
+  const L middle = L::all(found.mean), share = L::all(T(1) / found.std);
+  for (int64_t at = 0; at < size; at += lanes) {
+    const int64_t count = size - at < lanes ? size - at : lanes;
+    const L normal = (L::load(row.x + at, count) - middle) * share;
+    if (row.normalised != nullptr) normal.store(row.normalised + at, count);
+    if (row.result == nullptr) continue;
+    const L scale = row.scale == nullptr ? L::all(1) : few(row.scale, scale_step, at, count);
+    const L shift = row.shift == nullptr ? L::all(0) : few(row.shift, shift_step, at, count);
+    fused(normal, scale, shift).store(row.result + at, count);
+  }
+  return found;
+}
+
+template <typename T>
+void back_row(const Back<T>& row, int64_t size, int64_t scale_step, T std) {
+  using L = Lanes<T>;
+  const auto scaled = [&](int64_t at, int64_t count) {
+    const L d = L::load(row.d + at, count);
+    return row.scale == nullptr ? d : d * few(row.scale, scale_step, at, count);
+  };
+  const T mean = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) {
+    return sum + scaled(at, count);
+  }) / T(size);
+  const T along = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) {
+    return fused(scaled(at, count), L::load(row.normalised + at, count), sum);
+  }) / T(size);
+  const L middle = L::all(mean), less = L::all(-along), share = L::all(T(1) / std);
+  for (int64_t at = 0; at < size; at += lanes) {
+    const int64_t count = size - at < lanes ? size - at : lanes;
+    const L normal = L::load(row.normalised + at, count);
+    (fused(normal, less, scaled(at, count) - middle) * share).store(row.dx + at, count);
+  }
+}
+
+// Copies the numbers of operand k of a row together, or back.
+template <typename T>
+T* together(const RowTask& task, int k, const T* row, T* to) {
+  Walk<row_operands> number(task.row, 0);
+  for (int64_t j = 0; j < task.size; ++j, number.next()) to[j] = row[number.offset[k]];
+  return to;
+}
+
+template <typename T>
+void apart(const RowTask& task, int k, const T* from, T* row) {
+  Walk<row_operands> number(task.row, 0);
+  for (int64_t j = 0; j < task.size; ++j, number.next()) row[number.offset[k]] = from[j];
+}
+
+template <typename T>
+void forward_rows(const RowTask& task, const Frame& frame, Range mine) {
+  namespace op = normalise_operand;
+  const bool gathered = task.way == RowWay::gathered;
+  const int64_t size = task.size;
+  T* scratch = reinterpret_cast<T*>(frame.scratch);
+  const Forward<T> all{address<const T>(task, frame, op::x), address<const T>(task, frame, op::scale),
+                       address<const T>(task, frame, op::shift),
+                       address<T>(task, frame, op::normalised), address<T>(task, frame, op::result)};
+  T* mean = address<T>(task, frame, op::mean);
+  T* variance = address<T>(task, frame, op::variance);
+  T* std = address<T>(task, frame, op::std);
+  const int64_t scale_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[op::scale][0];
+  const int64_t shift_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[op::shift][0];
+  Walk<row_operands> at(task.outer, mine.begin);
+  for (int64_t i = mine.begin; i < mine.end; ++i, at.next()) {
+    Forward<T> row{all.x + at.offset[op::x],
+                   all.scale == nullptr ? nullptr : all.scale + at.offset[op::scale],
+                   all.shift == nullptr ? nullptr : all.shift + at.offset[op::shift],
+                   all.normalised == nullptr ? nullptr : all.normalised + at.offset[op::normalised],
+                   all.result == nullptr ? nullptr : all.result + at.offset[op::result]};
+    const Forward<T> home = row;
+    if (gathered) {
+      row.x = together(task, op::x, row.x, scratch);
+      if (row.scale) row.scale = together(task, op::scale, row.scale, scratch + size);
+      if (row.shift) row.shift = together(task, op::shift, row.shift, scratch + 2 * size);
+      if (row.normalised) row.normalised = scratch + 3 * size;
+      if (row.result) row.result = scratch + 4 * size;
+    }
+    const Moments<T> found = forward_row(row, size, scale_step, shift_step, T(task.eps));
+    if (gathered && row.normalised) apart(task, op::normalised, row.normalised, home.normalised);
+    if (gathered && row.result) apart(task, op::result, row.result, home.result);
+    if (mean) mean[at.offset[op::mean]] = found.mean;
+    if (variance) variance[at.offset[op::variance]] = found.variance;
+    if (std) std[at.offset[op::std]] = found.std;
+  }
+}
+
+template <typename T>
+void back_rows(const RowTask& task, const Frame& frame, Range mine) {
+  namespace op = back_operand;
+  const bool gathered = task.way == RowWay::gathered;
+  const int64_t size = task.size;
+  T* scratch = reinterpret_cast<T*>(frame.scratch);
+  const T* d = address<const T>(task, frame, op::d);
+  const T* scale = address<const T>(task, frame, op::scale);
+  const T* normalised = address<const T>(task, frame, op::normalised);
+  const T* std = address<const T>(task, frame, op::std);
+  T* dx = address<T>(task, frame, op::dx);
+  const int64_t scale_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[op::scale][0];
+  Walk<row_operands> at(task.outer, mine.begin);
+  for (int64_t i = mine.begin; i < mine.end; ++i, at.next()) {
+    Back<T> row{d + at.offset[op::d], scale == nullptr ? nullptr : scale + at.offset[op::scale],
+                normalised + at.offset[op::normalised], dx + at.offset[op::dx]};
+    T* home = row.dx;
+    if (gathered) {
+      row.d = together(task, op::d, row.d, scratch);
+      if (row.scale) row.scale = together(task, op::scale, row.scale, scratch + size);
+      row.normalised = together(task, op::normalised, row.normalised, scratch + 2 * size);
+      row.dx = scratch + 3 * size;
+    }
+    back_row(row, size, scale_step, std[at.offset[op::std]]);
+    if (gathered) apart(task, op::dx, row.dx, home);
+  }
+}
+
+// -- rows whose numbers lie apart: 16 of them side by side --------------------------------------
+
+// The sums down 16 columns, each in the same order as along a row in one piece.
+template <typename T, typename Add>
+Lanes<T> sum_down(int64_t count, Add add) {
+  using L = Lanes<T>;
+  constexpr int at_once = 4;  // chains of additions that do not wait for each other
+  Tree<L> tree;
+  for (int64_t chunk = 0; chunk < count; chunk += sum_chunk) {
+    const int64_t end = count - chunk < sum_chunk ? count : chunk + sum_chunk;
+    L lane[lanes];
+    for (int l = 0; l < lanes; l += at_once) {
+      L sum[at_once];
+      for (L& s : sum) s = L::all(0);
+      int64_t i = chunk + l;
+      for (; i + at_once <= end; i += lanes) {
+        for (int k = 0; k < at_once; ++k) sum[k] = add(sum[k], i + k);
+      }
+      for (int k = 0; i + k < end; ++k) sum[k] = add(sum[k], i + k);
+      for (int k = 0; k < at_once; ++k) lane[l + k] = sum[k];
+    }
+    for (int half = lanes / 2; half > 0; half /= 2) {
+      for (int l = 0; l < half; ++l) lane[l] = lane[l] + lane[l + half];
+    }
+    tree.add(lane[0]);
+  }
+  return tree.total();
+}
+
+// One number for each of some columns, which may be the same number, or none.
+template <typename T>
+Lanes<T> by_column(const T* from, int64_t step, int64_t column, int64_t count, T otherwise) {
+  if (from == nullptr) return Lanes<T>::all(otherwise);
+  T some[lanes] = {};
+  for (int64_t l = 0; l < count; ++l) some[l] = from[(column + l) * step];
+  return Lanes<T>::load(some);
+}
+
+template <typename T>
+void put_by_column(T* to, int64_t step, int64_t column, int64_t count, const Lanes<T>& numbers) {
+  if (to == nullptr) return;
+  T some[lanes];
+  numbers.store(some);
+  for (int64_t l = 0; l < count; ++l) to[(column + l) * step] = some[l];
+}
+
+template <typename T>
+Lanes<T> roots(const Lanes<T>& numbers) {
+  T some[lanes];
+  numbers.store(some);
+  for (T& number : some) number = root(number);
+  return Lanes<T>::load(some);
+}
+
+template <typename T>
+void forward_columns(const RowTask& task, const Frame& frame, int64_t column, int64_t count) {
+  namespace op = normalise_operand;
+  using L = Lanes<T>;
+  const int64_t size = task.size;
+  const auto* outer = task.outer.stride;
+  const auto* down = task.row.stride;
+  const T* x = address<const T>(task, frame, op::x) + column;
+  T* normalised = address<T>(task, frame, op::normalised);
+  T* result = address<T>(task, frame, op::result);
+  const L by_size = L::all(T(size));
+  const L mean = sum_down<T>(size, [&](const L& sum, int64_t i) {
+    return sum + L::load(x + i * down[op::x][0], count);
+  }) / by_size;
+  const L variance = sum_down<T>(size, [&](const L& sum, int64_t i) {
+    const L centred = L::load(x + i * down[op::x][0], count) - mean;
+    return fused(centred, centred, sum);
+  }) / by_size;
+  const L std = roots(variance + L::all(T(task.eps)));
+  if (normalised != nullptr || result != nullptr) {
+    const L share = L::all(1) / std;
+    const L scale = by_column(address<const T>(task, frame, op::scale), outer[op::scale][0], column,
+                              count, T(1));
+    const L shift = by_column(address<const T>(task, frame, op::shift), outer[op::shift][0], column,
+                              count, T(0));
+    for (int64_t i = 0; i < size; ++i) {
+      const L normal = (L::load(x + i * down[op::x][0], count) - mean) * share;
+      if (normalised) normal.store(normalised + column + i * down[op::normalised][0], count);
+      if (result) {
+        fused(normal, scale, shift).store(result + column + i * down[op::result][0], count);
+      }
+    }
+  }
+  put_by_column(address<T>(task, frame, op::mean), outer[op::mean][0], column, count, mean);
+  put_by_column(address<T>(task, frame, op::variance), outer[op::variance][0], column, count,
+                variance);
+  put_by_column(address<T>(task, frame, op::std), outer[op::std][0], column, count, std);
+}
+
+template <typename T>
+void back_columns(const RowTask& task, const Frame& frame, int64_t column, int64_t count) {
+  namespace op = back_operand;
+  using L = Lanes<T>;
+  const int64_t size = task.size;
+  const auto* down = task.row.stride;
+  const T* d = address<const T>(task, frame, op::d) + column;
+  const T* normalised = address<const T>(task, frame, op::normalised) + column;
+  T* dx = address<T>(task, frame, op::dx) + column;
+  const T* scales = address<const T>(task, frame, op::scale);
+  const L scale = by_column(scales, task.outer.stride[op::scale][0], column, count, T(1));
+  const L std = by_column(address<const T>(task, frame, op::std), task.outer.stride[op::std][0],
+                          column, count, T(1));
+  const auto scaled = [&](int64_t i) {
+    const L number = L::load(d + i * down[op::d][0], count);
+    return scales == nullptr ? number : number * scale;
+  };
+  const auto normal = [&](int64_t i) {
+    return L::load(normalised + i * down[op::normalised][0], count);
+  };
+  const L by_size = L::all(T(size));
+  const L mean =
+      sum_down<T>(size, [&](const L& sum, int64_t i) { return sum + scaled(i); }) / by_size;
+  const L along = sum_down<T>(size, [&](const L& sum, int64_t i) {
+    return fused(scaled(i), normal(i), sum);
+  }) / by_size;
+  const L less = L::all(0) - along, share = L::all(1) / std;
+  for (int64_t i = 0; i < size; ++i) {
+    (fused(normal(i), less, scaled(i) - mean) * share).store(dx + i * down[op::dx][0], count);
+  }
+}
+
+template <typename T>
+void run(const RowTask& task, const Frame& frame, Range mine) {
+  if (task.outer.count == 0) return;
+  const bool forward = task.kernel == Kernel::normalise;
+  if (task.way != RowWay::columns) {
+    if (forward) return forward_rows<T>(task, frame, mine);
+    return back_rows<T>(task, frame, mine);
+  }
+  for (int64_t unit = mine.begin; unit < mine.end; ++unit) {
+    const int64_t column = unit * columns_at_once, left = task.outer.count - column;
+    const int64_t count = left < columns_at_once ? left : columns_at_once;
+    if (forward) {
+      forward_columns<T>(task, frame, column, count);
+    } else {
+      back_columns<T>(task, frame, column, count);
+    }
+  }
+}
+
+}  // namespace normalising
+}  // namespace
+}  // namespace glassgrad::GG_ISA
