@@ -16,6 +16,18 @@ namespace {
 
 constexpr int64_t sum_chunk = 1024;
 
+// A whole number as wide as a real one, which says where a lane comes from.
+template <size_t size>
+struct WholeOf {
+  using type = int32_t;
+};
+template <>
+struct WholeOf<8> {
+  using type = int64_t;
+};
+template <size_t size>
+using Whole = typename WholeOf<size>::type;
+
 // 16 numbers, in as few registers as hold them.
 template <typename T>
 struct Lanes {
@@ -27,6 +39,8 @@ struct Lanes {
   static constexpr int bytes = 16;
 #endif
   typedef T Register __attribute__((vector_size(bytes)));
+  typedef Whole<sizeof(T)> Place;
+  typedef Place Places __attribute__((vector_size(bytes)));
   static constexpr int width = bytes / static_cast<int>(sizeof(T)), registers = lanes / width;
   Register r[registers];
 
@@ -117,14 +131,22 @@ Lanes<T> larger(Lanes<T> a, const Lanes<T>& b) {
   return a;
 }
 
+// Lane l and lane l + 8, then 4, 2 and 1. In one register what is above the half no longer counts.
 template <typename T>
 T fold(const Lanes<T>& sum) {
-  T lane[lanes];
-  sum.store(lane);
-  for (int half = lanes / 2; half > 0; half /= 2) {
-    for (int l = 0; l < half; ++l) lane[l] = lane[l] + lane[l + half];
+  using L = Lanes<T>;
+  using Places = typename L::Places;
+  L folded = sum;
+  for (int half = L::registers / 2; half > 0; half /= 2) {
+    for (int k = 0; k < half; ++k) folded.r[k] = folded.r[k] + folded.r[k + half];
   }
-  return lane[0];
+  typename L::Register last = folded.r[0];
+  if constexpr (L::width > 8) {
+    last = last + __builtin_shuffle(last, Places{8, 9, 10, 11, 12, 13, 14, 15});
+  }
+  if constexpr (L::width > 4) last = last + __builtin_shuffle(last, Places{4, 5, 6, 7});
+  if constexpr (L::width > 2) last = last + __builtin_shuffle(last, Places{2, 3});
+  return last[0] + last[1];
 }
 
 // Sums of chunks as they come, added as a tree: neighbours first, what is left over goes up.

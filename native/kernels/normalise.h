@@ -37,12 +37,6 @@ struct Back {
   T* dx;
 };
 
-// 16 numbers on: of an operand that is one number for the whole row, the same again.
-template <typename T>
-Lanes<T> few(const T* from, int64_t step, int64_t at, int64_t count) {
-  return step == 0 ? Lanes<T>::all(*from) : Lanes<T>::load(from + at, count);
-}
-
 // -- rows in one piece --------------------------------------------------------------------------
 
 template <typename T>
@@ -64,44 +58,89 @@ Moments<T> moments_of(const T* x, int64_t size, T eps) {
   return {mean, variance, root(variance + eps)};
 }
 
+// Numbers along a row, or 16 equal ones again and again.
+template <typename T>
+struct Strip {
+  const T* from;
+  int64_t step;
+
+  Lanes<T> at(int64_t place, int64_t count) const {
+    return Lanes<T>::load(from + place * step, count);
+  }
+};
+
+// What is one number for the whole row, or none at all, is written out once.
+template <typename T>
+struct Along {
+  Strip<T> strip;
+  T same[lanes];
+
+  Along(const T* row, int64_t step, T otherwise) : strip{row, step} {
+    if (row != nullptr && step != 0) return;
+    for (T& number : same) number = row == nullptr ? otherwise : *row;
+    strip = {same, 0};
+  }
+};
+
+// Goes along a row, 16 numbers at a time and then what is left.
+template <typename Each>
+void along(int64_t size, Each each) {
+  int64_t at = 0;
+  for (; at + lanes <= size; at += lanes) each(at, int64_t{lanes});
+  if (at < size) each(at, size - at);
+}
+
 template <typename T>
 Moments<T> forward_row(const Forward<T>& row, int64_t size, int64_t scale_step, int64_t shift_step,
                        T eps) {
   using L = Lanes<T>;
   const Moments<T> found = moments_of(row.x, size, eps);
-  if (row.normalised == nullptr && row.result == nullptr) return found;
   const L middle = L::all(found.mean), share = L::all(T(1) / found.std);
-  for (int64_t at = 0; at < size; at += lanes) {
-    const int64_t count = size - at < lanes ? size - at : lanes;
-    const L normal = (L::load(row.x + at, count) - middle) * share;
-    if (row.normalised != nullptr) normal.store(row.normalised + at, count);
-    if (row.result == nullptr) continue;
-    const L scale = row.scale == nullptr ? L::all(1) : few(row.scale, scale_step, at, count);
-    const L shift = row.shift == nullptr ? L::all(0) : few(row.shift, shift_step, at, count);
-    fused(normal, scale, shift).store(row.result + at, count);
+  const Along<T> scales(row.scale, scale_step, T(1)), shifts(row.shift, shift_step, T(0));
+  const Strip<T> scale = scales.strip, shift = shifts.strip;
+  const T* x = row.x;
+  T *normalised = row.normalised, *result = row.result;
+  const auto normal = [=](int64_t at, int64_t count) {
+    return (L::load(x + at, count) - middle) * share;
+  };
+  if (normalised != nullptr && result != nullptr) {
+    along(size, [=](int64_t at, int64_t count) {
+      const L number = normal(at, count);
+      number.store(normalised + at, count);
+      fused(number, scale.at(at, count), shift.at(at, count)).store(result + at, count);
+    });
+  } else if (result != nullptr) {
+    along(size, [=](int64_t at, int64_t count) {
+      fused(normal(at, count), scale.at(at, count), shift.at(at, count)).store(result + at, count);
+    });
+  } else if (normalised != nullptr) {
+    along(size, [=](int64_t at, int64_t count) { normal(at, count).store(normalised + at, count); });
   }
   return found;
 }
 
-template <typename T>
+template <bool has_scale, typename T>
 void back_row(const Back<T>& row, int64_t size, int64_t scale_step, T std) {
   using L = Lanes<T>;
-  const auto scaled = [&](int64_t at, int64_t count) {
-    const L d = L::load(row.d + at, count);
-    return row.scale == nullptr ? d : d * few(row.scale, scale_step, at, count);
+  const Along<T> scales(row.scale, scale_step, T(1));
+  const Strip<T> scale = scales.strip;
+  const T *from = row.d, *normalised = row.normalised;
+  T* dx = row.dx;
+  const auto scaled = [=](int64_t at, int64_t count) {
+    const L d = L::load(from + at, count);
+    return has_scale ? d * scale.at(at, count) : d;
   };
-  const T mean = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) {
+  const T mean = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) {
     return sum + scaled(at, count);
   }) / T(size);
-  const T along = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) {
-    return fused(scaled(at, count), L::load(row.normalised + at, count), sum);
+  const T product = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) {
+    return fused(scaled(at, count), L::load(normalised + at, count), sum);
   }) / T(size);
-  const L middle = L::all(mean), less = L::all(-along), share = L::all(T(1) / std);
-  for (int64_t at = 0; at < size; at += lanes) {
-    const int64_t count = size - at < lanes ? size - at : lanes;
-    const L normal = L::load(row.normalised + at, count);
-    (fused(normal, less, scaled(at, count) - middle) * share).store(row.dx + at, count);
-  }
+  const L middle = L::all(mean), less = L::all(-product), share = L::all(T(1) / std);
+  along(size, [=](int64_t at, int64_t count) {
+    const L normal = L::load(normalised + at, count);
+    (fused(normal, less, scaled(at, count) - middle) * share).store(dx + at, count);
+  });
 }
 
 // Copies the numbers of operand k of a row together, or back.
@@ -179,7 +218,12 @@ void back_rows(const RowTask& task, const Frame& frame, Range mine) {
       row.normalised = together(task, op::normalised, row.normalised, scratch + 2 * size);
       row.dx = scratch + 3 * size;
     }
-    back_row(row, size, scale_step, std[at.offset[op::std]]);
+    const T row_std = std[at.offset[op::std]];
+    if (row.scale != nullptr) {
+      back_row<true>(row, size, scale_step, row_std);
+    } else {
+      back_row<false>(row, size, scale_step, row_std);
+    }
     if (gathered) apart(task, op::dx, row.dx, home);
   }
 }
@@ -248,12 +292,13 @@ void forward_columns(const RowTask& task, const Frame& frame, int64_t column, in
   const T* x = address<const T>(task, frame, op::x) + column;
   T* normalised = address<T>(task, frame, op::normalised);
   T* result = address<T>(task, frame, op::result);
+  const int64_t step = down[op::x][0];
   const L by_size = L::all(T(size));
   const L mean = sum_down<T>(size, [&](const L& sum, int64_t i) {
-    return sum + L::load(x + i * down[op::x][0], count);
+    return sum + L::load(x + i * step, count);
   }) / by_size;
   const L variance = sum_down<T>(size, [&](const L& sum, int64_t i) {
-    const L centred = L::load(x + i * down[op::x][0], count) - mean;
+    const L centred = L::load(x + i * step, count) - mean;
     return fused(centred, centred, sum);
   }) / by_size;
   const L std = roots(variance + L::all(T(task.eps)));
@@ -263,12 +308,11 @@ void forward_columns(const RowTask& task, const Frame& frame, int64_t column, in
                               count, T(1));
     const L shift = by_column(address<const T>(task, frame, op::shift), outer[op::shift][0], column,
                               count, T(0));
+    const int64_t to_normalised = down[op::normalised][0], to_result = down[op::result][0];
     for (int64_t i = 0; i < size; ++i) {
-      const L normal = (L::load(x + i * down[op::x][0], count) - mean) * share;
-      if (normalised) normal.store(normalised + column + i * down[op::normalised][0], count);
-      if (result) {
-        fused(normal, scale, shift).store(result + column + i * down[op::result][0], count);
-      }
+      const L normal = (L::load(x + i * step, count) - mean) * share;
+      if (normalised) normal.store(normalised + column + i * to_normalised, count);
+      if (result) fused(normal, scale, shift).store(result + column + i * to_result, count);
     }
   }
   put_by_column(address<T>(task, frame, op::mean), outer[op::mean][0], column, count, mean);
@@ -290,12 +334,14 @@ void back_columns(const RowTask& task, const Frame& frame, int64_t column, int64
   const L scale = by_column(scales, task.outer.stride[op::scale][0], column, count, T(1));
   const L std = by_column(address<const T>(task, frame, op::std), task.outer.stride[op::std][0],
                           column, count, T(1));
-  const auto scaled = [&](int64_t i) {
-    const L number = L::load(d + i * down[op::d][0], count);
+  const int64_t from_d = down[op::d][0], from_normalised = down[op::normalised][0];
+  const int64_t to_dx = down[op::dx][0];
+  const auto scaled = [=](int64_t i) {
+    const L number = L::load(d + i * from_d, count);
     return scales == nullptr ? number : number * scale;
   };
-  const auto normal = [&](int64_t i) {
-    return L::load(normalised + i * down[op::normalised][0], count);
+  const auto normal = [=](int64_t i) {
+    return L::load(normalised + i * from_normalised, count);
   };
   const L by_size = L::all(T(size));
   const L mean =
@@ -305,7 +351,7 @@ void back_columns(const RowTask& task, const Frame& frame, int64_t column, int64
   }) / by_size;
   const L less = L::all(0) - along, share = L::all(1) / std;
   for (int64_t i = 0; i < size; ++i) {
-    (fused(normal(i), less, scaled(i) - mean) * share).store(dx + i * down[op::dx][0], count);
+    (fused(normal(i), less, scaled(i) - mean) * share).store(dx + i * to_dx, count);
   }
 }
 
