@@ -2,74 +2,55 @@
 // (lane l takes numbers l, l + 16, ...), folded 8, 4, 2, 1; the chunks as a binary tree.
 #pragma once
 
-#include <cstring>
-#if defined(__AVX2__)
-#include <immintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
-
 #include "core/types.h"
+#include "kernels/vec.h"
 
 namespace glassgrad::GG_ISA {
 namespace {
 
 constexpr int64_t sum_chunk = 1024;
 
-// A whole number as wide as a real one, which says where a lane comes from.
-template <size_t size>
-struct WholeOf {
-  using type = int32_t;
-};
-template <>
-struct WholeOf<8> {
-  using type = int64_t;
-};
-template <size_t size>
-using Whole = typename WholeOf<size>::type;
-
 // 16 numbers, in as few registers as hold them.
 template <typename T>
 struct Lanes {
-#if defined(__AVX512F__)
-  static constexpr int bytes = 64;
-#elif defined(__AVX2__)
-  static constexpr int bytes = 32;
-#else
-  static constexpr int bytes = 16;
-#endif
-  typedef T Register __attribute__((vector_size(bytes)));
-  typedef Whole<sizeof(T)> Place;
-  typedef Place Places __attribute__((vector_size(bytes)));
-  static constexpr int width = bytes / static_cast<int>(sizeof(T)), registers = lanes / width;
-  Register r[registers];
+  static constexpr int width = Vec<T>::width, registers = lanes / width;
+  Vec<T> r[registers];
 
   static Lanes all(T number) {
     Lanes found;
-    for (int k = 0; k < registers; ++k) found.r[k] = Register{} + number;
+    for (Vec<T>& v : found.r) v = Vec<T>::splat(number);
     return found;
   }
   static Lanes load(const T* from) {
     Lanes found;
-    for (int k = 0; k < registers; ++k) std::memcpy(&found.r[k], from + k * width, bytes);
+    for (int k = 0; k < registers; ++k) found.r[k] = Vec<T>::load(from + k * width);
     return found;
   }
   // The first few; the others are `rest`.
   static Lanes load(const T* from, int64_t count, T rest = 0) {
     if (count >= lanes) return load(from);
-    T some[lanes];
-    for (int l = 0; l < lanes; ++l) some[l] = rest;
-    for (int64_t l = 0; l < count; ++l) some[l] = from[l];
-    return load(some);
+    Lanes found = all(rest);
+    for (int k = 0; k < registers; ++k) {
+      const int64_t left = count - k * width;
+      if (left > 0) {
+        found.r[k] = left >= width ? Vec<T>::load(from + k * width)
+                                   : Vec<T>::load_first(from + k * width, left, rest);
+      }
+    }
+    return found;
   }
   void store(T* to) const {
-    for (int k = 0; k < registers; ++k) std::memcpy(to + k * width, &r[k], bytes);
+    for (int k = 0; k < registers; ++k) r[k].store(to + k * width);
   }
   void store(T* to, int64_t count) const {
-    if (count >= lanes) return store(to);
-    T some[lanes];
-    store(some);
-    for (int64_t l = 0; l < count; ++l) to[l] = some[l];
+    for (int k = 0; k < registers; ++k) {
+      const int64_t left = count - k * width;
+      if (left >= width) {
+        r[k].store(to + k * width);
+      } else if (left > 0) {
+        r[k].store_first(to + k * width, left);
+      }
+    }
   }
 
   friend Lanes operator+(Lanes a, const Lanes& b) {
@@ -90,63 +71,43 @@ struct Lanes {
   }
 };
 
-inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-inline double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
-
 // a * b + c, rounded once.
 template <typename T>
 Lanes<T> fused(Lanes<T> a, const Lanes<T>& b, const Lanes<T>& c) {
-  using L = Lanes<T>;
-  using R [[maybe_unused]] = typename L::Register;
-  for (int k = 0; k < L::registers; ++k) {
-#if defined(__AVX512F__)
-    if constexpr (sizeof(T) == 4) {
-      a.r[k] = R(_mm512_fmadd_ps(__m512(a.r[k]), __m512(b.r[k]), __m512(c.r[k])));
-    } else {
-      a.r[k] = R(_mm512_fmadd_pd(__m512d(a.r[k]), __m512d(b.r[k]), __m512d(c.r[k])));
-    }
-#elif defined(__AVX2__)
-    if constexpr (sizeof(T) == 4) {
-      a.r[k] = R(_mm256_fmadd_ps(__m256(a.r[k]), __m256(b.r[k]), __m256(c.r[k])));
-    } else {
-      a.r[k] = R(_mm256_fmadd_pd(__m256d(a.r[k]), __m256d(b.r[k]), __m256d(c.r[k])));
-    }
-#elif defined(__ARM_NEON)
-    if constexpr (sizeof(T) == 4) {
-      a.r[k] = R(vfmaq_f32(float32x4_t(c.r[k]), float32x4_t(a.r[k]), float32x4_t(b.r[k])));
-    } else {
-      a.r[k] = R(vfmaq_f64(float64x2_t(c.r[k]), float64x2_t(a.r[k]), float64x2_t(b.r[k])));
-    }
-#else
-    for (int l = 0; l < L::width; ++l) a.r[k][l] = fused(T(a.r[k][l]), T(b.r[k][l]), T(c.r[k][l]));
-#endif
-  }
+  for (int k = 0; k < Lanes<T>::registers; ++k) a.r[k] = fma(a.r[k], b.r[k], c.r[k]);
   return a;
 }
 
-// Where either is NaN, b.
+template <typename T>
+Lanes<T> roots(Lanes<T> a) {
+  for (Vec<T>& v : a.r) v = sqrt(v);
+  return a;
+}
+
+// Of two numbers the larger, b where one is NaN.
 template <typename T>
 Lanes<T> larger(Lanes<T> a, const Lanes<T>& b) {
-  for (int k = 0; k < Lanes<T>::registers; ++k) a.r[k] = a.r[k] > b.r[k] ? a.r[k] : b.r[k];
+  for (int k = 0; k < Lanes<T>::registers; ++k) a.r[k] = select(a.r[k] > b.r[k], a.r[k], b.r[k]);
   return a;
 }
 
 // Lane l and lane l + 8, then 4, 2 and 1. In one register what is above the half no longer counts.
 template <typename T>
-T fold(const Lanes<T>& sum) {
+[[gnu::always_inline]] inline T fold(const Lanes<T>& sum) {
   using L = Lanes<T>;
-  using Places = typename L::Places;
+  using Places = RawOf<WholeOf<T>>;
   L folded = sum;
   for (int half = L::registers / 2; half > 0; half /= 2) {
     for (int k = 0; k < half; ++k) folded.r[k] = folded.r[k] + folded.r[k + half];
   }
-  typename L::Register last = folded.r[0];
+  RawOf<T> last = folded.r[0].v;
   if constexpr (L::width > 8) {
     last = last + __builtin_shuffle(last, Places{8, 9, 10, 11, 12, 13, 14, 15});
   }
   if constexpr (L::width > 4) last = last + __builtin_shuffle(last, Places{4, 5, 6, 7});
   if constexpr (L::width > 2) last = last + __builtin_shuffle(last, Places{2, 3});
-  return last[0] + last[1];
+  if constexpr (L::width > 1) last = last + __builtin_shuffle(last, Places{1});
+  return last[0];
 }
 
 // Sums of chunks as they come, added as a tree: neighbours first, what is left over goes up.
@@ -167,26 +128,31 @@ struct Tree {
   }
 };
 
-// The sum of what `add(sum, from, count)` takes of 16 numbers at a time.
+// The sum of one chunk of what `add(sum, place, count)` takes of 16 numbers at a time.
+template <typename T, typename Add>
+[[gnu::always_inline]] inline T sum_of_chunk(int64_t begin, int64_t end, Add add) {
+  Lanes<T> sum = Lanes<T>::all(0);
+  int64_t at = begin;
+  for (; at + lanes <= end; at += lanes) sum = add(sum, at, int64_t{lanes});
+  if (at < end) {
+    const Lanes<T> taken = add(sum, at, end - at);
+    // Lanes that are not there keep what they had.
+    for (int k = 0; k < Lanes<T>::registers; ++k) {
+      const int64_t left = end - at - k * Lanes<T>::width;
+      if (left > 0) sum.r[k] = select(Vec<T>::before(left), taken.r[k], sum.r[k]);
+    }
+  }
+  return fold(sum);
+}
+
 template <typename T, typename Add>
 T sum_of(int64_t count, Add add) {
+  if (count <= sum_chunk) return sum_of_chunk<T>(0, count, add);
   Tree<T> tree;
   for (int64_t chunk = 0; chunk < count; chunk += sum_chunk) {
-    const int64_t end = count - chunk < sum_chunk ? count : chunk + sum_chunk;
-    Lanes<T> sum = Lanes<T>::all(0);
-    int64_t at = chunk;
-    for (; at + lanes <= end; at += lanes) sum = add(sum, at, lanes);
-    if (at < end) {
-      // Lanes that are not there keep what they had.
-      T kept[lanes], taken[lanes];
-      sum.store(kept);
-      add(sum, at, end - at).store(taken);
-      for (int64_t l = 0; l < end - at; ++l) kept[l] = taken[l];
-      sum = Lanes<T>::load(kept);
-    }
-    tree.add(fold(sum));
+    tree.add(sum_of_chunk<T>(chunk, count - chunk < sum_chunk ? count : chunk + sum_chunk, add));
   }
-  return count > 0 ? tree.total() : T(0);
+  return tree.total();
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ struct Along {
 
 // Goes along a row, 16 numbers at a time and then what is left.
 template <typename Each>
-void along(int64_t size, Each each) {
+[[gnu::always_inline]] inline void along(int64_t size, Each each) {
   int64_t at = 0;
   for (; at + lanes <= size; at += lanes) each(at, int64_t{lanes});
   if (at < size) each(at, size - at);
@@ -96,26 +96,29 @@ Moments<T> forward_row(const Forward<T>& row, int64_t size, int64_t scale_step, 
   using L = Lanes<T>;
   const Moments<T> found = moments_of(row.x, size, eps);
   const L middle = L::all(found.mean), share = L::all(T(1) / found.std);
-  const Along<T> scales(row.scale, scale_step, T(1)), shifts(row.shift, shift_step, T(0));
-  const Strip<T> scale = scales.strip, shift = shifts.strip;
   const T* x = row.x;
   T *normalised = row.normalised, *result = row.result;
   const auto normal = [=](int64_t at, int64_t count) {
     return (L::load(x + at, count) - middle) * share;
   };
-  if (normalised != nullptr && result != nullptr) {
-    along(size, [=](int64_t at, int64_t count) {
-      const L number = normal(at, count);
-      number.store(normalised + at, count);
-      fused(number, scale.at(at, count), shift.at(at, count)).store(result + at, count);
-    });
-  } else if (result != nullptr) {
+  if (result == nullptr) {
+    if (normalised == nullptr) return found;
+    along(size, [=](int64_t at, int64_t count) { normal(at, count).store(normalised + at, count); });
+    return found;
+  }
+  const Along<T> scales(row.scale, scale_step, T(1)), shifts(row.shift, shift_step, T(0));
+  const Strip<T> scale = scales.strip, shift = shifts.strip;
+  if (normalised == nullptr) {
     along(size, [=](int64_t at, int64_t count) {
       fused(normal(at, count), scale.at(at, count), shift.at(at, count)).store(result + at, count);
     });
-  } else if (normalised != nullptr) {
-    along(size, [=](int64_t at, int64_t count) { normal(at, count).store(normalised + at, count); });
+    return found;
   }
+  along(size, [=](int64_t at, int64_t count) {
+    const L number = normal(at, count);
+    number.store(normalised + at, count);
+    fused(number, scale.at(at, count), shift.at(at, count)).store(result + at, count);
+  });
   return found;
 }
 
@@ -272,14 +275,6 @@ void put_by_column(T* to, int64_t step, int64_t column, int64_t count, const Lan
   T some[lanes];
   numbers.store(some);
   for (int64_t l = 0; l < count; ++l) to[(column + l) * step] = some[l];
-}
-
-template <typename T>
-Lanes<T> roots(const Lanes<T>& numbers) {
-  T some[lanes];
-  numbers.store(some);
-  for (T& number : some) number = root(number);
-  return Lanes<T>::load(some);
 }
 
 template <typename T>

@@ -1,15 +1,20 @@
-// exp and log over numbers in a row, in place.
+// exp and log of numbers in a row, in place.
 #pragma once
 
-#include "core/types.h"
+#include "kernels/math.h"
 
 namespace glassgrad::GG_ISA {
 namespace {
 
-inline void exp_all(float* x, int64_t n) { for (int64_t i = 0; i < n; ++i) x[i] = __builtin_expf(x[i]); }
-inline void exp_all(double* x, int64_t n) { for (int64_t i = 0; i < n; ++i) x[i] = __builtin_exp(x[i]); }
-inline void log_all(float* x, int64_t n) { for (int64_t i = 0; i < n; ++i) x[i] = __builtin_logf(x[i]); }
-inline void log_all(double* x, int64_t n) { for (int64_t i = 0; i < n; ++i) x[i] = __builtin_log(x[i]); }
+template <typename T>
+void exp_all(T* x, int64_t count) {
+  each(x, x, count, [](Vec<T> number) { return exp(number); });
+}
+
+template <typename T>
+void log_all(T* x, int64_t count) {
+  each(x, x, count, [](Vec<T> number) { return log(number); });
+}
 
 }  // namespace
 }  // namespace glassgrad::GG_ISA

@@ -341,6 +341,22 @@ void published() {
   philox(full, full, found[1]);
   philox(pi, pi + 4, found[2]);
   expect(std::memcmp(found, expected, sizeof found) == 0, "Random123's published answers");
+
+  // numpy.random.Philox(key=12345678901234567890, counter=[0, 0, 0xfedcba9876543210, 41])
+  // .random_raw(5)
+  const uint64_t numpy[5] = {0xbe1a8caf1159ff2u, 0xc34d6eed7606bb0au, 0x222c9d47025ed724u,
+                             0x82afe3efb87edb46u, 0xfaae28e3c7bacf0bu};
+  uint64_t seed = 12345678901234567890u, step = 41;
+  double drawn[5];
+  char* slots[] = {reinterpret_cast<char*>(&seed), reinterpret_cast<char*>(&step),
+                   reinterpret_cast<char*>(drawn)};
+  const RandomTask task{0, 1, 2, 0xfedcba9876543210u, 5, true, false, 0};
+  for (const Table* table : tables()) {
+    table->random(task, Frame{slots, 0, 1, nullptr, nullptr});
+    for (int i = 0; i < 5; ++i) {
+      expect(drawn[i] == static_cast<double>(numpy[i] >> 11) * 0x1p-53, "NumPy's own Philox");
+    }
+  }
 }
 
 template <typename T>
