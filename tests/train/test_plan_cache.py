@@ -13,10 +13,15 @@ import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.data import spiral
 from glassgrad.errors import ConfigError, GlassgradError
-from glassgrad.train import step
+from glassgrad.train import known, step
 
 X, Y = spiral(seed=0)
 State = dict[str, NDArray[Any]]
+
+
+def forget() -> None:
+    step._PLANS.clear()
+    known._FOUND.clear()
 
 
 def net() -> nn.Module:
@@ -92,9 +97,9 @@ def test_what_was_trained_before_changes_nothing() -> None:
     """Each alone, then all with one cache, twice; and no two of them give the same weights."""
     alone = {}
     for name, way in WAYS.items():
-        step._PLANS.clear()
+        forget()
         alone[name] = way()
-    step._PLANS.clear()
+    forget()
     for _ in range(2):
         for name, way in WAYS.items():
             for key, array in way().items():

@@ -38,6 +38,7 @@ from . import init
 MOST_NUMBERS = 10**10
 LONGEST_NAME = 64
 _OF_MODULE = frozenset({"training", "path", "_rooted"})
+_NO_MODULES = frozenset({type(None), bool, int, float, str})  # attributes that need no look
 
 
 class _Drawing(threading.local):
@@ -198,7 +199,7 @@ class Module:
         self._rooted = False
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Module | Parameter):
+        if type(value) not in _NO_MODULES and isinstance(value, (Module, Parameter)):
             _check_name(name, self)
         super().__setattr__(name, value)
 
@@ -207,9 +208,12 @@ class Module:
     def children(self) -> Iterator[tuple[str, Module]]:
         """Modules held directly, with the names they are held by."""
         for name, value in vars(self).items():
+            kind = type(value)
+            if kind in _NO_MODULES:
+                continue
             if isinstance(value, Module):
                 yield name, value
-            elif type(value) is list or type(value) is tuple:
+            elif kind is list or kind is tuple:
                 for i, item in enumerate(value):
                     if isinstance(item, Module):
                         yield f"{name}{i + 1}", item
@@ -218,15 +222,14 @@ class Module:
         """The module and all below it, each once, with their paths."""
         seen: set[int] = set()
         found: list[tuple[str, Module]] = []
-
-        def walk(path: str, module: Module) -> None:
+        todo: list[tuple[str, Module]] = [("", self)]
+        while todo:
+            path, module = todo.pop()
             if id(module) not in seen:
                 seen.add(id(module))
                 found.append((path, module))
-                for name, child in module.children():
-                    walk(f"{path}.{name}" if path else name, child)
-
-        walk("", self)
+                before = f"{path}." if path else ""
+                todo += [(before + name, child) for name, child in module.children()][::-1]
         return iter(found)
 
     def _held(self, kind: type[Parameter]) -> Iterator[tuple[str, Parameter]]:
@@ -260,9 +263,10 @@ class Module:
             module._rooted = True
         for _, module in fresh:
             module._settled()
-        for kind in (Parameter, Buffer):
-            for path, parameter in self._held(kind):
-                parameter.name = parameter.name or path
+        for path, module in every:
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and not value.name:
+                    value.name = f"{path}.{name}" if path else name
         return every
 
     def _settled(self) -> None:
@@ -436,7 +440,7 @@ class Module:
 
     def dtype(self) -> str:
         """The float dtype of the parameters."""
-        kinds = {p.dtype for p in self.parameters()}
+        kinds = {p.dtype for p in self.named_state().values() if not isinstance(p, Buffer)}
         if len(kinds) > 1:
             raise DTypeError(
                 "the parameters have different dtypes",

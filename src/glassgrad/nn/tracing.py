@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from types import FunctionType, MethodType
 from typing import Any
 
 from glassgrad.errors import TraceError, shown
@@ -134,8 +136,17 @@ def input_names(model: Module) -> tuple[tuple[str, ...], int]:
     """
     if model.input_order:
         return model.input_order, len(model.input_order)
-    given = inspect.signature(model.forward).parameters.values()
-    places = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    method = model.forward
+    if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType):
+        return _arguments(method.__func__, 1)
+    return _arguments.__wrapped__(method, 0)
+
+
+@lru_cache(256)
+def _arguments(function: Callable[..., Any], given: int) -> tuple[tuple[str, ...], int]:
+    """As `input_names`, of a function whose first arguments are `given`; slow to read."""
+    every = inspect.signature(function).parameters.values()
+    places = [p for p in every if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][given:]
     needed = sum(p.default is p.empty for p in places)
     names = tuple([p.name for p in places])
     return (("x", *names[1:]) if needed < 2 else names), max(needed, 1)

@@ -19,11 +19,28 @@ from glassgrad.errors import ConfigError, shown
 Doubles = NDArray[np.float64]
 
 
+class _Generator(threading.local):
+    """One generator for each thread, set anew for each use: a new one asks for entropy first."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(key=0)
+        self.state: Any = self.philox.state  # at its beginning
+
+
+_GENERATOR = _Generator()
+
+
 def words(count: int, seed: int, stream: str, step: int = 0) -> NDArray[np.uint64]:
-    """64-bit words of Philox4x64-10: the seed is the key, stream and step say where to start."""
+    """64-bit words of Philox4x64-10: the seed is the key, stream and step say where to start.
+
+    As `np.random.Philox(key=seed, counter=[0, 0, number of the stream, step])` gives them.
+    """
     number = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
-    counter = np.array([0, 0, number, step], np.uint64)
-    return np.random.Philox(key=seed, counter=counter).random_raw(count)
+    philox, state = _GENERATOR.philox, _GENERATOR.state
+    state["state"]["key"] = np.array([seed, 0], np.uint64)
+    state["state"]["counter"] = np.array([0, 0, number, step], np.uint64)
+    philox.state = state
+    return philox.random_raw(count)
 
 
 def uniform(count: int, seed: int, stream: str, step: int = 0) -> Doubles:

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from glassgrad.errors import ConfigError, DataError, DTypeError, shown
 from glassgrad.ir import bind
-from glassgrad.nn.layers import Embedding
 from glassgrad.nn.losses import check_classes, check_signs, known
-from glassgrad.nn.module import Module
 from glassgrad.tensors.random import order_of_rows
 from glassgrad.tensors.tensor import Tensor
 
@@ -58,14 +56,15 @@ def as_array(data: Any, what: str) -> AnyArray:
 
 
 def inputs(
-    model: Module, x: Any, dtype: str, what: str = "x", one_of_several: bool = False
+    x: Any, dtype: str, table: int | None, what: str = "x", one_of_several: bool = False
 ) -> AnyArray:
     """What goes into a network: real numbers of its dtype, pixels as bytes, or tokens.
 
-    Of several inputs those of whole numbers are the tokens.
+    `table` is the size of the largest table of tokens, where the network has one. Of several
+    inputs those of whole numbers are the tokens.
     """
     array = as_array(x, what)
-    tokens = _takes_tokens(model) and (array.dtype.kind in "iu" or not one_of_several)
+    tokens = table is not None and (array.dtype.kind in "iu" or not one_of_several)
     if array.ndim < 2 and not tokens:
         raise DataError(
             f"{what} needs rows",
@@ -74,8 +73,8 @@ def inputs(
             hint="one feature: x.reshape(-1, 1); one row: x.reshape(1, -1)",
         )
     _check_rows(array, what)
-    if tokens:
-        return _tokens(model, array, what)
+    if table is not None and tokens:
+        return _tokens(array, table, what)
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     return real_numbers(array, dtype, what, getattr(x, "columns", ()))
@@ -98,11 +97,7 @@ def real_numbers(array: AnyArray, dtype: str, what: str, columns: Any = ()) -> A
     return cast
 
 
-def _takes_tokens(model: Module) -> bool:
-    return any(isinstance(m, Embedding) for _, m in model.modules())
-
-
-def _tokens(model: Module, array: AnyArray, what: str) -> AnyArray:
+def _tokens(array: AnyArray, limit: int, what: str) -> AnyArray:
     if array.dtype.kind not in "iu":
         raise DTypeError(
             f"{what}: an embedding takes whole numbers",
@@ -111,7 +106,6 @@ def _tokens(model: Module, array: AnyArray, what: str) -> AnyArray:
         )
     # Which column goes to which table is the network's business; a smaller table that is missed
     # by a token is found when it is looked up (`positions_inside`).
-    limit = max(m.tokens for _, m in model.modules() if isinstance(m, Embedding))
     if array.size and (array.min() < 0 or array.max() >= limit):
         bad = (array < 0) | (array >= limit)
         where = tuple(int(i) for i in np.argwhere(bad)[0])

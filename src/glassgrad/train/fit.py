@@ -22,7 +22,7 @@ from .callbacks import Callback, ProgressLines, checked
 from .history import History
 from .rows import Source, Stream, augmented, parts_of
 from .step import evaluation_plan, training_plan
-from .task import ROWS, checked_data, checked_inputs, make_task, wish, with_class_weights
+from .task import ROWS, Intake, checked_data, checked_inputs, make_task, wish, with_class_weights
 from .trainer import Record, Trainer, evaluated
 
 AnyArray = NDArray[Any]
@@ -72,13 +72,15 @@ def prepared(
         )
     wished = wish(y, loss, loss_weights, metrics)
 
+    taken = Intake(model)
+
     def arrays(x: Any, y: Any, weight: Any, what: str = "") -> dict[str, AnyArray]:
-        return checked_data(model, x, y, wished, sample_weight=weight, what=what)
+        return checked_data(taken, x, y, wished, sample_weight=weight, what=what)
 
     data = arrays(x, y, sample_weight)
     held = _validation(data, validation_split, validation_data, arrays)
     if class_weight is not None:
-        data = with_class_weights(data, wished, class_weight, model.dtype())
+        data = with_class_weights(data, wished, class_weight, taken.dtype)
     rows = len(next(iter(data.values())))
     size = batches.checked_batch_size(batch_size, rows)
     with drawing_with(number):
@@ -347,7 +349,7 @@ def evaluate(
     {'loss': 0.5}
     """
     wished = wish(y, loss, loss_weights, metrics)
-    data = checked_data(model, x, y, wished, sample_weight=sample_weight)
+    data = checked_data(Intake(model), x, y, wished, sample_weight=sample_weight)
     rows = len(next(iter(data.values())))
     task = make_task(model, wished, data)
     plan = evaluation_plan(task, ())
@@ -373,7 +375,7 @@ def predict(model: Module, x: Any) -> Any:
     array([[2.],
            [4.]], dtype=float32)
     """
-    data = checked_inputs(model, x, model.dtype())
+    data = checked_inputs(Intake(model), x)
     kinds = {name: Type((ROWS, *a.shape[1:]), a.dtype.name) for name, a in data.items()}
     graph = forward_graph(model, kinds)
     step = compiled(graph)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from glassgrad.errors import ConfigError, ShapeError, TraceError, shown, unknown_name
@@ -125,6 +126,7 @@ NAMED = {
 }
 
 
+@lru_cache(256)
 def _named(name: str) -> Metric:
     if name in NAMED:
         return NAMED[name]
@@ -135,6 +137,12 @@ def _named(name: str) -> Metric:
     if name in losses.NAMED:
         return Metric(name, _mean_over(losses.NAMED[name].function), "down")
     raise unknown_name("metric", name, (*NAMED, "top_5_accuracy", *losses.NAMED))
+
+
+def ours(metric: Metric) -> bool:
+    """Whether a metric is one that has a name here, and no function of the user's."""
+    named = metric.name in NAMED or metric.name in losses.NAMED or _TOP.fullmatch(metric.name)
+    return bool(named) and _named(metric.name) is metric
 
 
 def _is_title(name: Any) -> bool:

@@ -21,6 +21,7 @@ from glassgrad.passes.lower import open_up
 from glassgrad.passes.positions import index_limits
 from glassgrad.tensors.tensor import Buffer, Parameter, tracing
 
+from .known import Known
 from .task import WEIGHT, Head, Task, taken_name
 from .update import (
     Group,
@@ -239,6 +240,16 @@ def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) 
 
 def training_plan(task: Task, optimizer: Optimizer, backend: str = "auto") -> Plan:
     """The compiled training step; equal structures share one."""
+    familiar = Known(task, "train", backend, optimizer=optimizer)
+    plan = familiar.plan()
+    if plan is None:
+        tracer, plan = _traced_plan(task, optimizer, backend)
+        familiar.keep(plan, tracer)
+    return plan
+
+
+def _traced_plan(task: Task, optimizer: Optimizer, backend: str) -> tuple[ModuleTracer, Plan]:
+    """The plan of a network that is traced; equal graphs share one."""
     _check_inputs(task, optimizer)
     written = _write_loss(task, training=True)
     forward = written.tracer.graph(written.outputs)
@@ -260,7 +271,7 @@ def training_plan(task: Task, optimizer: Optimizer, backend: str = "auto") -> Pl
     known = _PLANS.get(key)
     if known is not None:
         _PLANS.move_to_end(key)
-        return known
+        return written.tracer, known
     graph, parts = _differentiated(forward, groups)
     returns = tuple(written.outputs)
     apply = None
@@ -290,7 +301,7 @@ def training_plan(task: Task, optimizer: Optimizer, backend: str = "auto") -> Pl
         divisors=_divisors(graph),
         classes=_classes(forward, task),
     )
-    return _remembered(key, plan)
+    return written.tracer, _remembered(key, plan)
 
 
 def _divisors(graph: Graph) -> tuple[tuple[str, Any], ...]:
@@ -311,13 +322,24 @@ def _classes(forward: Graph, task: Task) -> dict[str, tuple[int, int | None]]:
 
 def evaluation_plan(task: Task, parts: Sequence[Part], backend: str = "auto") -> Plan:
     """Loss and metrics in evaluation, on the same vector of weights."""
+    familiar = Known(task, "evaluate", backend, tuple(parts))
+    plan = familiar.plan()
+    if plan is None:
+        tracer, plan = _traced_evaluation(task, parts, backend)
+        familiar.keep(plan, tracer)
+    return plan
+
+
+def _traced_evaluation(
+    task: Task, parts: Sequence[Part], backend: str
+) -> tuple[ModuleTracer, Plan]:
     written = _write_loss(task, training=False)
     forward = written.tracer.graph(written.outputs, training=False)
     key = ("evaluate", backend, print_graph(forward), tuple(parts))
     known = _PLANS.get(key)
     if known is not None:
         _PLANS.move_to_end(key)
-        return known
+        return written.tracer, known
     graph = _flat(forward, parts)
     # As the training step takes them: data, weights, then what layers keep, in their own order.
     order = [*task.data, "weights", *task.state()]
@@ -337,7 +359,7 @@ def evaluation_plan(task: Task, parts: Sequence[Part], backend: str = "auto") ->
         outputs=tuple([p.value.type for p in written.predictions]),
         classes=_classes(forward, task),
     )
-    return _remembered(key, plan)
+    return written.tracer, _remembered(key, plan)
 
 
 def _remembered(key: Any, plan: Plan) -> Plan:

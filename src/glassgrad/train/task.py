@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.ir import Dim, Type
 from glassgrad.nn import losses
+from glassgrad.nn.layers import Embedding
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import input_names
 from glassgrad.tensors.tensor import Parameter, Tensor
@@ -218,18 +219,29 @@ def make_task(model: Module, wished: Wish, data: Mapping[str, AnyArray]) -> Task
 # -- data -------------------------------------------------------------------------------------
 
 
-def named_inputs(model: Module, x: Any) -> dict[str, Any]:
+class Intake:
+    """What a network takes: the names of its inputs, its dtype, the size of its largest table."""
+
+    def __init__(self, model: Module) -> None:
+        self.of = type(model).__name__
+        self.dtype = model.dtype()
+        self.names, self.needed = input_names(model)
+        tables = [m.tokens for _, m in model.modules() if isinstance(m, Embedding)]
+        self.table: int | None = max(tables, default=None)
+
+
+def named_inputs(taken: Intake, x: Any) -> dict[str, Any]:
     """What goes into a network, by the names its forward gives it.
 
     Several inputs are a tuple or a list in the order of the forward's arguments, or a dict.
     """
-    names, needed = input_names(model)
+    names, needed = taken.names, taken.needed
     if isinstance(x, Mapping):
         order = [name for name in names if name in x]
         if set(x) != set(order) or len(order) < needed or list(names[: len(order)]) != order:
             raise DataError(
                 "the inputs are not those of the network",
-                where=f"{type(model).__name__}.forward",
+                where=f"{taken.of}.forward",
                 expected=", ".join(names),
                 received=", ".join(map(str, x)),
             )
@@ -239,7 +251,7 @@ def named_inputs(model: Module, x: Any) -> dict[str, Any]:
     if not isinstance(x, tuple | list) or not needed <= len(x) <= len(names):
         raise DataError(
             "the network takes several inputs",
-            where=f"{type(model).__name__}.forward",
+            where=f"{taken.of}.forward",
             expected=f"a tuple or dict of {needed}: {', '.join(names)}",
             received=f"{len(x)} in a {type(x).__name__}"
             if isinstance(x, tuple | list)
@@ -249,7 +261,7 @@ def named_inputs(model: Module, x: Any) -> dict[str, Any]:
 
 
 def checked_data(
-    model: Module,
+    taken: Intake,
     x: Any,
     y: Any,
     wished: Wish,
@@ -258,16 +270,15 @@ def checked_data(
     what: str = "",
 ) -> dict[str, AnyArray]:
     """Inputs, targets and weights of rows as arrays by name. `what` begins their names in errors."""
-    dtype = model.dtype()
-    inputs = checked_inputs(model, x, dtype, what)
+    inputs = checked_inputs(taken, x, what)
     for name in inputs:
         if name in (*wished.targets, WEIGHT):
-            raise taken_name(f"argument {name} of {type(model).__name__}.forward", name)
+            raise taken_name(f"argument {name} of {taken.of}.forward", name)
     rows = len(next(iter(inputs.values())))
-    targets = checked_targets(y, wished, dtype, rows, what)
+    targets = checked_targets(y, wished, taken.dtype, rows, what)
     found = inputs | targets
     if sample_weight is not None:
-        found[WEIGHT] = _row_weights(sample_weight, rows, dtype, f"{what}{WEIGHT}")
+        found[WEIGHT] = _row_weights(sample_weight, rows, taken.dtype, f"{what}{WEIGHT}")
     return found
 
 
@@ -282,11 +293,11 @@ def taken_name(where: str, name: str) -> ConfigError:
     )
 
 
-def checked_inputs(model: Module, x: Any, dtype: str, what: str = "") -> dict[str, AnyArray]:
+def checked_inputs(taken: Intake, x: Any, what: str = "") -> dict[str, AnyArray]:
     """The inputs as arrays, each checked, all with as many rows. `what` begins their names."""
-    named = named_inputs(model, x)
+    named = named_inputs(taken, x)
     found = {
-        name: batches.inputs(model, given, dtype, f"{what}{name}", len(named) > 1)
+        name: batches.inputs(given, taken.dtype, taken.table, f"{what}{name}", len(named) > 1)
         for name, given in named.items()
     }
     first, *rest = found

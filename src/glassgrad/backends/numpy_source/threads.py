@@ -107,6 +107,7 @@ def one_thread(wanted: bool) -> Iterator[None]:
                 write(_INSIDE.pop())
 
 
+@functools.lru_cache(256)
 def small(graph: Graph, rows: int) -> bool:
     """Whether most of the work in matrix products, for so many rows, is best left to one thread."""
     work = _work(graph, dict.fromkeys(graph.sizes, rows))
