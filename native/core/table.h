@@ -8,6 +8,7 @@ namespace glassgrad {
 // The tasks, each a plain struct in its own header: prepare/map.h, prepare/matmul.h, ...
 struct MapTask;
 struct ReduceTask;
+struct RowsTask;    // a program over the rows of a product
 struct MatmulTask;
 struct RowTask;     // softmax, log-softmax, cross-entropy, normalise and their derivatives
 struct IndexTask;   // take, add_at, pick, argmax, sort, cumsum, ...
@@ -18,6 +19,10 @@ struct Table {
   const char* name;  // "reference", "avx2", "avx512", "neon"
   void (*map)(const MapTask&, const Frame&);
   void (*reduce)(const ReduceTask&, const Frame&);
+  // Rows [row, row + rows) of columns [column, column + columns) of a batch, whose product is at
+  // `product`, `stride` numbers from row to row.
+  void (*rows)(const RowsTask&, const Frame&, int64_t batch, int64_t row, int64_t rows, int64_t column,
+               int64_t columns, char* product, int64_t stride);
   void (*matmul)(const MatmulTask&, const Frame&);
   void (*row)(const RowTask&, const Frame&);
   void (*index)(const IndexTask&, const Frame&);

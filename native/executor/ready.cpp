@@ -2,8 +2,10 @@
 
 #include "guard.h"
 #include "prepare/index.h"
+#include "prepare/map.h"
 #include "prepare/matmul.h"
 #include "prepare/random.h"
+#include "prepare/reduce.h"
 #include "prepare/tiny.h"
 
 namespace glassgrad {
@@ -16,11 +18,11 @@ void call(const Ready& ready, const Frame& frame) {
 }
 
 template <typename Task>
-void fill(Ready& ready, void (*kernel)(const Task&, const Frame&), Task task) {
+void fill(Ready& ready, void (*kernel)(const Task&, const Frame&), const Task& task) {
   if (!kernel) throw PlanError("a kernel that this instruction set has not");
   ready.call = call<Task>;
   ready.function = reinterpret_cast<Ready::Function>(kernel);
-  ready.task = std::make_shared<const Task>(std::move(task));
+  ready.task = std::make_shared<const Task>(task);
 }
 
 }  // namespace
@@ -31,6 +33,12 @@ Ready make_ready(const Instruction& in, const Table& table) {
   switch (in.kernel) {
     case Kernel::guard:
       fill<GuardTask>(ready, run_guard, prepare_guard(in, table, work));
+      break;
+    case Kernel::map:
+      fill(ready, table.map, prepare_map(in, work));
+      break;
+    case Kernel::reduce:
+      fill(ready, table.reduce, prepare_reduce(in, work));
       break;
     case Kernel::cumsum:
     case Kernel::argmax:

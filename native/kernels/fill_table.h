@@ -6,6 +6,7 @@
 #include "kernels/finite.h"
 #include "kernels/gather.h"
 #include "kernels/index.h"
+#include "kernels/map.h"
 #include "kernels/math.h"
 #ifdef GG_PLAIN
 #include "kernels/reference/matmul.h"
@@ -13,6 +14,7 @@
 #include "kernels/matmul.h"
 #endif
 #include "kernels/random.h"
+#include "kernels/reduce.h"
 #include "kernels/row.h"
 #include "kernels/tiny.h"
 
@@ -24,8 +26,9 @@ namespace {
 
 constexpr Table table = {
     .name = GG_TEXT(GG_ISA),
-    .map = nullptr,
-    .reduce = nullptr,
+    .map = run_map,
+    .reduce = run_reduce,
+    .rows = run_rows,
     .matmul = [](const MatmulTask& task, const Frame& frame) { run_matmul(task, frame); },
     .row = run_row,
     .index = run_index,
