@@ -6,6 +6,7 @@
 #include "prepare/matmul.h"
 #include "prepare/random.h"
 #include "prepare/reduce.h"
+#include "prepare/row.h"
 #include "prepare/tiny.h"
 
 namespace glassgrad {
@@ -59,6 +60,13 @@ Ready make_ready(const Instruction& in, const Table& table) {
       break;
     case Kernel::tiny:
       fill(ready, table.tiny, prepare_tiny(in, work));
+      break;
+    case Kernel::log_softmax:
+    case Kernel::softmax:
+    case Kernel::cross_entropy:
+    case Kernel::normalise:
+    case Kernel::normalise_back:
+      fill(ready, table.row, prepare_row(in, work));
       break;
     case Kernel::uniform:
       fill(ready, table.random, prepare_random(in, work));
