@@ -58,6 +58,25 @@ std::vector<PlanNumbers> valid_plans() {
           {dense(x, t, {2, 20, 4}), dense(w, t, {2, 4, 12}), dense(out, t, {2, 20, 12})}, {1});
     all.push_back(p);
   }
+  {
+    PlanNumbers p;  // programs, sums over axes, rows of a loss, random numbers
+    const auto f32 = static_cast<int64_t>(DType::f32);
+    const auto f = [](Operation o) { return static_cast<int64_t>(o); };
+    p.base(Base::arena, 8192);
+    p.base(Base::read, 4096);
+    p.base(Base::write, 4096);
+    const int64_t x = p.slot(1), labels = p.slot(1, 2048), h = p.slot(0), g = p.slot(0, 4096), out = p.slot(2);
+    p.add(Kernel::map, true,
+          {dense(x, DType::f32, {12, 20}), {x, DType::f32, {12, 20}, {0, 1}}, dense(h, DType::f32, {12, 20})},
+          {2, 12, 20, 2, 1, 3, 1, f32, 0x40000000, f(Operation::multiply), f32, 0, 2, -1,
+           f(Operation::add), f32, 3, 1, -1, f(Operation::tanh), f32, 4, -1, -1, 5});
+    p.add(Kernel::reduce, true, {dense(h, DType::f32, {12, 20}), dense(g, DType::f32, {1, 20})},
+          {static_cast<int64_t>(Reduction::sum), 2, 12, 20, 1, 0, 1, 0, 1, 1, f(Operation::square), f32, 0,
+           -1, -1, 1}, {12});
+    p.add(Kernel::softmax, true, {dense(h, DType::f32, {12, 20}), dense(out, DType::f32, {12, 20})}, {1});
+    p.add(Kernel::argmax, true, {dense(h, DType::f32, {12, 20}), dense(labels + 2, DType::i64, {12})}, {1});
+    all.push_back(p);
+  }
   return all;
 }
 
