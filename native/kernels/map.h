@@ -23,7 +23,7 @@ void for_blocks(const Space& s, int64_t begin, int64_t end, Run run) {
 }
 
 void run_map(const MapTask& t, const Frame& f) {
-  const Range mine = share_rows(t.units, f.part, f.parts);
+  const Range mine = f.parts == 1 ? Range{0, t.units} : share_rows(t.units, f.part, f.parts);
   const int64_t begin = mine.begin * t.per_unit;
   int64_t end = mine.end * t.per_unit;
   if (end > t.space.total) end = t.space.total;

@@ -196,16 +196,18 @@ void reduce_rows(const ReduceTask& t, const Frame& f, Range mine) {
     results.store(out++, tree.total());
     tree.count = row = 0;
   };
-  if (t.in_place) {
-    const T* p = reinterpret_cast<const T*>(f.slot[t.space.place[0].slot]) + first * n;
-    for (int64_t i = first; i < last; ++i, p += n) {
-      add_row(tree, p, n);
-      row_done();
+  const auto take_rows = [&](const T* from, int64_t count) {
+    if (t.rows == 1 && n <= chunk) {  // a row is a chunk, and a result
+      for (int64_t k = 0; k < count; ++k, from += n) results.store(out++, chunk_total<T, F>(from, n));
+    } else {
+      for (int64_t k = 0; k < count; ++k, from += n) add_row(tree, from, n), row_done();
     }
-    return;
+  };
+  if (t.in_place) {
+    const T* p = reinterpret_cast<const T*>(f.slot[t.space.place[0].slot]);
+    return take_rows(p + first * n, last - first);
   }
   Blocks blocks(t.program, t.space, f);
-  const T* p = reinterpret_cast<const T*>(blocks.value(t.program.output[0]));
   const int64_t block = t.space.block;
   for (int64_t i = first; i < last;) {
     if (n <= block) {  // some rows at once
@@ -215,11 +217,7 @@ void reduce_rows(const ReduceTask& t, const Frame& f, Range mine) {
         if (left < rows) rows = left;
       }
       blocks.run(i * n, rows * n);
-      p = reinterpret_cast<const T*>(blocks.value(t.program.output[0]));
-      for (int64_t k = 0; k < rows; ++k) {
-        add_row(tree, p + k * n, n);
-        row_done();
-      }
+      take_rows(reinterpret_cast<const T*>(blocks.value(t.program.output[0])), rows);
       i += rows;
     } else {
       const int64_t piece = block / chunk * chunk;
