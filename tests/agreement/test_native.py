@@ -1,0 +1,117 @@
+"""The native executor beside the NumPy text: loss and gradients of random networks, and each op alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from glassgrad import optim
+from glassgrad.backends import native
+from glassgrad.engine import Step
+from glassgrad.train.fit import prepared
+from glassgrad.train.trainer import Trainer
+from tests.networks import Network, random_network
+
+Array = NDArray[Any]
+COUNT = 500
+PARTS = 20
+FIRST = 40_000
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+
+pytestmark = pytest.mark.skipif(not native.available(), reason=f"native: {native.why()}")
+
+
+class UnsupportedError(Exception):
+    """The network has an op that only NumPy has."""
+
+
+def one_step(network: Network, backend: str) -> tuple[Array, dict[str, Array]]:
+    """What a step gives, and the gradients: how far a rate of 1 moves the weights."""
+    record = prepared(
+        network.model,
+        network.x,
+        network.y,
+        **network.losses,
+        optimizer=optim.SGD(1.0),
+        seed=network.seed,
+        backend=backend,
+    )
+    if backend == "auto" and record.plan.step.engine == "numpy":
+        raise UnsupportedError(record.plan.step.why)
+    trainer = Trainer(record)
+    arguments = trainer.arguments(record.plan.graph.inputs)
+    names = list(record.plan.graph.inputs)
+    for i, name in enumerate(record.plan.data):
+        arguments[i] = record.data[name]
+    if "step" in names:
+        arguments[names.index("step")] = 1
+    before = trainer.weights.copy()
+    with np.errstate(all="ignore"):
+        found = record.plan.step.function(*arguments)
+    assert found is not None, "not finite"
+    gradient = {p.name: (before - trainer.weights)[p.start : p.stop] for p in record.plan.parts}
+    gradient |= trainer.buffers
+    return np.array(found if isinstance(found, tuple) else (found,), np.float64), gradient
+
+
+def difference(network: Network, dtype: str) -> list[str]:
+    """What differs by more than it may."""
+    bound = TOLERANCE[dtype]
+    values, gradients = one_step(network, "auto")
+    wanted, expected = one_step(network, "numpy")
+    wrong = []
+    if not abs(values[0] - wanted[0]) <= bound * max(abs(wanted[0]), 1e-3):
+        wrong.append(f"loss {values[0]!r}, NumPy {wanted[0]!r}")
+    total = np.sqrt(sum(float(np.sum(g**2)) for g in expected.values()))
+    for name, want in expected.items():
+        error = float(np.linalg.norm(gradients[name] - want))
+        if not error <= bound * max(float(np.linalg.norm(want)), 1e-2 * float(total)):
+            wrong.append(f"{name}: off by {error:.3g}, norm {np.linalg.norm(want):.3g}")
+    return wrong
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("part", range(PARTS))
+def test_loss_and_gradients_are_those_of_the_text(part: int, dtype: str) -> None:
+    seen: Counter[str] = Counter()
+    failures = {}
+    for seed in range(FIRST + part, FIRST + 4 * COUNT, PARTS):
+        if seen["compared"] == COUNT // PARTS:
+            break
+        network = random_network(seed, dtype=dtype, fit=True)
+        try:
+            wrong = difference(network, dtype)
+        except UnsupportedError:
+            seen["images"] += 1
+            continue
+        if wrong and dtype == "float32":
+            # A kink or a tie may lie between two roundings: the same network on other rows.
+            seen["redrawn"] += 1
+            network.inputs = tuple(
+                [x * np.float32(1.01) if x.dtype == np.float32 else x for x in network.inputs]
+            )
+            wrong = difference(network, dtype)
+        seen["compared"] += 1
+        if wrong:
+            failures[seed] = (network.spec, [(g.name, g.settings) for g in network.goals], wrong)
+    print(dict(seen))  # noqa: T201  # how many were redrawn
+    assert not failures, "\n".join(f"{k}: {v}" for k, v in failures.items())
+    assert seen["compared"] == COUNT // PARTS
+    assert seen["redrawn"] <= 2
+
+
+def test_a_step_says_why_it_is_not_native() -> None:
+    from glassgrad import nn
+    from glassgrad.ir import Type
+    from glassgrad.nn.tracing import forward_graph
+    from glassgrad.train.task import ROWS
+
+    model = nn.Sequential(nn.Conv2d(1, 2, 3))
+    graph = forward_graph(model, {"x": Type((ROWS, 1, 5, 5), "float32")})
+    step = Step(graph, "program", None, "auto")
+    assert step.engine == "numpy"
+    assert "conv" in step.why
