@@ -23,7 +23,7 @@ struct Area {
 };
 
 template <class T>
-Strip<T> strip_of(const MatmulTask& t, const Area<T>& area) {
+[[gnu::always_inline]] inline Strip<T> strip_of(const MatmulTask& t, const Area<T>& area) {
   Strip<T> s;
   s.k = t.k;
   s.a = area.a;
@@ -59,19 +59,25 @@ struct Heights {
 
 // All rows of one strip, where a is not copied.
 template <class T>
-void fill_strip(Strip<T> s, int vectors, const Heights& h) {
-  const int64_t a_row = s.a_row;
+void fill_strip(Strip<T>& s, int vectors, const Heights& h) {
+  const bool tail = s.columns != vectors * Vec<T>::width;
   if (h.high) {
-    s.a_tile = h.height * a_row;
-    sweep(s, vectors, h.height, h.high);
+    s.a_tile = h.height * s.a_row;
+    sweeps<T>.of[vectors][tail][h.height](s, h.high);
   }
   if (h.low) {
+    const T* const a = s.a;
+    T* const c = s.c;
+    const T* const bias = s.bias;
     const int64_t done = h.high * h.height;
-    s.a += done * a_row;
+    s.a += done * s.a_row;
     s.c += done * s.c_row;
     if (s.bias) s.bias += done * s.bias_row;
-    s.a_tile = (h.height - 1) * a_row;
-    sweep(s, vectors, h.height - 1, h.low);
+    s.a_tile = (h.height - 1) * s.a_row;
+    sweeps<T>.of[vectors][tail][h.height - 1](s, h.low);
+    s.a = a;
+    s.c = c;
+    s.bias = bias;
   }
 }
 
@@ -163,13 +169,14 @@ struct Packed {
           fill_strip(s, vectors, h);
           continue;
         }
+        const bool tail = s.columns != vectors * Vec<T>::width;
         Strip<T> tiles = s;
         tiles.a_row = 1;
         if (h.high) {
           tiles.a = a;
           tiles.a_column = h.height;
           tiles.a_tile = h.height * k;
-          sweep(tiles, vectors, h.height, h.high);
+          sweeps<T>.of[vectors][tail][h.height](tiles, h.high);
         }
         if (h.low) {
           const int64_t done = h.high * h.height;
@@ -178,7 +185,7 @@ struct Packed {
           if (tiles.bias) tiles.bias += done * t.bias_row;
           tiles.a_column = h.height - 1;
           tiles.a_tile = (h.height - 1) * k;
-          sweep(tiles, vectors, h.height - 1, h.low);
+          sweeps<T>.of[vectors][tail][h.height - 1](tiles, h.low);
         }
       }
     }
@@ -263,9 +270,31 @@ void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
   }
 }
 
+// Small products are most of a small network's: no searching for what there is but one of.
+template <class T>
+void run_whole(const MatmulTask& t, const Frame& frame) {
+  Area<T> area;
+  area.rows = t.m;
+  area.columns = t.n;
+  area.a = reinterpret_cast<const T*>(frame.slot[t.a_slot]);
+  area.b = reinterpret_cast<const T*>(frame.slot[t.b_slot]);
+  area.c = reinterpret_cast<T*>(frame.slot[t.c_slot]);
+  area.c_row = t.c_row;
+  area.c_column = t.c_column;
+  area.bias = t.bias_slot < 0 ? nullptr : reinterpret_cast<const T*>(frame.slot[t.bias_slot]);
+  run_plain(t, area);
+}
+
 inline void run_matmul(const MatmulTask& t, const Frame& frame, RunRows run_rows = nullptr) {
-  if (t.dtype == DType::f32) run_product<float>(t, frame, run_rows);
-  else run_product<double>(t, frame, run_rows);
+  const bool whole = t.product == Product::plain && t.batches == 1 && t.stored && !t.has_epilogue &&
+                     frame.parts == 1 && t.m > 0 && t.n > 0;
+  if (t.dtype == DType::f32) {
+    if (whole) run_whole<float>(t, frame);
+    else run_product<float>(t, frame, run_rows);
+  } else {
+    if (whole) run_whole<double>(t, frame);
+    else run_product<double>(t, frame, run_rows);
+  }
 }
 
 }  // namespace

@@ -193,10 +193,5 @@ struct Sweeps {
 template <class T>
 constexpr Sweeps<T> sweeps;
 
-template <class T>
-void sweep(const Strip<T>& s, int vectors, int rows, int64_t tiles) {
-  sweeps<T>.of[vectors][s.columns != vectors * Vec<T>::width][rows](s, tiles);
-}
-
 }  // namespace
 }  // namespace glassgrad::GG_ISA
