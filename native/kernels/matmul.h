@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/types.h"
+#include "kernels/map.h"
 #include "kernels/matmul_few.h"
 #include "kernels/matmul_pack.h"
 #include "kernels/matmul_tile.h"
@@ -207,7 +208,7 @@ void run_area(const MatmulTask& t, const Area<T>& area, T* room) {
 }
 
 template <class T>
-void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
+void run_product(const MatmulTask& t, const Frame& frame) {
   // Rows and columns as they are in the result.
   const int64_t rows = t.turned ? t.n : t.m, columns = t.turned ? t.m : t.n;
   Range all_rows{0, t.batches * rows}, across{0, columns};
@@ -222,6 +223,8 @@ void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
     packed.depths = (t.k + most_depth - 1) / most_depth;
     packed.a = packed.b + packed.strips() * Packed<T>::strip * t.k;
   }
+  Frame epilogue = frame;
+  epilogue.scratch += t.rest_at;
   const T* packed_from = nullptr;
   for (int64_t row = all_rows.begin; row < all_rows.end;) {
     const int64_t batch = t.batches == 1 ? 0 : row / rows;
@@ -264,7 +267,7 @@ void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
       run_area(t, area, packed.b);
     }
     if (t.has_epilogue)
-      run_rows(t, frame, batch, first, count, across.begin, across.end - across.begin,
+      run_rows(t.rest, epilogue, 0, row, count, across.begin, across.end - across.begin,
                reinterpret_cast<char*>(area.c), t.turned ? area.c_column : area.c_row);
     row += count;
   }
@@ -285,15 +288,15 @@ void run_whole(const MatmulTask& t, const Frame& frame) {
   run_plain(t, area);
 }
 
-inline void run_matmul(const MatmulTask& t, const Frame& frame, RunRows run_rows = nullptr) {
+inline void run_matmul(const MatmulTask& t, const Frame& frame) {
   const bool whole = t.product == Product::plain && t.batches == 1 && t.stored && !t.has_epilogue &&
                      frame.parts == 1 && t.m > 0 && t.n > 0;
   if (t.dtype == DType::f32) {
     if (whole) run_whole<float>(t, frame);
-    else run_product<float>(t, frame, run_rows);
+    else run_product<float>(t, frame);
   } else {
     if (whole) run_whole<double>(t, frame);
-    else run_product<double>(t, frame, run_rows);
+    else run_product<double>(t, frame);
   }
 }
 

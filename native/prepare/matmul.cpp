@@ -69,6 +69,25 @@ struct Text {
     for (int64_t& v : outputs) v = moved(v);
   }
 
+  // An input that nothing needs is not looked at.
+  void drop_input(int64_t gone) {
+    --inputs;
+    const auto moved = [&](int64_t v) { return v > gone ? v - 1 : v; };
+    for (Step& s : steps)
+      for (int64_t& v : s.a) v = moved(v);
+    for (int64_t& v : outputs) v = moved(v);
+  }
+
+  std::vector<int64_t> numbers() const {
+    std::vector<int64_t> found = {inputs, static_cast<int64_t>(constants.size()),
+                                  static_cast<int64_t>(steps.size()), static_cast<int64_t>(outputs.size())};
+    for (const Constant& c : constants) found.insert(found.end(), {c.dtype, c.bits});
+    for (const Step& s : steps)
+      found.insert(found.end(), {s.operation, s.dtype, s.a[0], s.a[1], s.a[2]});
+    found.insert(found.end(), outputs.begin(), outputs.end());
+    return found;
+  }
+
   // Whether the first step is this operation of the product, which nothing else needs, and then with
   // which value.
   bool begins_with(Operation f, DType t, int64_t* other) const {
@@ -202,6 +221,9 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
   product.dtype = a.dtype;
   need(product.rank == rank + 2, "an operand has another rank than the product");
   for (size_t i = 2; i < in.operands.size(); ++i) check(in.operands[i], product);
+  std::vector<const Operand*> further, outputs;
+  for (size_t i = 2; i < inputs; ++i) further.push_back(&in.operands[i]);
+  for (size_t i = inputs; i < in.operands.size(); ++i) outputs.push_back(&in.operands[i]);
 
   MatmulTask t{};
   t.dtype = a.dtype;
@@ -225,9 +247,14 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
   t.bias_slot = -1;
   int64_t other;
   if (text.begins_with(Operation::add, t.dtype, &other) && other > 0 && other < text.inputs &&
-      is_bias(in.operands[static_cast<size_t>(other) + 1], t.dtype)) {
-    t.bias_slot = in.operands[static_cast<size_t>(other) + 1].slot;
+      is_bias(*further[static_cast<size_t>(other) - 1], t.dtype)) {
+    t.bias_slot = further[static_cast<size_t>(other) - 1]->slot;
+    for (const Operand* o : outputs) need(o->slot != t.bias_slot, "a result in place of the bias");
     text.take_first();
+    if (text.uses(other) == 0) {
+      text.drop_input(other);
+      further.erase(further.begin() + static_cast<std::ptrdiff_t>(other) - 1);
+    }
   }
   if (text.begins_with(Operation::maximum, t.dtype, &other) && text.steps[0].a[0] == 0 &&
       text.is_zero(other, t.dtype)) {  // not maximum(0, x): of two zeros the second counts
@@ -235,18 +262,36 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
     text.take_first();
   }
 
-  // Where the product goes: to the output that is it, else to a panel of scratch.
+  // The product goes to the output that it is, and the rest of the program reads it there; else to a
+  // panel of scratch, and the rest of the program stores everything.
   const auto found = std::find(text.outputs.begin(), text.outputs.end(), 0);
-  t.stored = found != text.outputs.end();
-  need(std::count(text.outputs.begin(), text.outputs.end(), 0) <= 1, "a result stored twice");
-  t.has_epilogue = !text.steps.empty();
   const Operand* c = &product;
-  if (t.stored) {
-    c = &in.operands[inputs + static_cast<size_t>(found - text.outputs.begin())];
-    need(c->dtype == t.dtype, "a result of another kind of numbers");
-    t.c_slot = c->slot;
+  if (found != text.outputs.end()) {
+    const auto at = found - text.outputs.begin();
+    const Operand* o = outputs[static_cast<size_t>(at)];
+    const bool alone = text.outputs.size() == 1;
+    bool shared = o->stride[rank + 1] != 1 && t.n > 1;  // the rest reads rows
+    for (const Operand* input : further) shared = shared || input->slot == o->slot;
+    if (alone || !shared) {
+      need(o->dtype == t.dtype, "a result of another kind of numbers");
+      t.stored = true;
+      t.c_slot = o->slot;
+      c = o;
+      text.outputs.erase(found);
+      outputs.erase(outputs.begin() + at);
+      for (const Operand* left : outputs) need(left->slot != t.c_slot, "two results in one place");
+    }
   }
-  need(!t.has_epilogue, "an epilogue");  // TODO
+  t.has_epilogue = !text.outputs.empty();
+  if (t.has_epilogue) {
+    std::vector<DType> dtypes = {t.dtype};
+    for (const Operand* o : further) dtypes.push_back(o->dtype);
+    const std::vector<int64_t> numbers = text.numbers();
+    const int64_t* at = numbers.data();
+    const Program program =
+        read_program(&at, at + numbers.size(), static_cast<int>(text.inputs), dtypes.data());
+    t.rest = prepare_rows(product, further.data(), outputs.data(), program);
+  }
 
   t.a_slot = a.slot;
   t.b_slot = b.slot;
@@ -265,7 +310,7 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
     t.c_batch[i] = c->stride[i];
   }
   const bool few = t.m * t.n <= 32 && t.k >= 256;  // said of the shape as it was given
-  if (!t.has_epilogue) collapse(&t);
+  collapse(&t);
   t.batches = 1;
   for (int i = 0; i < t.batch_rank; ++i) t.batches *= t.batch_size[i];
   const int64_t rows = t.batches * t.m, columns = t.n, size = size_of(t.dtype);
@@ -280,10 +325,12 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
   t.panel_bytes = t.stored ? 0 : round_up(std::min(t.panel, t.turned ? t.n : t.m) * columns * size, 64);
   work->scratch = t.panel_bytes;
   if (t.product == Product::packed) {
-    work->scratch += round_up(columns, 32) * t.k * size;
+    work->scratch += round_up(round_up(columns, 32) * t.k * size, 64);
     if (t.pack_a) work->scratch += round_up(t.panel * 256 * size, 64);
   }
   if (t.product == Product::narrow) work->scratch += round_up(t.n * t.k * size, 64);
+  t.rest_at = work->scratch;
+  if (t.has_epilogue) work->scratch += t.rest.space.scratch;
   work->flop = 2.0 * static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(t.k);
   work->bytes = static_cast<double>(size) *
                 (static_cast<double>(rows) * static_cast<double>(columns + t.k) +
@@ -293,6 +340,7 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
   if (t.turned) work->name += ", turned";
   if (t.bias_slot >= 0) work->name += " + bias";
   if (t.relu) work->name += " + relu";
+  if (t.has_epilogue) work->name += " + " + std::to_string(t.rest.program.steps) + " steps";
   return t;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/types.h"
+#include "prepare/map.h"
 
 namespace glassgrad {
 
@@ -41,12 +42,9 @@ struct MatmulTask {
   int64_t a_batch[max_rank], b_batch[max_rank], c_batch[max_rank];
   int64_t panel;       // rows that are finished together: as many as fit in the second cache
   int64_t panel_bytes; // scratch in front, for panels that are not stored
+  int64_t rest_at;     // where the scratch of the epilogue begins
+  RowsTask rest;       // the epilogue
 };
-
-// Called for rows [row, row + rows) of columns [column, column + columns) of a batch, whose product is
-// at `product`, `stride` numbers from row to row.
-using RunRows = void (*)(const MatmulTask&, const Frame&, int64_t batch, int64_t row, int64_t rows,
-                         int64_t column, int64_t columns, char* product, int64_t stride);
 
 MatmulTask prepare_matmul(const Instruction&, Work*);
 

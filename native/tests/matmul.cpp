@@ -104,9 +104,13 @@ T& at(const Array& x, const std::vector<int64_t>& index) {
   return reinterpret_cast<T*>(x.origin)[offset];
 }
 
+// What follows on the product: times another operand, stored beside the product or alone, in a place of
+// its own or in that operand's.
+enum class Rest { nothing, other, twice, both };
+
 // The rule, said again without tiles, tasks or strides of anything but the operands.
 template <class T>
-void expected(const Array& a, const Array& b, const Array* bias, bool relu, Array& c) {
+void expected(const Array& a, const Array& b, const Array* bias, bool relu, Rest rest, Array& c, Array& d) {
   const Operand& o = c.operand;
   const size_t rank = static_cast<size_t>(o.rank) - 2;
   const int64_t m = o.shape[rank], n = o.shape[rank + 1], k = a.operand.shape[rank + 1];
@@ -135,17 +139,21 @@ void expected(const Array& a, const Array& b, const Array* bias, bool relu, Arra
         T x = lane[0];
         if (bias) x += at<T>(*bias, ci);
         if (relu) x = x > 0 || std::isnan(x) ? x : 0;
-        at<T>(c, ci) = x;
+        if (rest == Rest::nothing || rest == Rest::both) at<T>(c, ci) = x;
+        if (rest == Rest::both) at<T>(d, ci) = x * at<T>(d, ci);
+        if (rest == Rest::other) at<T>(c, ci) = x * at<T>(d, ci);
+        if (rest == Rest::twice) at<T>(c, ci) = x * at<T>(c, ci);
       }
   }
 }
 
-std::vector<int64_t> program_of(int64_t rank, DType t, bool bias, bool relu) {
+std::vector<int64_t> program_of(int64_t rank, DType t, bool bias, bool relu, Rest rest = Rest::nothing) {
   const int64_t dtype = static_cast<int64_t>(t);
   std::vector<int64_t> ints = {rank};
-  if (!bias && !relu) return ints;
-  const int64_t inputs = bias ? 2 : 1;
-  ints.insert(ints.end(), {inputs, relu ? 1 : 0, bias + relu, 1});
+  if (!bias && !relu && rest == Rest::nothing) return ints;
+  const bool times = rest != Rest::nothing;
+  const int64_t inputs = 1 + bias + times;
+  ints.insert(ints.end(), {inputs, relu ? 1 : 0, bias + relu + times, rest == Rest::both ? 2 : 1});
   if (relu) ints.insert(ints.end(), {dtype, 0});
   int64_t value = 0, next = inputs + (relu ? 1 : 0);
   if (bias) {
@@ -156,7 +164,10 @@ std::vector<int64_t> program_of(int64_t rank, DType t, bool bias, bool relu) {
     ints.insert(ints.end(), {static_cast<int64_t>(Operation::maximum), dtype, value, inputs, -1});
     value = next++;
   }
-  ints.push_back(value);
+  if (times)
+    ints.insert(ints.end(), {static_cast<int64_t>(Operation::multiply), dtype, value, inputs - 1, -1});
+  if (rest == Rest::nothing || rest == Rest::both) ints.push_back(value);
+  if (times) ints.push_back(next);
   return ints;
 }
 
@@ -203,23 +214,34 @@ bool same_bits(const std::vector<const Table*>& tables, DType t) {
   fill<T>(b);
   fill<T>(bias);
   fill<T>(c);
-  const size_t bytes = static_cast<size_t>(c.memory->bytes());
-  const std::vector<char> before(c.memory->data, c.memory->data + bytes);
-  expected<T>(a, b, has_bias ? &bias : nullptr, relu, c);
-  const std::vector<char> wanted(c.memory->data, c.memory->data + bytes);
+  Array d = array_of(t, with(m, n), 4, false, chance(0.2) ? 0.5 : 0);
+  fill<T>(d);
+  const Rest rest = chance(0.5) ? Rest::nothing : static_cast<Rest>(draw(1, 3));
+  const auto contents = [&] {
+    std::vector<char> all(c.memory->data, c.memory->data + c.memory->bytes());
+    all.insert(all.end(), d.memory->data, d.memory->data + d.memory->bytes());
+    return all;
+  };
+  const std::vector<char> before = contents();
+  expected<T>(a, b, has_bias ? &bias : nullptr, relu, rest, c, d);
+  const std::vector<char> wanted = contents();
 
-  Instruction in{Kernel::matmul, true, {a.operand, b.operand}, program_of(rank, t, has_bias, relu), {}};
+  Instruction in{Kernel::matmul, true, {a.operand, b.operand}, program_of(rank, t, has_bias, relu, rest), {}};
   if (has_bias) in.operands.push_back(bias.operand);
+  if (rest != Rest::nothing) in.operands.push_back(rest == Rest::twice ? c.operand : d.operand);
   in.operands.push_back(c.operand);
+  if (rest == Rest::both) in.operands.push_back(d.operand);
   Work work;
   const MatmulTask task = prepare_matmul(in, &work);
-  char* const slots[] = {a.origin, b.origin, bias.origin, c.origin};
+  char* const slots[] = {a.origin, b.origin, bias.origin, c.origin, d.origin};
   for (const Table* table : tables)
     for (int parts : {1, 2, 3, 7}) {
       if (parts > 1 && chance(0.5)) continue;
-      std::memcpy(c.memory->data, before.data(), bytes);
+      const auto size_of_c = static_cast<size_t>(c.memory->bytes());
+      std::memcpy(c.memory->data, before.data(), size_of_c);
+      std::memcpy(d.memory->data, before.data() + size_of_c, before.size() - size_of_c);
       run(*table, task, work, slots, parts);
-      if (std::memcmp(c.memory->data, wanted.data(), bytes) == 0) continue;
+      if (contents() == wanted) continue;
       std::printf("other bits: %s, %s, %d parts, rank %d, %ldx%ldx%ld, %s\n", table->name,
                   sizeof(T) == 4 ? "float32" : "float64", parts, static_cast<int>(rank),
                   static_cast<long>(m), static_cast<long>(k), static_cast<long>(n), work.name.c_str());

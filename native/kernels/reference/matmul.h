@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/types.h"
+#include "kernels/map.h"
 #include "prepare/matmul.h"
 
 namespace glassgrad::GG_ISA {
@@ -22,11 +23,13 @@ T product_at(const MatmulTask& t, const T* a, const T* b) {
 }
 
 template <class T>
-void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
+void run_product(const MatmulTask& t, const Frame& frame) {
   const int64_t rows = t.turned ? t.n : t.m, columns = t.turned ? t.m : t.n;
   const Range whole{0, t.batches * rows};
   const Range at = t.columns_split ? whole : share_rows(whole.end, frame.part, frame.parts);
   const Range across = t.columns_split ? share_rows(columns, frame.part, frame.parts) : Range{0, columns};
+  Frame epilogue = frame;
+  epilogue.scratch += t.rest_at;
   for (int64_t row = at.begin; row < at.end; ++row) {
     int64_t a_at = 0, b_at = 0, c_at = 0, left = row / rows;
     for (int i = t.batch_rank - 1; i >= 0; --i) {
@@ -38,26 +41,31 @@ void run_product(const MatmulTask& t, const Frame& frame, RunRows run_rows) {
     }
     const T* a = reinterpret_cast<const T*>(frame.slot[t.a_slot]) + a_at;
     const T* b = reinterpret_cast<const T*>(frame.slot[t.b_slot]) + b_at;
-    T* panel = reinterpret_cast<T*>(frame.scratch);
-    for (int64_t column = across.begin; column < across.end; ++column) {
-      const int64_t i = t.turned ? column : row % rows, j = t.turned ? row % rows : column;
+    const int64_t count = across.end - across.begin;
+    T* to = reinterpret_cast<T*>(frame.scratch);  // a row of the result
+    int64_t step = 1;
+    if (t.stored) {
+      to = reinterpret_cast<T*>(frame.slot[t.c_slot]) + c_at + row % rows * (t.turned ? t.c_column : t.c_row);
+      step = t.turned ? t.c_row : t.c_column;
+      to += across.begin * step;
+    }
+    for (int64_t column = 0; column < count; ++column) {
+      const int64_t i = t.turned ? across.begin + column : row % rows;
+      const int64_t j = t.turned ? row % rows : across.begin + column;
       T x = product_at(t, a + i * t.a_row, b + j * t.b_column);
       if (t.bias_slot >= 0)
         x += reinterpret_cast<const T*>(frame.slot[t.bias_slot])[i * t.bias_row + j * t.bias_column];
       if (t.relu) x = x <= 0 ? T(0) : x;
-      if (t.stored)
-        reinterpret_cast<T*>(frame.slot[t.c_slot])[c_at + i * t.c_row + j * t.c_column] = x;
-      if (t.has_epilogue) panel[column - across.begin] = x;
+      to[column * step] = x;
     }
-    if (t.has_epilogue)
-      run_rows(t, frame, row / rows, row % rows, 1, across.begin, across.end - across.begin,
-               frame.scratch, across.end - across.begin);
+    if (t.has_epilogue && count > 0)
+      run_rows(t.rest, epilogue, 0, row, 1, across.begin, count, reinterpret_cast<char*>(to), count);
   }
 }
 
-inline void run_matmul(const MatmulTask& t, const Frame& frame, RunRows run_rows = nullptr) {
-  if (t.dtype == DType::f32) run_product<float>(t, frame, run_rows);
-  else run_product<double>(t, frame, run_rows);
+inline void run_matmul(const MatmulTask& t, const Frame& frame) {
+  if (t.dtype == DType::f32) run_product<float>(t, frame);
+  else run_product<double>(t, frame);
 }
 
 }  // namespace
