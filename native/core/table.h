@@ -41,6 +41,8 @@ struct Table {
   // One elementwise function over contiguous numbers, for tests and benchmarks.
   void (*unary_f32)(Operation, const float*, float*, int64_t);
   void (*unary_f64)(Operation, const double*, double*, int64_t);
+  void (*binary_f32)(Operation, const float*, const float*, float*, int64_t);
+  void (*binary_f64)(Operation, const double*, const double*, double*, int64_t);
 };
 
 const Table& reference_table();

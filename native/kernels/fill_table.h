@@ -41,6 +41,8 @@ constexpr Table table = {
     .gather_bytes_f64 = gather_bytes_f64,
     .unary_f32 = run_unary<float>,
     .unary_f64 = run_unary<double>,
+    .binary_f32 = run_binary<float>,
+    .binary_f64 = run_binary<double>,
 };
 
 }  // namespace

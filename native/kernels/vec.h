@@ -22,7 +22,13 @@
 #include <cstring>
 
 #if defined(__AVX2__)
+#pragma GCC diagnostic push  // GCC 12 warns inside its own header (its bug 105593)
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
 #endif
