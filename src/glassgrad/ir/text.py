@@ -18,6 +18,7 @@ import keyword
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from glassgrad.errors import FormatError, GlassgradError
@@ -38,6 +39,8 @@ from .graph import (
 )
 from .sizes import Dim, Ratio, Size
 
+_quoted = lru_cache(4096)(json.dumps)  # the same few texts, again and again
+
 
 def print_graph(graph: Graph, origins: bool = True) -> str:
     """The graph as text; without origins, a text that equal structures share."""
@@ -46,7 +49,7 @@ def print_graph(graph: Graph, origins: bool = True) -> str:
     if origins:
         for path, scope in graph.scopes.items():
             parts = [path, scope.title, scope.forward, scope.backward]
-            lines.append("scope " + " ".join(json.dumps(p) for p in parts))
+            lines.append("scope " + " ".join(_quoted(p) for p in parts))
     for node in reachable(graph.outputs.values(), [v.node for v in graph.inputs.values()]):
         start = len(number)
         for i, value in enumerate(node.values):
@@ -59,14 +62,14 @@ def print_graph(graph: Graph, origins: bool = True) -> str:
         line = f"{names} = {node.op.name}{operands} {{{settings}}}"
         if origins:
             o = node.origin
-            marks = [json.dumps(o.name), json.dumps(o.scope), o.phase, str(o.seq)]
+            marks = [_quoted(o.name), _quoted(o.scope), o.phase, str(o.seq)]
             line += f" @ {' '.join(marks)}"
         lines.append(line)
     for name, value in graph.outputs.items():
-        lines.append(f"output {json.dumps(name)} {number[value]}")
+        lines.append(f"output {_quoted(name)} {number[value]}")
     for source, target in graph.state.items():
-        lines.append(f"state {json.dumps(source)} {json.dumps(target)}")
-    lines += [f"guard {json.dumps(name)}" for name in graph.guard]
+        lines.append(f"state {_quoted(source)} {_quoted(target)}")
+    lines += [f"guard {_quoted(name)}" for name in graph.guard]
     lines.append("end")
     return "\n".join(lines)
 
@@ -86,11 +89,11 @@ def print_attribute(value: Any, origins: bool = True) -> str:
     if isinstance(value, float):
         spelled = repr(value)
         written = float.__repr__(value)
-        return written if spelled == written else f"{written}~{json.dumps(spelled)}"
+        return written if spelled == written else f"{written}~{_quoted(spelled)}"
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return json.dumps(value)
+        return _quoted(value)
     raise FormatError("an attribute cannot be written as text", received=repr(value))
 
 

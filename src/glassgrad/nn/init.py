@@ -38,16 +38,27 @@ def constant(value: float = 0.0) -> Initializer:
 
 def uniform(low: float = 0.0, high: float = 1.0) -> Initializer:
     """Uniform between two bounds."""
-    return lambda shape, seed, name: (
-        low + (high - low) * random.uniform(math.prod(shape), seed, name).reshape(shape)
-    )
+
+    def draw(shape: tuple[int, ...], seed: int, name: str) -> Numbers:
+        return _moved(random.uniform(math.prod(shape), seed, name), high - low, low, shape)
+
+    return draw
 
 
 def normal(mean: float = 0.0, std: float = 1.0) -> Initializer:
     """Normal with a mean and a standard deviation."""
-    return lambda shape, seed, name: (
-        mean + std * random.normal(math.prod(shape), seed, name).reshape(shape)
-    )
+
+    def draw(shape: tuple[int, ...], seed: int, name: str) -> Numbers:
+        return _moved(random.normal(math.prod(shape), seed, name), std, mean, shape)
+
+    return draw
+
+
+def _moved(numbers: Numbers, times: float, plus: float, shape: tuple[int, ...]) -> Numbers:
+    """Numbers times one number plus another, in their memory."""
+    numbers *= times
+    numbers += plus
+    return numbers.reshape(shape)
 
 
 def truncated_normal(

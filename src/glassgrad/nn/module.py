@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -113,8 +114,7 @@ class Weight(Parameter):
         """Draw the numbers, if they are not there yet."""
         if self.drawn:
             return
-        sizes = [s for s in self.sizes if s is not None]
-        if len(sizes) < len(self.sizes):
+        if None in self.sizes:
             raise UsageError(
                 "the size of a parameter is not known yet",
                 where=self.name,
@@ -123,18 +123,15 @@ class Weight(Parameter):
                 hint="call the model once: model(x)",
             )
         seed = random.STATE.seed if _DRAWING.seed is None else _DRAWING.seed
-        how = init.find(self.how)
-        numbers = np.asarray(how(tuple(sizes), seed, self.name))
-        if numbers.shape != tuple(sizes) or not np.isfinite(numbers).all():
+        sizes: tuple[Any, ...] = self.sizes
+        numbers = np.asarray(init.find(self.how)(sizes, seed, self.name))
+        if numbers.shape != sizes or not np.logical_and.reduce(np.isfinite(numbers), axis=None):
             raise ConfigError(
                 "an initialiser gave numbers that cannot be used",
                 where=self.name,
-                expected=f"finite numbers of shape {tuple(sizes)}",
-                received=f"shape {numbers.shape}"
-                if numbers.shape != tuple(sizes)
-                else "inf or nan",
+                expected=f"finite numbers of shape {sizes}",
+                received=f"shape {numbers.shape}" if numbers.shape != sizes else "inf or nan",
             )
-        self._type = Type(tuple(sizes), self._type.dtype)
         self._drawn = np.asarray(numbers, dtype=self._type.dtype, order="C")
 
     def assign(self, data: Any) -> Self:
@@ -440,26 +437,36 @@ class Module:
 
     def dtype(self) -> str:
         """The float dtype of the parameters."""
-        kinds = {p.dtype for p in self.named_state().values() if not isinstance(p, Buffer)}
-        if len(kinds) > 1:
-            raise DTypeError(
-                "the parameters have different dtypes",
-                expected="one dtype in the whole network",
-                received=" and ".join(sorted(kinds)),
-                hint="give every layer the same dtype",
-            )
-        return kinds.pop() if kinds else "float32"
+        return one_dtype(self.named_state())
+
+
+def one_dtype(state: Mapping[str, Parameter]) -> str:
+    """The float dtype of the parameters of a network, from its named state."""
+    kinds = {p.dtype for p in state.values() if not isinstance(p, Buffer)}
+    if len(kinds) > 1:
+        raise DTypeError(
+            "the parameters have different dtypes",
+            expected="one dtype in the whole network",
+            received=" and ".join(sorted(kinds)),
+            hint="give every layer the same dtype",
+        )
+    return kinds.pop() if kinds else "float32"
 
 
 def _check_name(name: str, module: Module) -> None:
     """Raise ConfigError for an attribute whose name cannot be part of a path."""
+    if wanted := _wanted(name):
+        raise _wrong_name(name, module, wanted)
+
+
+@lru_cache(1024)
+def _wanted(name: str) -> str:
+    """What a name should be instead; nothing where it can be part of a path."""
     if not name.isidentifier() or keyword.iskeyword(name) or len(name) > LONGEST_NAME:
-        wanted = f"a Python identifier of at most {LONGEST_NAME} characters"
-    elif hasattr(Module, name) or name in _OF_MODULE:
-        wanted = "a name that means nothing else on a module"
-    else:
-        return
-    raise _wrong_name(name, module, wanted)
+        return f"a Python identifier of at most {LONGEST_NAME} characters"
+    if hasattr(Module, name) or name in _OF_MODULE:
+        return "a name that means nothing else on a module"
+    return ""
 
 
 def _wrong_name(name: str, module: Module, wanted: str) -> ConfigError:

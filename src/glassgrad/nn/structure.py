@@ -28,23 +28,23 @@ class Structure:
     """A network without its numbers: a key that all equal ones share, but for open sizes."""
 
     modules: list[Module]
-    parameters: list[Parameter]
+    state: dict[str, Parameter]  # as `named_state` gives it
     key: tuple[Any, ...]
 
     @property
     def sizes(self) -> tuple[tuple[Any, ...], ...]:
         """The sizes of all parameters; None for those that the first input decides."""
-        return tuple([p.sizes if isinstance(p, Weight) else p.shape for p in self.parameters])
+        return tuple([p.sizes if isinstance(p, Weight) else p.shape for p in self.state.values()])
 
 
 def structure(model: Module) -> Structure | None:
     """The structure of a network; None where a part of it is not the library's own."""
-    modules = [module for _, module in model._settle_names()]
-    places = {id(module): i for i, module in enumerate(modules)}
-    parameters: list[Parameter] = []
+    every = model._settle_names()
+    places = {id(module): i for i, (_, module) in enumerate(every)}
+    state: dict[str, Parameter] = {}
     known: dict[int, int] = {}
     key: list[Any] = []
-    for module in modules:
+    for path, module in every:
         kind = type(module)
         if not ours(kind, kind.forward):
             return None
@@ -54,15 +54,15 @@ def structure(model: Module) -> Structure | None:
                 continue
             key.append(name)
             if isinstance(value, Parameter):
-                place = known.setdefault(id(value), len(parameters))
+                place = known.setdefault(id(value), len(state))
                 key.append(place)
-                if place == len(parameters):
-                    parameters.append(value)
+                if place == len(state):
+                    state[f"{path}.{name}" if path else name] = value
                     if not _parameter(value, key):
                         return None
             elif not _setting(value, key, places):
                 return None
-    return Structure(modules, parameters, tuple(key))
+    return Structure([module for _, module in every], state, tuple(key))
 
 
 def add_settings(settings: Mapping[str, Any], key: list[Any]) -> bool:

@@ -45,7 +45,7 @@ class ModuleTracer(Tracer):
             name = name or f"parameter{len(self.held) + 1}"
             if isinstance(operand, Buffer) and id(operand) not in self.names:
                 name = self._free(name)  # a loss's weights: nothing is saved under their name
-            if name in self.held or any(n == name for n, _ in self.inputs_by_name()):
+            if name in self.held or name in self.declared_names:
                 raise _one_name(name)
             role = "buffer" if isinstance(operand, Buffer) else "parameter"
             known = self.input(name, operand.array_type, role)

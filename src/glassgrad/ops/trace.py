@@ -120,6 +120,7 @@ class Tracer:
         self.hosts: dict[str, Symbol] = {}
         self.streams: dict[str, int] = {}
         self.declared: list[Symbol] = []  # the inputs, in order
+        self.declared_names: set[str] = set()
         self.updates: list[tuple[Any, Symbol]] = []  # (buffer, its next value)
         self.assumed: list[tuple[Any, str, Any]] = []  # what was read once: (object, name, value)
 
@@ -156,6 +157,7 @@ class Tracer:
             Origin(name=name, scope=self.scope, seq=self.seq),
         )
         self.declared.append(Symbol(node.values[0], self))
+        self.declared_names.add(name)
         return self.declared[-1]
 
     def host(self, name: str, dtype: str) -> Symbol:

@@ -84,9 +84,9 @@ def prepared(
     rows = len(next(iter(data.values())))
     size = batches.checked_batch_size(batch_size, rows)
     with drawing_with(number):
-        task = make_task(model, wished, data)
+        task = make_task(taken, wished, data)
         plan = training_plan(task, optimizer, backend)
-        tested = make_task(model, wished, held) if held else None
+        tested = make_task(taken, wished, held) if held else None
         evaluation = None if tested is None else evaluation_plan(tested, plan.parts, backend)
     for part, what in ((data, ""), (held, "validation ")):
         for name, classes in plan.classes.items():
@@ -349,9 +349,10 @@ def evaluate(
     {'loss': 0.5}
     """
     wished = wish(y, loss, loss_weights, metrics)
-    data = checked_data(Intake(model), x, y, wished, sample_weight=sample_weight)
+    taken = Intake(model)
+    data = checked_data(taken, x, y, wished, sample_weight=sample_weight)
     rows = len(next(iter(data.values())))
-    task = make_task(model, wished, data)
+    task = make_task(taken, wished, data)
     plan = evaluation_plan(task, ())
     for name, classes in plan.classes.items():
         batches.check_labels(data[name], classes, name)

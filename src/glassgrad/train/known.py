@@ -45,8 +45,8 @@ class Known:
     """
 
     def __init__(self, task: Task, *rest: Any, optimizer: Optimizer | None = None) -> None:
-        self.model = task.model
-        self.structure = structure(task.model)
+        self.task = task
+        self.structure = task.structure
         self.key: tuple[Any, ...] | None = None
         key = [*rest]
         if self.structure is not None and _task(task, key) and _optimizer(optimizer, key):
@@ -54,11 +54,11 @@ class Known:
 
     def plan(self) -> Plan | None:
         """The plan; the network is then as if it had been traced."""
-        found = None if self.key is None else _FOUND.get(self.key)
+        found = None if self.key is None else _FOUND.pop(self.key, None)
         if found is None or self.key is None or self.structure is None:
             return None
-        _FOUND.move_to_end(self.key)
-        parameters, modules = self.structure.parameters, self.structure.modules
+        _FOUND[self.key] = found  # the last to be dropped
+        parameters, modules = [*self.structure.state.values()], self.structure.modules
         try:
             for parameter, sizes in zip(parameters, found.sizes, strict=True):
                 if isinstance(parameter, Weight) and parameter.sizes != sizes:
@@ -69,11 +69,12 @@ class Known:
             return None  # a trace meets it again, and says in which layer
         for place, types in found.input_types:
             modules[place].input_types = types
+        self.task.held.update(self.structure.state)
         return found.plan
 
     def keep(self, plan: Plan, tracer: ModuleTracer) -> None:
         """Keep what a trace led to, unless it changed more of the network than open sizes."""
-        before, after = self.structure, structure(self.model)
+        before, after = self.structure, structure(self.task.model)
         if self.key is None or before is None or after is None or before.key != after.key:
             return
         called = {id(module) for module, _, _ in tracer.assumed}
@@ -89,7 +90,7 @@ class Known:
         _FOUND[self.key] = _Found(
             plan,
             after.sizes,
-            tuple([i for i, p in enumerate(after.parameters) if id(p) in drawn]),
+            tuple([i for i, p in enumerate(after.state.values()) if id(p) in drawn]),
             tuple([(i, m.input_types) for i, m in enumerate(after.modules) if _at_top(m, called)]),
         )
 

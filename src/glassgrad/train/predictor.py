@@ -16,7 +16,7 @@ from glassgrad.nn.tracing import forward_graph, gathered
 
 from .batches import CHUNK, positions_inside
 from .fit import predict
-from .task import ROWS, checked_inputs
+from .task import ROWS, Intake, checked_inputs
 
 AnyArray = NDArray[Any]
 
@@ -56,7 +56,7 @@ class Predictor:
         return self._first(x)
 
     def _first(self, x: Any) -> Any:
-        data = checked_inputs(self.model, x, self.model.dtype())
+        data = checked_inputs(Intake(self.model), x)
         rows = len(next(iter(data.values())))
         with self._lock:
             if self._held is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -15,7 +17,8 @@ from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.ir import Dim, Type
 from glassgrad.nn import losses
 from glassgrad.nn.layers import Embedding
-from glassgrad.nn.module import Module
+from glassgrad.nn.module import Module, one_dtype
+from glassgrad.nn.structure import Structure, structure
 from glassgrad.nn.tracing import input_names
 from glassgrad.tensors.tensor import Parameter, Tensor
 
@@ -48,11 +51,13 @@ class Task:
     inputs: dict[str, Type]  # with the number of rows as a name
     heads: tuple[Head, ...]
     weighted: bool = False  # whether every row has a weight
+    structure: Structure | None = None  # of the model, where it has one
+    held: dict[str, Parameter] = field(default_factory=dict)  # by the model, once that is known
     constants: dict[str, Parameter] = field(default_factory=dict)  # of losses, such as weights
 
     def state(self) -> dict[str, Parameter]:
         """What the model holds, and what the losses do."""
-        return {**self.model.named_state(), **self.constants}
+        return {**(self.held or self.model.named_state()), **self.constants}
 
     @property
     def loss_name(self) -> str:
@@ -186,9 +191,12 @@ def _default(name: str, loss: Any, metrics: Any) -> Any:
     return metrics
 
 
-def make_task(model: Module, wished: Wish, data: Mapping[str, AnyArray]) -> Task:
+_dtype_name = lru_cache(64)(operator.attrgetter("name"))  # of a NumPy dtype, slow to read
+
+
+def make_task(taken: Intake, wished: Wish, data: Mapping[str, AnyArray]) -> Task:
     """The types of the data with the number of rows left open."""
-    kinds = {name: Type((ROWS, *a.shape[1:]), a.dtype.name) for name, a in data.items()}
+    kinds = {name: Type((ROWS, *a.shape[1:]), _dtype_name(a.dtype)) for name, a in data.items()}
     heads = tuple(
         [
             Head(output, target, kinds[target], *loss, weight, metrics)
@@ -213,7 +221,7 @@ def make_task(model: Module, wished: Wish, data: Mapping[str, AnyArray]) -> Task
                     received="sample_weight or class_weight",
                     hint="put the weights into the loss, or use one of nn.losses",
                 )
-    return Task(model, inputs, heads, WEIGHT in data)
+    return Task(taken.model, inputs, heads, WEIGHT in data, taken.structure)
 
 
 # -- data -------------------------------------------------------------------------------------
@@ -223,11 +231,16 @@ class Intake:
     """What a network takes: the names of its inputs, its dtype, the size of its largest table."""
 
     def __init__(self, model: Module) -> None:
-        self.of = type(model).__name__
-        self.dtype = model.dtype()
+        self.model = model
+        self.structure = structure(model)
+        if self.structure is None:
+            modules, self.dtype = [m for _, m in model.modules()], model.dtype()
+        else:
+            modules, self.dtype = self.structure.modules, one_dtype(self.structure.state)
         self.names, self.needed = input_names(model)
-        tables = [m.tokens for _, m in model.modules() if isinstance(m, Embedding)]
-        self.table: int | None = max(tables, default=None)
+        self.table: int | None = max(
+            [m.tokens for m in modules if isinstance(m, Embedding)], default=None
+        )
 
 
 def named_inputs(taken: Intake, x: Any) -> dict[str, Any]:
@@ -241,7 +254,7 @@ def named_inputs(taken: Intake, x: Any) -> dict[str, Any]:
         if set(x) != set(order) or len(order) < needed or list(names[: len(order)]) != order:
             raise DataError(
                 "the inputs are not those of the network",
-                where=f"{taken.of}.forward",
+                where=f"{type(taken.model).__name__}.forward",
                 expected=", ".join(names),
                 received=", ".join(map(str, x)),
             )
@@ -251,7 +264,7 @@ def named_inputs(taken: Intake, x: Any) -> dict[str, Any]:
     if not isinstance(x, tuple | list) or not needed <= len(x) <= len(names):
         raise DataError(
             "the network takes several inputs",
-            where=f"{taken.of}.forward",
+            where=f"{type(taken.model).__name__}.forward",
             expected=f"a tuple or dict of {needed}: {', '.join(names)}",
             received=f"{len(x)} in a {type(x).__name__}"
             if isinstance(x, tuple | list)
@@ -273,7 +286,7 @@ def checked_data(
     inputs = checked_inputs(taken, x, what)
     for name in inputs:
         if name in (*wished.targets, WEIGHT):
-            raise taken_name(f"argument {name} of {taken.of}.forward", name)
+            raise taken_name(f"argument {name} of {type(taken.model).__name__}.forward", name)
     rows = len(next(iter(inputs.values())))
     targets = checked_targets(y, wished, taken.dtype, rows, what)
     found = inputs | targets

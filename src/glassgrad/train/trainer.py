@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from glassgrad import optim
 from glassgrad.engine import first_not_finite, is_small, on_one_thread
 from glassgrad.errors import ConfigError, NonFiniteError, shown
+from glassgrad.tensors.tensor import Tensor
 
 from . import batches
 from .callbacks import Callback, Run
@@ -203,10 +204,10 @@ class Trainer:
         """Give the model the numbers after the last step."""
         if not self.dirty:
             return
-        for part in self.plan.parts:
-            self.held[part.name].assign(self.weights[part.start : part.stop].reshape(part.shape))
-        for name, array in self.buffers.items():
-            self.held[name].assign(array)
+        new = {p.name: self.weights[p.start : p.stop].reshape(p.shape) for p in self.plan.parts}
+        for name, array in {**new, **self.buffers}.items():
+            held = self.held[name]
+            held.assign(Tensor(array, held.array_type))
         self.dirty = False
 
     def run(self, callbacks: tuple[Callback, ...]) -> History:
