@@ -48,7 +48,9 @@ def words(count: int, seed: int, stream: str, step: int = 0) -> NDArray[np.uint6
 
 def uniform(count: int, seed: int, stream: str, step: int = 0) -> Doubles:
     """Numbers in [0, 1), 53 bits each."""
-    found: Doubles = (words(count, seed, stream, step) >> _ELEVEN).astype(np.float64)
+    whole = words(count, seed, stream, step)
+    whole >>= _ELEVEN
+    found: Doubles = whole.astype(np.float64)
     found *= 2.0**-53
     return found
 
