@@ -57,12 +57,12 @@ template <class T> GG_INLINE Vec<T> power_of_two(Vec<WholeOf<T>> n) {
 }
 
 // The sum of two, the second below the last place of the first.
-template <class T> struct Sum {
+template <class T> struct Split {
   Vec<T> high, low;
 };
 
 // A quotient of sums, mended by what it leaves.
-template <class T> GG_INLINE Vec<T> quotient(Sum<T> a, Sum<T> b) {
+template <class T> GG_INLINE Vec<T> quotient(Split<T> a, Split<T> b) {
   const Vec<T> inverse = constant<T>(1) / b.high, q = a.high * inverse;
   const Vec<T> left = fma(negative(q), b.high, a.high) + fma(negative(q), b.low, a.low);
   return fma(left, inverse, q);

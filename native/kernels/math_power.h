@@ -8,45 +8,45 @@ namespace glassgrad::GG_ISA {
 namespace {
 
 // a + b for |a| >= |b|, or a = 0
-GG_INLINE Sum<double> ordered_sum(Vec<double> a, Vec<double> b) {
+GG_INLINE Split<double> ordered_sum(Vec<double> a, Vec<double> b) {
   const Vec<double> high = a + b;
   return {high, b - (high - a)};
 }
-GG_INLINE Sum<double> product(Vec<double> a, Vec<double> b) {
+GG_INLINE Split<double> product(Vec<double> a, Vec<double> b) {
   const Vec<double> high = a * b;
   return {high, fma(a, b, negative(high))};
 }
-GG_INLINE Sum<double> product(Sum<double> a, Sum<double> b) {
-  const Sum<double> p = product(a.high, b.high);
+GG_INLINE Split<double> product(Split<double> a, Split<double> b) {
+  const Split<double> p = product(a.high, b.high);
   return ordered_sum(p.high, p.low + fma(a.high, b.low, a.low * b.high));
 }
 
 // ln x for finite x > 0, to about 2^-65 of itself: y ln x is then good to a tenth of a unit in the last
 // place of exp(y ln x) where that is largest.
-GG_INLINE Sum<double> log_pair(Vec<double> x) {
+GG_INLINE Split<double> log_pair(Vec<double> x) {
   constexpr double c[] = {0.4, 0.2857142857142689, 0.22222222222716467,
                           0.18181818106030184, 0.15384622184582228, 0.13332959954193627,
                           0.11777266578131819, 0.1027897044144664, 0.12028918759304948};
   const auto [e, f] = split(x);
   // s = f / (2 + f), then 2 s + s z (2/3 + z P(z)), z = s^2
   const Vec<double> two = constant<double>(2);
-  const Sum<double> d = ordered_sum(two, f);
+  const Split<double> d = ordered_sum(two, f);
   const Vec<double> near = f / d.high;
   const Vec<double> left = fma(negative(near), d.low, fma(negative(near), d.high, f));
-  const Sum<double> s = ordered_sum(near, left / d.high);
-  const Sum<double> z = product(s, s);
+  const Split<double> s = ordered_sum(near, left / d.high);
+  const Split<double> z = product(s, s);
   const Vec<double> zp = z.high * polynomial(z.high, c);
-  Sum<double> q = ordered_sum(constant<double>(0x1.5555555555555p-1), zp);
+  Split<double> q = ordered_sum(constant<double>(0x1.5555555555555p-1), zp);
   q.low = q.low + constant<double>(0x1.5555555555555p-55);
-  const Sum<double> rest = product(product(s, z), q);
-  const Sum<double> m = ordered_sum(s.high + s.high, rest.high);
+  const Split<double> rest = product(product(s, z), q);
+  const Split<double> m = ordered_sum(s.high + s.high, rest.high);
   const Vec<double> m_low = m.low + fma(two, s.low, rest.low);
   // e ln 2, in three parts: of the first, e times it is exact
   const Vec<double> whole = e * constant<double>(0x1.62e42fefa38p-1);
-  const Sum<double> sum = ordered_sum(whole, m.high);  // whole is 0, or the larger
+  const Split<double> sum = ordered_sum(whole, m.high);  // whole is 0, or the larger
   const Vec<double> ln2 = constant<double>(0x1.ef35793c7673p-45);
-  const Sum<double> part = product(e, ln2);
-  const Sum<double> high = ordered_sum(sum.high, part.high);
+  const Split<double> part = product(e, ln2);
+  const Split<double> high = ordered_sum(sum.high, part.high);
   return ordered_sum(high.high,
                      high.low + (sum.low + (m_low + fma(e, constant<double>(0x1.f97b57a079a19p-103), part.low))));
 }
@@ -58,10 +58,10 @@ GG_INLINE Vec<double> power(Vec<double> x, Vec<double> y) {
   const V inf = constant<double>(__builtin_inf()), nan = constant<double>(__builtin_nan(""));
   const V a = absolute(x);
   const auto ordinary = (a > zero) & (a < inf);
-  const Sum<double> l = log_pair(select(ordinary, a, one));
+  const Split<double> l = log_pair(select(ordinary, a, one));
   // With a power beyond this the result is 0 or inf, whatever the base (but 1, whose logarithm is 0).
   const V bounded = at_least(at_most(y, 0x1p67), -0x1p67);
-  const Sum<double> p = product(bounded, l.high);
+  const Split<double> p = product(bounded, l.high);
   const V low = fma(bounded, l.low, p.low);
   const auto within = (p.high < constant<double>(712)) & (p.high > constant<double>(-746));
   const V clamped = at_least(at_most(p.high, 712), -746);

@@ -137,13 +137,13 @@ GG_INLINE Vec<double> cos_rest(Vec<double> z) {
   return polynomial(z, c);
 }
 
-template <class T> GG_INLINE Sum<T> small_sin(const Angle<T>& a) {
+template <class T> GG_INLINE Split<T> small_sin(const Angle<T>& a) {
   const Vec<T> z = a.r * a.r;
   Vec<T> low = constant<T>(0);
   if constexpr (sizeof(T) == 8) low = fma(constant<T>(-0.5) * z, a.low, a.low);
   return {a.r, fma(z * a.r, sin_rest(z), low)};
 }
-template <class T> GG_INLINE Sum<T> small_cos(const Angle<T>& a) {
+template <class T> GG_INLINE Split<T> small_cos(const Angle<T>& a) {
   const Vec<T> z = a.r * a.r, one = constant<T>(1);
   const Vec<T> high = fma(constant<T>(-0.5), z, one), lost = fma(constant<T>(-0.5), z, one - high);
   Vec<T> rest = lost;
@@ -162,7 +162,7 @@ template <class T, int quarter> GG_INLINE Vec<T> sine(Vec<T> x) {
   using I = WholeOf<T>;
   const Angle<T> a = quarter_turns(x);
   const Vec<I> n{a.n.v + quarter};
-  const Sum<T> s = small_sin(a), c = small_cos(a);
+  const Split<T> s = small_sin(a), c = small_cos(a);
   const Mask<T> odd{has_bit(n, 0).m};
   const Vec<T> y = select(odd, c.high, s.high) + select(odd, c.low, s.low);
   constexpr int to_sign = 8 * static_cast<int>(sizeof(T)) - 2;
@@ -177,7 +177,7 @@ template <class T> GG_INLINE Vec<T> cos(Vec<T> x) { return sine<T, 1>(x); }
 
 template <class T> GG_INLINE Vec<T> tan(Vec<T> x) {
   const Angle<T> a = quarter_turns(x);
-  const Sum<T> s = small_sin(a), c = small_cos(a);
+  const Split<T> s = small_sin(a), c = small_cos(a);
   const Mask<T> odd{has_bit(a.n, 0).m};
   const Vec<T> s_high = s.high + s.low, c_high = c.high + c.low;
   const Vec<T> s_low = (s.high - s_high) + s.low, c_low = (c.high - c_high) + c.low;
