@@ -8,12 +8,12 @@ namespace {
 
 template <typename T>
 void exp_all(T* x, int64_t count) {
-  each(x, x, count, [](Vec<T> number) { return exp(number); });
+  each(count, x, [](Vec<T> number) { return exp(number); }, x);
 }
 
 template <typename T>
 void log_all(T* x, int64_t count) {
-  each(x, x, count, [](Vec<T> number) { return log(number); });
+  each(count, x, [](Vec<T> number) { return log(number); }, x);
 }
 
 }  // namespace
