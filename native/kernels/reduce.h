@@ -119,20 +119,25 @@ struct TreeTotal {
   }
 };
 
+template <class T, class F>
+[[gnu::noinline]] T whole_total(const T* p, int64_t n) {
+  T x = F::template nothing<T>();
+  for (int64_t i = 0; i < n; ++i) x = F::of(x, p[i]);
+  return x;
+}
+
 // What becomes of at most `chunk` numbers that follow each other.
 template <class T, class F>
 T chunk_total(const T* p, int64_t n) {
-  if constexpr (is_real<T>) {
+  if constexpr (!is_real<T>) {
+    return whole_total<T, F>(p, n);
+  } else {
     LaneTotals<T, F> sum;
     sum.begin();
     int64_t i = 0;
     for (; i + lanes <= n; i += lanes) sum.take(p + i);
     if (i < n) sum.take_first(p + i, n - i);
     return sum.fold();
-  } else {
-    T x = F::template nothing<T>();
-    for (int64_t i = 0; i < n; ++i) x = F::of(x, p[i]);
-    return x;
   }
 }
 
@@ -178,6 +183,9 @@ class Results {
       if (task_.divisor != 1) x /= static_cast<T>(task_.divisor);
     }
     to_[offset] = x;
+  }
+  [[gnu::noinline]] void store(int64_t index, const T* x, int64_t count) const {
+    for (int64_t i = 0; i < count; ++i) store(index + i, x[i]);
   }
 
  private:
@@ -315,7 +323,7 @@ void reduce_columns(const ReduceTask& t, const Frame& f, Range mine) {
     mine = {0, 1};
   }
   const auto finish = [&](int64_t group, int64_t column, const T* sum, int64_t width) {
-    for (int64_t c = 0; c < width; ++c) results.store(group * t.length + column + c, sum[c]);
+    results.store(group * t.length + column, sum, width);
   };
   if (t.in_place) {
     const Place& x = t.space.place[0];
