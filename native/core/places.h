@@ -11,7 +11,7 @@ struct Places {
   int rank;
   int64_t count;
   int64_t size[max_rank];
-  int64_t stride[operands][max_rank];  // in elements
+  int64_t stride[max_rank][operands];  // in elements, of each operand along an axis
 };
 
 }  // namespace glassgrad

@@ -72,7 +72,7 @@ template <typename T>
 void copy_row(const Places<3>& row, Range columns, const T* from, T* to) {
   if (row.rank == 1) {
     for (int64_t j = columns.begin; j < columns.end; ++j) {
-      to[j * row.stride[2][0]] = from[j * row.stride[0][0]];
+      to[j * row.stride[0][2]] = from[j * row.stride[0][0]];
     }
     return;
   }
@@ -84,7 +84,7 @@ void copy_row(const Places<3>& row, Range columns, const T* from, T* to) {
 
 template <typename T>
 void add_row(const Places<3>& row, Range columns, const T* values, T* to) {
-  if (row.rank == 1 && row.stride[1][0] == 1 && row.stride[2][0] == 1) {
+  if (row.rank == 1 && row.stride[0][1] == 1 && row.stride[0][2] == 1) {
     for (int64_t j = columns.begin; j < columns.end; ++j) to[j] = plus(to[j], values[j]);
     return;
   }

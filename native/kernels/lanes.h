@@ -27,8 +27,10 @@ struct Lanes {
     return found;
   }
   // The first few; the others are `rest`.
-  static Lanes load(const T* from, int64_t count, T rest = 0) {
-    if (count >= lanes) return load(from);
+  [[gnu::always_inline]] static Lanes load(const T* from, int64_t count, T rest = 0) {
+    return count >= lanes ? load(from) : load_some(from, count, rest);
+  }
+  static Lanes load_some(const T* from, int64_t count, T rest) {
     Lanes found = all(rest);
     for (int k = 0; k < registers; ++k) {
       const int64_t left = count - k * width;
@@ -42,7 +44,11 @@ struct Lanes {
   void store(T* to) const {
     for (int k = 0; k < registers; ++k) r[k].store(to + k * width);
   }
-  void store(T* to, int64_t count) const {
+  [[gnu::always_inline]] void store(T* to, int64_t count) const {
+    if (count >= lanes) return store(to);
+    store_some(to, count);
+  }
+  void store_some(T* to, int64_t count) const {
     for (int k = 0; k < registers; ++k) {
       const int64_t left = count - k * width;
       if (left >= width) {

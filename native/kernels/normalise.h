@@ -6,6 +6,9 @@
 #include "kernels/walk.h"
 #include "prepare/row.h"
 
+// A function within one, which must not keep registers in memory.
+#define GG_INLINE __attribute__((always_inline))
+
 namespace glassgrad::GG_ISA {
 namespace {
 namespace normalising {
@@ -47,11 +50,11 @@ struct Moments {
 template <typename T>
 Moments<T> moments_of(const T* x, int64_t size, T eps) {
   using L = Lanes<T>;
-  const T mean = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) {
+  const T mean = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) GG_INLINE {
     return sum + L::load(x + at, count);
   }) / T(size);
   const L middle = L::all(mean);
-  const T variance = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) {
+  const T variance = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) GG_INLINE {
     const L centred = L::load(x + at, count) - middle;
     return fused(centred, centred, sum);
   }) / T(size);
@@ -82,14 +85,6 @@ struct Along {
   }
 };
 
-// Goes along a row, 16 numbers at a time and then what is left.
-template <typename Each>
-[[gnu::always_inline]] inline void along(int64_t size, Each each) {
-  int64_t at = 0;
-  for (; at + lanes <= size; at += lanes) each(at, int64_t{lanes});
-  if (at < size) each(at, size - at);
-}
-
 template <typename T>
 Moments<T> forward_row(const Forward<T>& row, int64_t size, int64_t scale_step, int64_t shift_step,
                        T eps) {
@@ -98,27 +93,20 @@ Moments<T> forward_row(const Forward<T>& row, int64_t size, int64_t scale_step, 
   const L middle = L::all(found.mean), share = L::all(T(1) / found.std);
   const T* x = row.x;
   T *normalised = row.normalised, *result = row.result;
-  const auto normal = [=](int64_t at, int64_t count) {
-    return (L::load(x + at, count) - middle) * share;
-  };
   if (result == nullptr) {
-    if (normalised == nullptr) return found;
-    along(size, [=](int64_t at, int64_t count) { normal(at, count).store(normalised + at, count); });
+    for (int64_t at = 0; normalised != nullptr && at < size; at += lanes) {
+      ((L::load(x + at, size - at) - middle) * share).store(normalised + at, size - at);
+    }
     return found;
   }
   const Along<T> scales(row.scale, scale_step, T(1)), shifts(row.shift, shift_step, T(0));
   const Strip<T> scale = scales.strip, shift = shifts.strip;
-  if (normalised == nullptr) {
-    along(size, [=](int64_t at, int64_t count) {
-      fused(normal(at, count), scale.at(at, count), shift.at(at, count)).store(result + at, count);
-    });
-    return found;
-  }
-  along(size, [=](int64_t at, int64_t count) {
-    const L number = normal(at, count);
-    number.store(normalised + at, count);
+  for (int64_t at = 0; at < size; at += lanes) {
+    const int64_t count = size - at;
+    const L number = (L::load(x + at, count) - middle) * share;
+    if (normalised != nullptr) number.store(normalised + at, count);
     fused(number, scale.at(at, count), shift.at(at, count)).store(result + at, count);
-  });
+  }
   return found;
 }
 
@@ -129,21 +117,22 @@ void back_row(const Back<T>& row, int64_t size, int64_t scale_step, T std) {
   const Strip<T> scale = scales.strip;
   const T *from = row.d, *normalised = row.normalised;
   T* dx = row.dx;
-  const auto scaled = [=](int64_t at, int64_t count) {
+  const auto scaled = [=](int64_t at, int64_t count) GG_INLINE {
     const L d = L::load(from + at, count);
     return has_scale ? d * scale.at(at, count) : d;
   };
-  const T mean = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) {
+  const T mean = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) GG_INLINE {
     return sum + scaled(at, count);
   }) / T(size);
-  const T product = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) {
+  const T product = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) GG_INLINE {
     return fused(scaled(at, count), L::load(normalised + at, count), sum);
   }) / T(size);
   const L middle = L::all(mean), less = L::all(-product), share = L::all(T(1) / std);
-  along(size, [=](int64_t at, int64_t count) {
+  for (int64_t at = 0; at < size; at += lanes) {
+    const int64_t count = size - at;
     const L normal = L::load(normalised + at, count);
     (fused(normal, less, scaled(at, count) - middle) * share).store(dx + at, count);
-  });
+  }
 }
 
 // Copies the numbers of operand k of a row together, or back.
@@ -172,8 +161,8 @@ void forward_rows(const RowTask& task, const Frame& frame, Range mine) {
   T* mean = address<T>(task, frame, op::mean);
   T* variance = address<T>(task, frame, op::variance);
   T* std = address<T>(task, frame, op::std);
-  const int64_t scale_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[op::scale][0];
-  const int64_t shift_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[op::shift][0];
+  const int64_t scale_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[0][op::scale];
+  const int64_t shift_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[0][op::shift];
   Walk<row_operands> at(task.outer, mine.begin);
   for (int64_t i = mine.begin; i < mine.end; ++i, at.next()) {
     Forward<T> row{all.x + at.offset[op::x],
@@ -209,7 +198,7 @@ void back_rows(const RowTask& task, const Frame& frame, Range mine) {
   const T* normalised = address<const T>(task, frame, op::normalised);
   const T* std = address<const T>(task, frame, op::std);
   T* dx = address<T>(task, frame, op::dx);
-  const int64_t scale_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[op::scale][0];
+  const int64_t scale_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[0][op::scale];
   Walk<row_operands> at(task.outer, mine.begin);
   for (int64_t i = mine.begin; i < mine.end; ++i, at.next()) {
     Back<T> row{d + at.offset[op::d], scale == nullptr ? nullptr : scale + at.offset[op::scale],
@@ -282,38 +271,38 @@ void forward_columns(const RowTask& task, const Frame& frame, int64_t column, in
   namespace op = normalise_operand;
   using L = Lanes<T>;
   const int64_t size = task.size;
-  const auto* outer = task.outer.stride;
-  const auto* down = task.row.stride;
+  const int64_t* outer = task.outer.stride[0];
+  const int64_t* down = task.row.stride[0];
   const T* x = address<const T>(task, frame, op::x) + column;
   T* normalised = address<T>(task, frame, op::normalised);
   T* result = address<T>(task, frame, op::result);
-  const int64_t step = down[op::x][0];
+  const int64_t step = down[op::x];
   const L by_size = L::all(T(size));
-  const L mean = sum_down<T>(size, [&](const L& sum, int64_t i) {
+  const L mean = sum_down<T>(size, [&](const L& sum, int64_t i) GG_INLINE {
     return sum + L::load(x + i * step, count);
   }) / by_size;
-  const L variance = sum_down<T>(size, [&](const L& sum, int64_t i) {
+  const L variance = sum_down<T>(size, [&](const L& sum, int64_t i) GG_INLINE {
     const L centred = L::load(x + i * step, count) - mean;
     return fused(centred, centred, sum);
   }) / by_size;
   const L std = roots(variance + L::all(T(task.eps)));
   if (normalised != nullptr || result != nullptr) {
     const L share = L::all(1) / std;
-    const L scale = by_column(address<const T>(task, frame, op::scale), outer[op::scale][0], column,
+    const L scale = by_column(address<const T>(task, frame, op::scale), outer[op::scale], column,
                               count, T(1));
-    const L shift = by_column(address<const T>(task, frame, op::shift), outer[op::shift][0], column,
+    const L shift = by_column(address<const T>(task, frame, op::shift), outer[op::shift], column,
                               count, T(0));
-    const int64_t to_normalised = down[op::normalised][0], to_result = down[op::result][0];
+    const int64_t to_normalised = down[op::normalised], to_result = down[op::result];
     for (int64_t i = 0; i < size; ++i) {
       const L normal = (L::load(x + i * step, count) - mean) * share;
       if (normalised) normal.store(normalised + column + i * to_normalised, count);
       if (result) fused(normal, scale, shift).store(result + column + i * to_result, count);
     }
   }
-  put_by_column(address<T>(task, frame, op::mean), outer[op::mean][0], column, count, mean);
-  put_by_column(address<T>(task, frame, op::variance), outer[op::variance][0], column, count,
+  put_by_column(address<T>(task, frame, op::mean), outer[op::mean], column, count, mean);
+  put_by_column(address<T>(task, frame, op::variance), outer[op::variance], column, count,
                 variance);
-  put_by_column(address<T>(task, frame, op::std), outer[op::std][0], column, count, std);
+  put_by_column(address<T>(task, frame, op::std), outer[op::std], column, count, std);
 }
 
 template <typename T>
@@ -321,27 +310,27 @@ void back_columns(const RowTask& task, const Frame& frame, int64_t column, int64
   namespace op = back_operand;
   using L = Lanes<T>;
   const int64_t size = task.size;
-  const auto* down = task.row.stride;
+  const int64_t* down = task.row.stride[0];
   const T* d = address<const T>(task, frame, op::d) + column;
   const T* normalised = address<const T>(task, frame, op::normalised) + column;
   T* dx = address<T>(task, frame, op::dx) + column;
   const T* scales = address<const T>(task, frame, op::scale);
-  const L scale = by_column(scales, task.outer.stride[op::scale][0], column, count, T(1));
-  const L std = by_column(address<const T>(task, frame, op::std), task.outer.stride[op::std][0],
+  const L scale = by_column(scales, task.outer.stride[0][op::scale], column, count, T(1));
+  const L std = by_column(address<const T>(task, frame, op::std), task.outer.stride[0][op::std],
                           column, count, T(1));
-  const int64_t from_d = down[op::d][0], from_normalised = down[op::normalised][0];
-  const int64_t to_dx = down[op::dx][0];
-  const auto scaled = [=](int64_t i) {
+  const int64_t from_d = down[op::d], from_normalised = down[op::normalised];
+  const int64_t to_dx = down[op::dx];
+  const auto scaled = [=](int64_t i) GG_INLINE {
     const L number = L::load(d + i * from_d, count);
     return scales == nullptr ? number : number * scale;
   };
-  const auto normal = [=](int64_t i) {
+  const auto normal = [=](int64_t i) GG_INLINE {
     return L::load(normalised + i * from_normalised, count);
   };
   const L by_size = L::all(T(size));
   const L mean =
-      sum_down<T>(size, [&](const L& sum, int64_t i) { return sum + scaled(i); }) / by_size;
-  const L along = sum_down<T>(size, [&](const L& sum, int64_t i) {
+      sum_down<T>(size, [&](const L& sum, int64_t i) GG_INLINE { return sum + scaled(i); }) / by_size;
+  const L along = sum_down<T>(size, [&](const L& sum, int64_t i) GG_INLINE {
     return fused(scaled(i), normal(i), sum);
   }) / by_size;
   const L less = L::all(0) - along, share = L::all(1) / std;

@@ -172,7 +172,7 @@ void each_row(Rows<T>& rows, Range mine) {
   T* powers = reinterpret_cast<T*>(rows.frame.scratch);
   T *copy = powers + size + lanes, *result = copy + size + lanes;
   const bool gathered = task.way == RowWay::gathered;
-  const int64_t step_in = task.row.stride[rows.in][0], step_out = task.row.stride[rows.out][0];
+  const int64_t step_in = task.row.stride[0][rows.in], step_out = task.row.stride[0][rows.out];
   Walk<row_operands> row(task.outer, mine.begin);
   for (int64_t i = mine.begin; i < mine.end; ++i, row.next()) {
     int64_t right = -1;
@@ -232,7 +232,7 @@ template <typename T>
 void rows_beside(Rows<T>& rows, Block<T>& block, int64_t count) {
   const RowTask& task = rows.task;
   const int64_t size = task.size, wide = (count + lanes - 1) / lanes * lanes;
-  const int64_t step_in = task.row.stride[rows.in][0], step_out = task.row.stride[rows.out][0];
+  const int64_t step_in = task.row.stride[0][rows.in], step_out = task.row.stride[0][rows.out];
   for (int64_t c = 0; c < size; ++c) {
     T* to = block.shifted + c * wide;
     for (int64_t i = 0; i < count; ++i) to[i] = rows.x[block.in[i] + c * step_in];

@@ -18,16 +18,26 @@ struct Walk {
     for (int axis = places.rank - 1; axis >= 0; --axis) {
       at[axis] = first % places.size[axis];
       first /= places.size[axis];
-      for (int k = 0; k < operands; ++k) offset[k] += at[axis] * places.stride[k][axis];
+      for (int k = 0; k < operands; ++k) offset[k] += at[axis] * places.stride[axis][k];
     }
   }
 
   void next() {
-    for (int axis = places.rank - 1; axis >= 0; --axis) {
-      for (int k = 0; k < operands; ++k) offset[k] += places.stride[k][axis];
-      if (++at[axis] < places.size[axis]) return;
-      for (int k = 0; k < operands; ++k) offset[k] -= places.size[axis] * places.stride[k][axis];
+    const int last = places.rank - 1;
+    if (last < 0) return;
+    for (int k = 0; k < operands; ++k) offset[k] += places.stride[last][k];
+    if (++at[last] == places.size[last]) carry(last);
+  }
+
+ private:
+  // An axis is through: back to its beginning, and a step along the one before.
+  [[gnu::noinline]] void carry(int axis) {
+    for (; at[axis] == places.size[axis]; --axis) {
       at[axis] = 0;
+      for (int k = 0; k < operands; ++k) offset[k] -= places.size[axis] * places.stride[axis][k];
+      if (axis == 0) return;
+      ++at[axis - 1];
+      for (int k = 0; k < operands; ++k) offset[k] += places.stride[axis - 1][k];
     }
   }
 };

@@ -64,7 +64,7 @@ void take(const Instruction& in, IndexTask* task) {
   task->row = places_of<3>(axes_of(x.rank - 1), x.shape + 1,
                           {x.stride + 1, y.stride + index.rank, nullptr});
   task->whole_rows = task->row.rank == 0 || (task->row.rank == 1 && task->row.stride[0][0] == 1 &&
-                                             task->row.stride[1][0] == 1);
+                                             task->row.stride[0][1] == 1);
   task->units = task->outer.count;
 }
 

@@ -37,12 +37,12 @@ Places<operands> places_of(const std::vector<int>& axes, const int64_t* size,
     bool merges = places.rank > 0;
     for (size_t k = 0; k < operands; ++k) {
       const int64_t step = stride[k] == nullptr ? 0 : stride[k][axis];
-      merges = merges && places.stride[k][places.rank - 1] == step * size[axis];
+      merges = merges && places.stride[places.rank - 1][k] == step * size[axis];
     }
     const int place = merges ? places.rank - 1 : places.rank++;
     places.size[place] = (merges ? places.size[place] : 1) * size[axis];
     for (size_t k = 0; k < operands; ++k) {
-      places.stride[k][place] = stride[k] == nullptr ? 0 : stride[k][axis];
+      places.stride[place][k] = stride[k] == nullptr ? 0 : stride[k][axis];
     }
   }
   return places;

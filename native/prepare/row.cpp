@@ -69,7 +69,7 @@ struct Parts {
   bool in_pieces(const std::vector<int>& operands) const {
     if (task->row.rank > 1) return false;
     for (const int k : operands) {
-      if (operand[k] != nullptr && task->row.rank == 1 && task->row.stride[k][0] != 1) return false;
+      if (operand[k] != nullptr && task->row.rank == 1 && task->row.stride[0][k] != 1) return false;
     }
     return true;
   }
@@ -201,13 +201,13 @@ void normal_way(Parts& parts, const std::vector<int>& axes, const std::vector<in
   bool columns = task->outer.rank == 1 && task->row.rank == 1;
   bool along = parts.in_pieces(dense);
   for (const int k : dense) {
-    columns = columns && (parts.operand[k] == nullptr || task->outer.stride[k][0] == 1);
+    columns = columns && (parts.operand[k] == nullptr || task->outer.stride[0][k] == 1);
   }
   for (const int k : stretched) {
     if (parts.operand[k] == nullptr) continue;
-    columns = columns && task->row.stride[k][0] == 0;
-    along = along && (task->row.rank == 0 || task->row.stride[k][0] <= 1) &&
-            (task->row.rank == 0 || task->row.stride[k][0] >= 0);
+    columns = columns && task->row.stride[0][k] == 0;
+    along = along && (task->row.rank == 0 || task->row.stride[0][k] <= 1) &&
+            (task->row.rank == 0 || task->row.stride[0][k] >= 0);
   }
   task->way = along ? RowWay::along : columns ? RowWay::columns : RowWay::gathered;
   task->units = task->way == RowWay::columns
