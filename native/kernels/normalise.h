@@ -7,7 +7,7 @@
 #include "prepare/row.h"
 
 // A function within one, which must not keep registers in memory.
-#define GG_INLINE __attribute__((always_inline))
+#define GG_WITHIN __attribute__((always_inline))
 
 namespace glassgrad::GG_ISA {
 namespace {
@@ -50,11 +50,11 @@ struct Moments {
 template <typename T>
 Moments<T> moments_of(const T* x, int64_t size, T eps) {
   using L = Lanes<T>;
-  const T mean = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) GG_INLINE {
+  const T mean = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) GG_WITHIN {
     return sum + L::load(x + at, count);
   }) / T(size);
   const L middle = L::all(mean);
-  const T variance = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) GG_INLINE {
+  const T variance = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) GG_WITHIN {
     const L centred = L::load(x + at, count) - middle;
     return fused(centred, centred, sum);
   }) / T(size);
@@ -117,14 +117,14 @@ void back_row(const Back<T>& row, int64_t size, int64_t scale_step, T std) {
   const Strip<T> scale = scales.strip;
   const T *from = row.d, *normalised = row.normalised;
   T* dx = row.dx;
-  const auto scaled = [=](int64_t at, int64_t count) GG_INLINE {
+  const auto scaled = [=](int64_t at, int64_t count) GG_WITHIN {
     const L d = L::load(from + at, count);
     return has_scale ? d * scale.at(at, count) : d;
   };
-  const T mean = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) GG_INLINE {
+  const T mean = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) GG_WITHIN {
     return sum + scaled(at, count);
   }) / T(size);
-  const T product = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) GG_INLINE {
+  const T product = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) GG_WITHIN {
     return fused(scaled(at, count), L::load(normalised + at, count), sum);
   }) / T(size);
   const L middle = L::all(mean), less = L::all(-product), share = L::all(T(1) / std);
@@ -278,10 +278,10 @@ void forward_columns(const RowTask& task, const Frame& frame, int64_t column, in
   T* result = address<T>(task, frame, op::result);
   const int64_t step = down[op::x];
   const L by_size = L::all(T(size));
-  const L mean = sum_down<T>(size, [&](const L& sum, int64_t i) GG_INLINE {
+  const L mean = sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN {
     return sum + L::load(x + i * step, count);
   }) / by_size;
-  const L variance = sum_down<T>(size, [&](const L& sum, int64_t i) GG_INLINE {
+  const L variance = sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN {
     const L centred = L::load(x + i * step, count) - mean;
     return fused(centred, centred, sum);
   }) / by_size;
@@ -320,17 +320,17 @@ void back_columns(const RowTask& task, const Frame& frame, int64_t column, int64
                           column, count, T(1));
   const int64_t from_d = down[op::d], from_normalised = down[op::normalised];
   const int64_t to_dx = down[op::dx];
-  const auto scaled = [=](int64_t i) GG_INLINE {
+  const auto scaled = [=](int64_t i) GG_WITHIN {
     const L number = L::load(d + i * from_d, count);
     return scales == nullptr ? number : number * scale;
   };
-  const auto normal = [=](int64_t i) GG_INLINE {
+  const auto normal = [=](int64_t i) GG_WITHIN {
     return L::load(normalised + i * from_normalised, count);
   };
   const L by_size = L::all(T(size));
   const L mean =
-      sum_down<T>(size, [&](const L& sum, int64_t i) GG_INLINE { return sum + scaled(i); }) / by_size;
-  const L along = sum_down<T>(size, [&](const L& sum, int64_t i) GG_INLINE {
+      sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN { return sum + scaled(i); }) / by_size;
+  const L along = sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN {
     return fused(scaled(i), normal(i), sum);
   }) / by_size;
   const L less = L::all(0) - along, share = L::all(1) / std;
