@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <random>
 #include <string>
@@ -262,6 +263,13 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// Of this thread alone: a machine that does other things at the same time disturbs it less.
+double processor_time() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
 struct Shape {
   int64_t m, k, n;
   const char* view;  // "T": a is a transposed view, "B": b is
@@ -304,9 +312,9 @@ double seconds(const Table& table, const Shape& s, bool fused, int threads, std:
     const int repeat = static_cast<int>(std::max(1.0, 2e5 / (work.flop / 50 + 20)));
     double best = 1e9;
     for (double stop = now() + (work.flop > 1e9 ? 1.5 : 0.15); now() < stop;) {
-      const double begin = now();
+      const double begin = processor_time();
       for (int i = 0; i < repeat; ++i) table.matmul(task, frame);
-      best = std::min(best, (now() - begin) / repeat);
+      best = std::min(best, (processor_time() - begin) / repeat);
     }
     std::free(scratch);
     return best;
