@@ -158,14 +158,9 @@ void sweep_strip(const Strip<T>& s, int64_t tiles) {
 
 // So many registers hold sums; the rest hold what is read. `broad` vectors are as many as the rows of a
 // tile need to keep both units busy.
-#if defined(__AVX512F__)
-constexpr int sums = 28, broad = 2;
-#elif defined(__aarch64__)
-constexpr int sums = 24, broad = 4;
-#else
-constexpr int sums = 12, broad = 2;
-#endif
-constexpr int widest = sums == 12 ? 13 : 8;
+constexpr int sums = register_bytes == 64 ? 28 : register_bytes == 16 ? 24 : 12;
+constexpr int broad = register_bytes == 16 ? 4 : 2;
+constexpr int widest = register_bytes == 32 ? 13 : 8;
 
 // The most vectors a tile of so many rows has, and the most rows of one of so many vectors.
 constexpr int vectors_of(int64_t rows) { return rows == 1 ? widest : rows <= 3 ? 4 : broad; }
