@@ -347,7 +347,7 @@ std::vector<Number> evaluate(const Script& s, std::vector<Number> values) {
   return out;
 }
 
-std::vector<Operation> operations_on(DType t, bool functions) {
+std::vector<Operation> operations_on(DType t) {
   using enum Operation;
   std::vector<Operation> all = {less, less_equal, greater, greater_equal, equal, not_equal, select, cast};
   const auto more = [&](std::initializer_list<Operation> some) { all.insert(all.end(), some); };
@@ -355,13 +355,11 @@ std::vector<Operation> operations_on(DType t, bool functions) {
   else more({add, add, subtract, multiply, multiply, negative, absolute, sign, maximum, minimum, remainder, square});
   if (t == DType::f32 || t == DType::f64) {
     more({add, subtract, multiply, divide, divide, floor, ceil, trunc, round, sqrt, multiply_add, gate});
-    if (functions)
-      more({power, exp, expm1, log, log2, log10, log1p, tanh, sigmoid});
+    more({power, exp, expm1, log, log2, log10, log1p, tanh, sigmoid, erf, sin, cos, tan, arcsin, arccos, sinh,
+            cosh});
   }
   return all;
 }
-
-const bool functions_built = reference_table().unary_f32 != nullptr;
 
 [[maybe_unused]] Script random_script(int most_inputs, int most_lines) {
   Script s;
@@ -379,7 +377,7 @@ const bool functions_built = reference_table().unary_f32 != nullptr;
         if (s.dtype(v) == wanted) found.push_back(v);
       return found.empty() ? -1 : found[static_cast<size_t>(draw(static_cast<int64_t>(found.size())))];
     };
-    const std::vector<Operation> all = operations_on(t, functions_built);
+    const std::vector<Operation> all = operations_on(t);
     Line l{all[static_cast<size_t>(draw(static_cast<int64_t>(all.size())))], t, t, a, -1, -1};
     switch (l.op) {
       case select:
