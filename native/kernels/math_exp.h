@@ -29,68 +29,76 @@ GG_INLINE Vec<double> expm1_rest(Vec<double> r) {
 
 template <class T> GG_INLINE Vec<T> small_expm1(Vec<T> r) { return fma(r * r, expm1_rest(r), r); }
 
-// x = n ln 2 + r + low. The first step of the reduction is exact, as no bits of its result are lower than
-// those of x and ln 2.
+// x = n ln 2 + r + low. n is kept plus an offset: what an exponent needs, see below.
 template <class T> struct Reduced {
   Vec<WholeOf<T>> n;
   Vec<T> r, low;
 };
-template <class T> GG_INLINE Reduced<T> by_ln2(Vec<T> x) {
-  const Vec<T> magic = constant<T>(Format<T>::round_whole);
+template <class T> GG_INLINE Reduced<T> by_ln2(Vec<T> x, int offset) {
+  const Vec<T> magic = constant<T>(Format<T>::round_whole + offset);
   const Vec<T> sum = fma(x, constant<T>(0x1.71547652b82fep+0), magic), n = sum - magic;
+  // Exact, as no bits of the result are lower than those of x and ln 2.
   const Vec<T> high = fma(n, constant<T>(-Format<T>::ln2), x);
   const Vec<T> minus_low = constant<T>(-Format<T>::ln2_low);
   const Vec<T> r = fma(n, minus_low, high);
-  return {{bits(sum).v - bits(magic).v}, r, fma(n, minus_low, high - r)};
+  return {bits(sum), r, fma(n, minus_low, high - r)};
 }
 
-// p 2^n, rounded once. In two factors: the result may be below the normal numbers, or above all.
+// 2^n where n + bias is in the low bits: the shift drops all others.
+template <class T> GG_INLINE Vec<T> power_of_two(Vec<WholeOf<T>> n) {
+  return real(n << Format<T>::mantissa);
+}
+
+// p 2^n, rounded once, where n + 2 bias is in the low bits. In two factors, of n / 2 rounded down
+// and up: the result may be below the normal numbers, or above all.
 template <class T> GG_INLINE Vec<T> scale(Vec<T> p, Vec<WholeOf<T>> n) {
-  using I = WholeOf<T>;
-  // n / 2, downwards: made positive first, for AVX2 shifts 64 bits only without a sign.
-  constexpr I even = 4096;
-  const Vec<I> half{logical(Vec<I>{n.v + even}, 1).v - even / 2};
-  return p * power_of_two<T>(half) * power_of_two<T>(Vec<I>{n.v - half.v});
+  return p * power_of_two<T>(logical(n, 1)) * power_of_two<T>(logical(Vec<WholeOf<T>>{n.v + 1}, 1));
 }
 
 // exp(x) 2^shift
 template <class T, int shift = 0> GG_INLINE Vec<T> exp_shifted(Vec<T> x) {
-  const auto [n, r, low] = by_ln2(at_least(at_most(x, Format<T>::highest_exp), Format<T>::lowest_exp));
-  const Vec<T> p = small_expm1(r) + constant<T>(1);
-  return scale(p, Vec<WholeOf<T>>{n.v + shift});
+  const Vec<T> bounded = at_least(at_most(x, Format<T>::highest_exp), Format<T>::lowest_exp);
+  const auto [n, r, low] = by_ln2(bounded, 2 * Format<T>::bias + shift);
+  return scale(small_expm1(r) + constant<T>(1), n);
 }
 
 template <class T> GG_INLINE Vec<T> exp(Vec<T> x) { return exp_shifted(x); }
 
+// unit (exp(x) - 1), where the low bits of n are that of 2^n unit. In double what is rounded away
+// on the way is kept, so that all that is made of it stays within 2 units in the last place.
+template <class T> GG_INLINE Split<T> scaled_expm1(Reduced<T> x, double unit) {
+  const Vec<T> s = power_of_two<T>(x.n), z = x.r * x.r, rest = expm1_rest(x.r);
+  const Vec<T> p = fma(z, rest, x.r), base = s - constant<T>(unit), e = fma(s, p, base);
+  if constexpr (sizeof(T) == 4) return {e, constant<T>(0)};
+  const Vec<T> p_low = fma(z, rest, x.r - p) + x.low;
+  return {e, fma(s, p_low, fma(s, p, base - e))};
+}
+
 template <class T> GG_INLINE Vec<T> expm1(Vec<T> x) {
-  using I = WholeOf<T>;
   const Vec<T> bounded = at_least(at_most(x, Format<T>::highest_expm1), Format<T>::lowest_expm1);
-  const auto [n, r, low] = by_ln2(bounded);
   // Half of it, because 2^n itself may be too large.
-  const Vec<T> s = power_of_two<T>(Vec<I>{n.v - 1});
-  const Vec<T> y = fma(s, small_expm1(r), s - constant<T>(0.5));
+  const auto [e, low] = scaled_expm1(by_ln2(bounded, Format<T>::bias - 1), 0.5);
+  const Vec<T> y = sizeof(T) == 4 ? e : e + low;
   return select(absolute(x) < constant<T>(Format<T>::tiny), x, y + y);
 }
 
 // By e = expm1(2 |x|): e / (e + 2)
 template <class T> GG_INLINE Vec<T> tanh(Vec<T> x) {
-  const Vec<T> a = absolute(x), two = constant<T>(2), one = constant<T>(1);
-  const auto [n, r, r_low] = by_ln2(at_most(a + a, Format<T>::flat_tanh));
-  const Vec<T> s = power_of_two<T>(n), z = r * r, rest = expm1_rest(r);
-  const Vec<T> p = fma(z, rest, r), e = fma(s, p, s - one), d = e + two;
+  const Vec<T> a = absolute(x), two = constant<T>(2);
+  const auto [e, low] =
+      scaled_expm1(by_ln2(at_most(a + a, Format<T>::flat_tanh), Format<T>::bias), 1);
+  const Vec<T> d = e + two;
   if constexpr (sizeof(T) == 4) return signed_as(e / d, x);
-  // What was rounded away on the way, so that double stays within 2 units, too.
-  const Vec<T> p_low = fma(z, rest, r - p) + r_low;
-  const Vec<T> e_low = fma(s, p, (s - one) - e) + s * p_low;
-  const Vec<T> d_low = select(e < two, (two - d) + e, (e - d) + two) + e_low;
-  return signed_as(quotient<T>({e, e_low}, {d, d_low}), x);
+  const Vec<T> d_low = select(e < two, (two - d) + e, (e - d) + two) + low;
+  return signed_as(quotient<T>({e, low}, {d, d_low}), x);
 }
 
 // By z = exp(-|x|), which cannot be too large: 1 / (1 + z), or z / (1 + z) below 0
 template <class T> GG_INLINE Vec<T> sigmoid(Vec<T> x) {
   const Vec<T> one = constant<T>(1), zero = constant<T>(0);
   const auto minus = x < zero;
-  const auto [n, r, low] = by_ln2(at_least(negative(absolute(x)), Format<T>::lowest_exp));
+  const Vec<T> bounded = at_least(negative(absolute(x)), Format<T>::lowest_exp);
+  const auto [n, r, low] = by_ln2(bounded, 2 * Format<T>::bias);
   const Vec<T> e = small_expm1(r), p = e + one, z = scale(p, n), d = one + z;
   if constexpr (sizeof(T) == 4) return select(minus, z, one) / d;
   const Vec<T> z_low = scale(e - (p - one), n), d_low = ((one - d) + z) + z_low;
@@ -103,7 +111,7 @@ GG_INLINE Vec<float> sinh_rest(Vec<float> z) {
   return polynomial(z, c);
 }
 GG_INLINE Vec<double> sinh_rest(Vec<double> z) {
-  constexpr double c[] = {0.16666666666666669,   0.008333333333332912,   0.0001984126984159341,
+  constexpr double c[] = {0.16666666666666669,    0.008333333333332912,   0.0001984126984159341,
                           2.7557319106757473e-06, 2.5052130998220636e-08, 1.6056659264207534e-10,
                           7.776594245756919e-13};
   return polynomial(z, c);

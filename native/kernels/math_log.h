@@ -14,7 +14,8 @@ template <class T> GG_INLINE Parts<T> split(Vec<T> x) {
   using I = WholeOf<T>;
   constexpr int width = Format<T>::mantissa;
   constexpr I unit = static_cast<I>(1) << width, one = static_cast<I>(Format<T>::bias) << width;
-  constexpr I root = sizeof(T) == 4 ? static_cast<I>(0x3f3504f3) : static_cast<I>(0x3fe6a09e667f3bcd);
+  constexpr I root =
+      sizeof(T) == 4 ? static_cast<I>(0x3f3504f3) : static_cast<I>(0x3fe6a09e667f3bcd);
   constexpr double lift = sizeof(T) == 4 ? 25 : 54;
   const auto subnormal = x < real(Vec<I>::splat(unit));
   const Vec<T> normal = select(subnormal, x * constant<T>(sizeof(T) == 4 ? 0x1p25 : 0x1p54), x);
@@ -30,8 +31,8 @@ template <class T> GG_INLINE Parts<T> split(Vec<T> x) {
 
 // ln(1 + f) - f
 GG_INLINE Vec<float> log1p_rest(Vec<float> f) {
-  constexpr float c[] = {3.3333313e-01f,  -2.5000167e-01f, 2.0002224e-01f,
-                         -1.6659367e-01f, 1.4209571e-01f,  -1.254971e-01f,
+  constexpr float c[] = {3.3333313e-01f,  -2.5000167e-01f,  2.0002224e-01f,
+                         -1.6659367e-01f, 1.4209571e-01f,   -1.254971e-01f,
                          1.21083915e-01f, -1.09162875e-01f, 5.3428646e-02f};
   const Vec<float> z = f * f;
   return z * fma(f, polynomial(f, c), constant<float>(-0.5));
@@ -41,7 +42,8 @@ GG_INLINE Vec<double> log1p_rest(Vec<double> f) {
   constexpr double c[] = {0.6666666666666734,  0.3999999999941666,  0.2857142874205607,
                           0.22222198595941708, 0.18183563786875806, 0.15314045661197678,
                           0.14796213582689494};
-  const Vec<double> s = f / (f + constant<double>(2)), z = s * s, half = constant<double>(0.5) * f * f;
+  const Vec<double> s = f / (f + constant<double>(2)), z = s * s,
+                    half = constant<double>(0.5) * f * f;
   return fma(s, fma(z, polynomial(z, c), half), negative(half));
 }
 
@@ -61,7 +63,8 @@ template <class T> GG_INLINE Vec<T> log(Vec<T> x) {
 template <class T> GG_INLINE Vec<T> log1p(Vec<T> x) {
   const Vec<T> one = constant<T>(1), u = x + one;
   const auto [e, around] = split(u);
-  // ln(1 + x) = ln u + c / u, where c is what u lost; nothing is lost where u needs no power of two.
+  // ln(1 + x) = ln u + c / u, where c is what u lost; nothing is lost where u needs no power of
+  // two.
   const auto near = e == constant<T>(0);
   const Vec<T> c = select(x < one, x - (u - one), one - (u - x)) / u;
   const Vec<T> f = select(near, x, around);
@@ -89,9 +92,9 @@ template <class T> GG_INLINE Vec<T> log2(Vec<T> x) {
 }
 template <class T> GG_INLINE Vec<T> log10(Vec<T> x) {
   constexpr bool f = sizeof(T) == 4;
-  return log_to_base(x, f ? 0x1.bcb7b2p-2 : 0x1.bcb7b1526e50ep-2,
-                     f ? -0x1.5b235ep-27 : 0x1.95355baaafad3p-57, f ? 0x1.344p-2 : 0x1.34413509f6p-2,
-                     f ? 0x1.3509f79fef312p-18 : 0x1.9fef311f12b36p-42);
+  return log_to_base(
+      x, f ? 0x1.bcb7b2p-2 : 0x1.bcb7b1526e50ep-2, f ? -0x1.5b235ep-27 : 0x1.95355baaafad3p-57,
+      f ? 0x1.344p-2 : 0x1.34413509f6p-2, f ? 0x1.3509f79fef312p-18 : 0x1.9fef311f12b36p-42);
 }
 
 }  // namespace

@@ -21,12 +21,18 @@ GG_INLINE Split<double> product(Split<double> a, Split<double> b) {
   return ordered_sum(p.high, p.low + fma(a.high, b.low, a.low * b.high));
 }
 
-// ln x for finite x > 0, to about 2^-65 of itself: y ln x is then good to a tenth of a unit in the last
-// place of exp(y ln x) where that is largest.
+// ln x for finite x > 0, to about 2^-65 of itself: y ln x is then good to a tenth of a unit in the
+// last place of exp(y ln x) where that is largest.
 GG_INLINE Split<double> log_pair(Vec<double> x) {
-  constexpr double c[] = {0.4, 0.2857142857142689, 0.22222222222716467,
-                          0.18181818106030184, 0.15384622184582228, 0.13332959954193627,
-                          0.11777266578131819, 0.1027897044144664, 0.12028918759304948};
+  constexpr double c[] = {0.4,
+                          0.2857142857142689,
+                          0.22222222222716467,
+                          0.18181818106030184,
+                          0.15384622184582228,
+                          0.13332959954193627,
+                          0.11777266578131819,
+                          0.1027897044144664,
+                          0.12028918759304948};
   const auto [e, f] = split(x);
   // s = f / (2 + f), then 2 s + s z (2/3 + z P(z)), z = s^2
   const Vec<double> two = constant<double>(2);
@@ -47,25 +53,32 @@ GG_INLINE Split<double> log_pair(Vec<double> x) {
   const Vec<double> ln2 = constant<double>(0x1.ef35793c7673p-45);
   const Split<double> part = product(e, ln2);
   const Split<double> high = ordered_sum(sum.high, part.high);
-  return ordered_sum(high.high,
-                     high.low + (sum.low + (m_low + fma(e, constant<double>(0x1.f97b57a079a19p-103), part.low))));
+  return ordered_sum(
+      high.high,
+      high.low + (sum.low + (m_low + fma(e, constant<double>(0x1.f97b57a079a19p-103), part.low))));
 }
 
 // As pow of C: whole powers of negative numbers, 0, inf and NaN included.
-GG_INLINE Vec<double> power(Vec<double> x, Vec<double> y) {
+template <bool precise> GG_INLINE Vec<double> power_of(Vec<double> x, Vec<double> y) {
   using V = Vec<double>;
   const V zero = constant<double>(0), one = constant<double>(1);
   const V inf = constant<double>(__builtin_inf()), nan = constant<double>(__builtin_nan(""));
   const V a = absolute(x);
   const auto ordinary = (a > zero) & (a < inf);
-  const Split<double> l = log_pair(select(ordinary, a, one));
-  // With a power beyond this the result is 0 or inf, whatever the base (but 1, whose logarithm is 0).
+  const V positive = select(ordinary, a, one);
+  Split<double> l{zero, zero};
+  if constexpr (precise)
+    l = log_pair(positive);
+  else
+    l.high = log(positive);
+  // With a power beyond this the result is 0 or inf, whatever the base (but 1, whose logarithm is
+  // 0).
   const V bounded = at_least(at_most(y, 0x1p67), -0x1p67);
   const Split<double> p = product(bounded, l.high);
   const V low = fma(bounded, l.low, p.low);
   const auto within = (p.high < constant<double>(712)) & (p.high > constant<double>(-746));
   const V clamped = at_least(at_most(p.high, 712), -746);
-  const auto [n, r, r_low] = by_ln2(clamped);
+  const auto [n, r, r_low] = by_ln2(clamped, 2 * Format<double>::bias);
   const V e = small_expm1(r), rest = select(within, low + r_low, zero);
   V found = scale(one + (e + fma(rest, e, rest)), n);
 
@@ -86,19 +99,21 @@ GG_INLINE Vec<double> power(Vec<double> x, Vec<double> y) {
   return select((y == zero) | (x == one), one, found);
 }
 
+GG_INLINE Vec<double> power(Vec<double> x, Vec<double> y) { return power_of<true>(x, y); }
+
 // Halves of a register of float as registers of double, and back.
-struct Wide {
+struct Halves {
   Vec<double> half[sizeof(Vec<float>) > 4 ? 2 : 1];
 };
-GG_INLINE Wide widen(Vec<float> x) {
-  Wide found;
+GG_INLINE Halves widen(Vec<float> x) {
+  Halves found;
   constexpr int w = Vec<double>::width;
   for (int h = 0; h < Vec<float>::width / w; ++h) {
     for (int k = 0; k < w; ++k) found.half[h].v[k] = static_cast<double>(x.v[h * w + k]);
   }
   return found;
 }
-GG_INLINE Vec<float> narrow(const Wide& x) {
+GG_INLINE Vec<float> narrow(const Halves& x) {
   Vec<float> found;
   constexpr int w = Vec<double>::width;
   for (int h = 0; h < Vec<float>::width / w; ++h) {
@@ -107,12 +122,12 @@ GG_INLINE Vec<float> narrow(const Wide& x) {
   return found;
 }
 
-// In double, rounded.
+// In double, whose logarithm is good enough for it as it is.
 GG_INLINE Vec<float> power(Vec<float> x, Vec<float> y) {
-  Wide a = widen(x);
-  const Wide b = widen(y);
+  Halves a = widen(x);
+  const Halves b = widen(y);
   for (int h = 0; h < Vec<float>::width / Vec<double>::width; ++h) {
-    a.half[h] = power(a.half[h], b.half[h]);
+    a.half[h] = power_of<false>(a.half[h], b.half[h]);
   }
   return narrow(a);
 }
@@ -125,7 +140,8 @@ template <class T> GG_INLINE Vec<T> remainder(Vec<T> a, Vec<T> b) {
   Vec<T> left = fma(negative(q), b, a);
   const auto one_too_many = ((left < zero) & (a > zero)) | ((left > zero) & (a < zero));
   left = select(one_too_many, left + signed_as(absolute(b), a), left);
-  const auto easy = (absolute(q) < constant<T>(sizeof(T) == 4 ? 0x1p22 : 0x1p51)) & (absolute(b) < inf);
+  const auto easy =
+      (absolute(q) < constant<T>(sizeof(T) == 4 ? 0x1p22 : 0x1p51)) & (absolute(b) < inf);
   if (!all(easy)) {
     for (int k = 0; k < Vec<T>::width; ++k) {
       if (easy.m[k]) continue;

@@ -6,7 +6,7 @@
 namespace glassgrad::GG_ISA {
 namespace {
 
-// -- x = n pi / 2 + r ---------------------------------------------------------------------------------
+// -- x = n pi / 2 + r ---------------------------------------------------------------------------
 
 template <class T> struct Angle {
   Vec<WholeOf<T>> n;  // its last two bits count
@@ -14,13 +14,13 @@ template <class T> struct Angle {
 };
 
 // 2 / pi in binary, after 64 zeros: word k has the bits of weight 2^(64 - 64 k - 1) and below.
-constexpr uint64_t two_over_pi[] = {
-    0x0000000000000000, 0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041,
-    0xfe5163abdebbc561, 0xb7246e3a424dd2e0, 0x06492eea09d1921c, 0xfe1deb1cb129a73e,
-    0xe88235f52ebb4484, 0xe99c7026b45f7e41, 0x3991d639835339f4, 0x9c845f8bbdf9283b,
-    0x1ff897ffde05980f, 0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7, 0x4f463f669e5fea2d,
-    0x7527bac7ebe5f17b, 0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab,
-    0xf0cfbc209af4361d};
+constexpr uint64_t two_over_pi[] = {0x0000000000000000, 0xa2f9836e4e441529, 0xfc2757d1f534ddc0,
+                                    0xdb6295993c439041, 0xfe5163abdebbc561, 0xb7246e3a424dd2e0,
+                                    0x06492eea09d1921c, 0xfe1deb1cb129a73e, 0xe88235f52ebb4484,
+                                    0xe99c7026b45f7e41, 0x3991d639835339f4, 0x9c845f8bbdf9283b,
+                                    0x1ff897ffde05980f, 0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7,
+                                    0x4f463f669e5fea2d, 0x7527bac7ebe5f17b, 0x3d0739f78a5292ea,
+                                    0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab, 0xf0cfbc209af4361d};
 
 struct WholeAngle {
   int64_t n;
@@ -33,8 +33,8 @@ inline double real_of(uint64_t b) {
   return x;
 }
 
-// For large numbers, one at a time, after Payne and Hanek: of x times 2 / pi only the bits are made that
-// weigh less than 4, 192 of them. x is finite, 2^18 or more in size.
+// For large numbers, one at a time, after Payne and Hanek: of x times 2 / pi only the bits are made
+// that weigh less than 4, 192 of them. x is finite, 2^18 or more in size.
 [[gnu::noinline]] inline WholeAngle reduce_large(double x) {
   using Wide = unsigned __int128;
   uint64_t b;
@@ -50,7 +50,8 @@ inline double real_of(uint64_t b) {
   const Wide last = static_cast<Wide>(mantissa) * w[2];
   const Wide middle = static_cast<Wide>(mantissa) * w[1] + static_cast<uint64_t>(last >> 64);
   const uint64_t top = mantissa * w[0] + static_cast<uint64_t>(middle >> 64);
-  // Two bits are the quarter turns, what follows is a fraction of one; the nearest quarter is wanted.
+  // Two bits are the quarter turns, what follows is a fraction of one; the nearest quarter is
+  // wanted.
   int64_t n = static_cast<int64_t>(top >> 62);
   Wide fraction = static_cast<Wide>(top << 2 | static_cast<uint64_t>(middle) >> 62) << 64 |
                   (static_cast<uint64_t>(middle) << 2 | static_cast<uint64_t>(last) >> 62);
@@ -85,7 +86,8 @@ template <class T> GG_INLINE Angle<T> quarter_turns(Vec<T> x) {
   const Vec<T> sum = fma(x, constant<T>(0x1.45f306dc9c883p-1), magic), n = sum - magic;
   Angle<T> found;
   found.n = {bits(sum).v - bits(magic).v};
-  // The first step is exact: no bits are lower than those of x and pi / 2, and the result is below 1.
+  // The first step is exact: no bits are lower than those of x and pi / 2, and the result is below
+  // 1.
   if constexpr (sizeof(T) == 4) {
     const Vec<T> high = fma(n, constant<T>(-0x1.921fb6p+0), x);
     const Vec<T> less = fma(n, constant<T>(0x1.777a5cp-25), high);
@@ -115,7 +117,7 @@ template <class T> GG_INLINE Angle<T> quarter_turns(Vec<T> x) {
   return found;
 }
 
-// -- of small angles -------------------------------------------------------------------------------
+// -- of small angles ----------------------------------------------------------------------------
 
 // (sin(x) / x - 1) / z and (cos(x) - 1 + z / 2) / z^2, z = x^2
 GG_INLINE Vec<float> sin_rest(Vec<float> z) {
@@ -183,12 +185,13 @@ template <class T> GG_INLINE Vec<T> tan(Vec<T> x) {
   const Vec<T> s_low = (s.high - s_high) + s.low, c_low = (c.high - c_high) + c.low;
   // tan r, or -1 / tan r
   const Vec<T> above = select(odd, negative(c_high), s_high), below = select(odd, s_high, c_high);
-  const Vec<T> above_low = select(odd, negative(c_low), s_low), below_low = select(odd, s_low, c_low);
+  const Vec<T> above_low = select(odd, negative(c_low), s_low),
+               below_low = select(odd, s_low, c_low);
   const Vec<T> tiny = constant<T>(sizeof(T) == 4 ? 0x1p-13 : 0x1p-27);
   return select(absolute(x) < tiny, x, quotient<T>({above, above_low}, {below, below_low}));
 }
 
-// -- inverse ------------------------------------------------------------------------------------------
+// -- inverse ------------------------------------------------------------------------------------
 
 // (arcsin(x) / x - 1) / z, z = x^2 up to 1/4
 GG_INLINE Vec<float> arcsin_rest(Vec<float> z) {
@@ -197,20 +200,21 @@ GG_INLINE Vec<float> arcsin_rest(Vec<float> z) {
   return polynomial(z, c);
 }
 GG_INLINE Vec<double> arcsin_rest(Vec<double> z) {
-  constexpr double c[] = {0.1666666666666676, 0.07499999999970866, 0.044642857174580164,
-                         0.030381942707410656, 0.022372215053856195, 0.017351609854362647,
-                         0.013980857383052955, 0.011398527282596334, 0.010782846534325619,
-                         0.0036950730908014654, 0.021738538334453574, -0.02104774439097501,
-                         0.03266184282441555};
+  constexpr double c[] = {0.1666666666666676,    0.07499999999970866,  0.044642857174580164,
+                          0.030381942707410656,  0.022372215053856195, 0.017351609854362647,
+                          0.013980857383052955,  0.011398527282596334, 0.010782846534325619,
+                          0.0036950730908014654, 0.021738538334453574, -0.02104774439097501,
+                          0.03266184282441555};
   return polynomial(z, c);
 }
 
 template <class T> constexpr double half_pi = sizeof(T) == 4 ? 0x1.921fb6p+0 : 0x1.921fb54442d18p+0;
-template <class T>
-constexpr double half_pi_low = sizeof(T) == 4 ? -0x1.777a5cp-25 : 0x1.1a62633145c07p-54;
+template <class T> constexpr double half_pi_low =
+    sizeof(T) == 4 ? -0x1.777a5cp-25 : 0x1.1a62633145c07p-54;
 
-// Up to 1/2, arcsin by its polynomial; beyond, pi / 2 - 2 arcsin(root of (1 - a) / 2). What both have in
-// common, for a = |x|: arcsin s = s + low, s being the root (and what rounding took from it) or a.
+// Up to 1/2, arcsin by its polynomial; beyond, pi / 2 - 2 arcsin(root of (1 - a) / 2). What both
+// have in common, for a = |x|: arcsin s = s + low, s being the root (and what rounding took from
+// it) or a.
 template <class T> struct Arc {
   Mask<T> far;
   Vec<T> s, low;

@@ -7,6 +7,7 @@
 //                                       and no other memory is touched; v.store(p), v.store_first(p, n)
 //   a + b, a - b, a * b, a / b, negative(a), fma(a, b, c) = a b + c rounded once
 //   maximum, minimum                    NaN where either is; absolute, sqrt
+//   lesser, greater                     the second where either is NaN
 //   floor, ceil, trunc, round_even      of real numbers
 //   a < b, <=, >, >=, ==, !=            Mask<T>; m & n, m | n, ~m; select(m, a, b); any(m), all(m)
 //   bits(v), real(i)                    the same bits as whole numbers, and back
@@ -296,9 +297,31 @@ inline Vec<double> sqrt(Vec<double> a) {
   GG_LANES(double, __builtin_sqrt(a.v[k]))
 }
 
-// a > b ? a : b, but NaN where either is; of zeros with two signs the second.
-template <class T> Vec<T> maximum(Vec<T> a, Vec<T> b) { return select((a > b) | (a != a), a, b); }
-template <class T> Vec<T> minimum(Vec<T> a, Vec<T> b) { return select((a < b) | (a != a), a, b); }
+// a < b ? a : b and a > b ? a : b: the second where either is NaN, or where they are equal.
+inline Vec<float> lesser(Vec<float> a, Vec<float> b) {
+  GG_BY_REGISTER(float, _mm512_min_ps((__m512)a.v, (__m512)b.v),
+                 _mm256_min_ps((__m256)a.v, (__m256)b.v), a.v < b.v ? a.v : b.v)
+  return select(a < b, a, b);
+}
+inline Vec<double> lesser(Vec<double> a, Vec<double> b) {
+  GG_BY_REGISTER(double, _mm512_min_pd((__m512d)a.v, (__m512d)b.v),
+                 _mm256_min_pd((__m256d)a.v, (__m256d)b.v), a.v < b.v ? a.v : b.v)
+  return select(a < b, a, b);
+}
+inline Vec<float> greater(Vec<float> a, Vec<float> b) {
+  GG_BY_REGISTER(float, _mm512_max_ps((__m512)a.v, (__m512)b.v),
+                 _mm256_max_ps((__m256)a.v, (__m256)b.v), a.v > b.v ? a.v : b.v)
+  return select(a > b, a, b);
+}
+inline Vec<double> greater(Vec<double> a, Vec<double> b) {
+  GG_BY_REGISTER(double, _mm512_max_pd((__m512d)a.v, (__m512d)b.v),
+                 _mm256_max_pd((__m256d)a.v, (__m256d)b.v), a.v > b.v ? a.v : b.v)
+  return select(a > b, a, b);
+}
+
+// NaN where either is; of zeros with two signs the second.
+template <class T> Vec<T> maximum(Vec<T> a, Vec<T> b) { return select(a != a, a, greater(a, b)); }
+template <class T> Vec<T> minimum(Vec<T> a, Vec<T> b) { return select(a != a, a, lesser(a, b)); }
 
 // Whole numbers of the same size. Adding 1.5 * 2^23 (2^52) leaves a small one in the low bits.
 inline Vec<int32_t> to_whole(Vec<float> a) {

@@ -1,5 +1,5 @@
-// How far the elementary functions are from the true values, in units in the last place, and whether
-// every instruction set gives the same bits.
+// How far the elementary functions are from the true values, in units in the last place, and
+// whether every instruction set gives the same bits.
 //
 //   ulp                    every 257th float32, a million float64, powers and remainders: seconds
 //   ulp STEP [NAME...]     every STEP-th float32 of these functions (1: all 2^32)
@@ -36,39 +36,52 @@ struct Function {
   long double (*of_double)(long double);
   double most_float, most_double;
 };
-#define GG_TRUE(name, call, most32, most64)                                            \
-  {#name, Operation::name, [](double x) -> double { return call; },                      \
-   [](long double x) -> long double { return call; }, most32, most64},
+#define GG_TRUE(name, call, most32, most64)           \
+  {#name,                                             \
+   Operation::name,                                   \
+   [](double x) -> double { return call; },           \
+   [](long double x) -> long double { return call; }, \
+   most32,                                            \
+   most64},
 const Function functions[] = {
     GG_TRUE(exp, std::exp(x), 3, 2) GG_TRUE(expm1, std::expm1(x), 3, 2)
-    GG_TRUE(log, std::log(x), 3, 2) GG_TRUE(log2, std::log2(x), 3, 2)
-    GG_TRUE(log10, std::log10(x), 3, 2) GG_TRUE(log1p, std::log1p(x), 3, 2)
-    GG_TRUE(tanh, std::tanh(x), 3, 2) GG_TRUE(sigmoid, sigmoid(x), 3, 2)
-    GG_TRUE(erf, std::erf(x), 3, 2) GG_TRUE(sqrt, std::sqrt(x), 0.51, 0.51)
-    GG_TRUE(sin, std::sin(x), 3, 2) GG_TRUE(cos, std::cos(x), 3, 2)
-    GG_TRUE(tan, std::tan(x), 3, 2) GG_TRUE(arcsin, std::asin(x), 3, 2)
-    GG_TRUE(arccos, std::acos(x), 3, 2) GG_TRUE(sinh, std::sinh(x), 3, 2)
-    GG_TRUE(cosh, std::cosh(x), 3, 2)};
+        GG_TRUE(log, std::log(x), 3, 2) GG_TRUE(log2, std::log2(x), 3, 2)
+            GG_TRUE(log10, std::log10(x), 3, 2) GG_TRUE(log1p, std::log1p(x), 3, 2)
+                GG_TRUE(tanh, std::tanh(x), 3, 2) GG_TRUE(sigmoid, sigmoid(x), 3, 2)
+                    GG_TRUE(erf, std::erf(x), 3, 2) GG_TRUE(sqrt, std::sqrt(x), 0.51, 0.51)
+                        GG_TRUE(sin, std::sin(x), 3, 2) GG_TRUE(cos, std::cos(x), 3, 2) GG_TRUE(
+                            tan, std::tan(x), 3, 2) GG_TRUE(arcsin, std::asin(x), 3, 2)
+                            GG_TRUE(arccos, std::acos(x), 3, 2) GG_TRUE(sinh, std::sinh(x), 3, 2)
+                                GG_TRUE(cosh, std::cosh(x), 3, 2)};
 
 constexpr double wrong = std::numeric_limits<double>::infinity();
 
-// The distance between a result and the true value. Kinds of numbers and the sign of 0 must be right.
+// The distance between a result and the true value. Kinds of numbers and the sign of 0 must be
+// right.
 template <class T, class W> double distance(T got, W want) {
   if (want != want || got != got) return want != want && got != got ? 0 : wrong;
-  if (got == static_cast<T>(want) && got != 0) return std::isinf(got) ? 0 : [&] {
-    int e;
-    std::frexp(want, &e);
-    const int lowest = std::numeric_limits<T>::min_exponent;
-    return static_cast<double>(std::fabs(want - W(got)) * std::ldexp(W(1), std::numeric_limits<T>::digits - std::max(e, lowest)));
-  }();
+  if (got == static_cast<T>(want) && got != 0)
+    return std::isinf(got) ? 0 : [&] {
+      int e;
+      std::frexp(want, &e);
+      const int lowest = std::numeric_limits<T>::min_exponent;
+      return static_cast<double>(
+          std::fabs(want - W(got)) *
+          std::ldexp(W(1), std::numeric_limits<T>::digits - std::max(e, lowest)));
+    }();
   if (got == 0 && std::signbit(got) != std::signbit(want)) return wrong;
   if (std::isinf(want)) return wrong;
   // A result of inf counts as the number after the largest.
-  const W value = std::isinf(got) ? std::copysign(std::ldexp(W(1), std::numeric_limits<T>::max_exponent), W(got)) : W(got);
+  const W value =
+      std::isinf(got)
+          ? std::copysign(std::ldexp(W(1), std::numeric_limits<T>::max_exponent), W(got))
+          : W(got);
   int e;
   std::frexp(want, &e);
   const int lowest = std::numeric_limits<T>::min_exponent;
-  return static_cast<double>(std::fabs(want - value) * std::ldexp(W(1), std::numeric_limits<T>::digits - std::max(e, lowest)));
+  return static_cast<double>(
+      std::fabs(want - value) *
+      std::ldexp(W(1), std::numeric_limits<T>::digits - std::max(e, lowest)));
 }
 
 struct Random {  // splitmix64
@@ -98,7 +111,9 @@ template <class T> T draw(Random& random) {
   return unit * sizes[b >> 1 & 7] + ((b >> 4 & 7) == 0 ? T(1) : T(0));
 }
 
-template <class T> bool same_bits(T a, T b) { return (a != a && b != b) || std::memcmp(&a, &b, sizeof a) == 0; }
+template <class T> bool same_bits(T a, T b) {
+  return (a != a && b != b) || std::memcmp(&a, &b, sizeof a) == 0;
+}
 
 std::vector<const Table*> tables() {
   std::vector<const Table*> found;
@@ -111,11 +126,13 @@ std::vector<const Table*> tables() {
 
 int failures = 0;
 
-void report(const char* what, const char* type, int64_t count, double worst, double at, double most, int64_t differ) {
+void report(const char* what, const char* type, int64_t count, double worst, double at, double most,
+            int64_t differ) {
   const bool good = worst <= most && differ == 0;
   failures += !good;
   std::printf("%-9s %s %11lld numbers  %6.3f ulp at %-14a %lld with other bits%s\n", what, type,
-              static_cast<long long>(count), worst, at, static_cast<long long>(differ), good ? "" : "  FAILED");
+              static_cast<long long>(count), worst, at, static_cast<long long>(differ),
+              good ? "" : "  FAILED");
   std::fflush(stdout);
 }
 
@@ -131,8 +148,10 @@ void unary(const Function& f, F truth, const char* type, double most, int64_t co
     const int64_t n = std::min(block, count - done);
     for (int64_t i = 0; i < n; ++i) x[static_cast<size_t>(i)] = fill(done + i);
     const auto run = [&](const Table& t, std::vector<T>& to) {
-      if constexpr (sizeof(T) == 4) t.unary_f32(f.operation, x.data(), to.data(), n);
-      else t.unary_f64(f.operation, x.data(), to.data(), n);
+      if constexpr (sizeof(T) == 4)
+        t.unary_f32(f.operation, x.data(), to.data(), n);
+      else
+        t.unary_f64(f.operation, x.data(), to.data(), n);
     };
     run(*all[0], y);
     for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
@@ -149,8 +168,9 @@ void unary(const Function& f, F truth, const char* type, double most, int64_t co
 
 void every_float(const Function& f, int64_t step) {
   const int64_t count = ((int64_t(1) << 32) + step - 1) / step;
-  unary<float, double>(f, f.of_float, "float32", f.most_float, count,
-                       [&](int64_t i) { return from_bits<float>(static_cast<uint32_t>(i * step)); });
+  unary<float, double>(f, f.of_float, "float32", f.most_float, count, [&](int64_t i) {
+    return from_bits<float>(static_cast<uint32_t>(i * step));
+  });
 }
 
 template <class T, class W, class F>
@@ -161,10 +181,25 @@ void binary(const char* name, Operation operation, const char* type, double most
   Random random{7};
   double worst = 0, at = 0;
   int64_t differ = 0;
-  const T odd[] = {T(0), -T(0), T(1), T(-1), T(2), T(-3), T(0.5), T(0.999), T(1e6), T(-1e6), T(1e-30),
-                   std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(),
-                   std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::denorm_min(),
-                   std::numeric_limits<T>::max(), std::nextafter(T(1), T(2)), T(16777217), T(9007199254740993)};
+  const T odd[] = {T(0),
+                   -T(0),
+                   T(1),
+                   T(-1),
+                   T(2),
+                   T(-3),
+                   T(0.5),
+                   T(0.999),
+                   T(1e6),
+                   T(-1e6),
+                   T(1e-30),
+                   std::numeric_limits<T>::infinity(),
+                   -std::numeric_limits<T>::infinity(),
+                   std::numeric_limits<T>::quiet_NaN(),
+                   std::numeric_limits<T>::denorm_min(),
+                   std::numeric_limits<T>::max(),
+                   std::nextafter(T(1), T(2)),
+                   T(16777217),
+                   T(9007199254740993)};
   constexpr uint64_t odds = sizeof odd / sizeof *odd;
   for (int64_t done = 0; done < count; done += block) {
     for (size_t i = 0; i < static_cast<size_t>(block); ++i) {
@@ -180,8 +215,10 @@ void binary(const char* name, Operation operation, const char* type, double most
       }
     }
     const auto run = [&](const Table& t, std::vector<T>& to) {
-      if constexpr (sizeof(T) == 4) t.binary_f32(operation, a.data(), b.data(), to.data(), block);
-      else t.binary_f64(operation, a.data(), b.data(), to.data(), block);
+      if constexpr (sizeof(T) == 4)
+        t.binary_f32(operation, a.data(), b.data(), to.data(), block);
+      else
+        t.binary_f64(operation, a.data(), b.data(), to.data(), block);
     };
     run(*all[0], y);
     for (size_t i = 0; i < static_cast<size_t>(block); ++i) {
@@ -204,7 +241,7 @@ template <class T> T left_over(T a, T b) {
   return (left < 0) != (b < 0) ? left + b : left;
 }
 
-// -- speed ------------------------------------------------------------------------------------------
+// -- speed --------------------------------------------------------------------------------------
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -225,13 +262,14 @@ double cycle() {
   constexpr int64_t n = 20000;
   volatile uint64_t sink = 1;
   return least([&] {
-    uint64_t a = sink;
-    for (int64_t i = 0; i < n; ++i) {
-      a += 3;
-      __asm__ volatile("" : "+r"(a));
-    }
-    sink = a;
-  }) / n;
+           uint64_t a = sink;
+           for (int64_t i = 0; i < n; ++i) {
+             a += 3;
+             __asm__ volatile("" : "+r"(a));
+           }
+           sink = a;
+         }) /
+         n;
 }
 
 void speed() {
@@ -247,7 +285,8 @@ void speed() {
   for (const Function& f : functions) {
     std::printf("%-10s", f.name);
     for (const Table* t : all) {
-      std::printf(" %12.2f %5.2f", least([&] { t->unary_f32(f.operation, x.data(), y.data(), n); }) / n / unit,
+      std::printf(" %12.2f %5.2f",
+                  least([&] { t->unary_f32(f.operation, x.data(), y.data(), n); }) / n / unit,
                   least([&] { t->unary_f64(f.operation, u.data(), v.data(), n); }) / n / unit);
     }
     std::printf("\n");
@@ -255,7 +294,8 @@ void speed() {
   for (const Operation o : {Operation::power, Operation::remainder}) {
     std::printf("%-10s", o == Operation::power ? "power" : "remainder");
     for (const Table* t : all) {
-      std::printf(" %12.2f %5.2f", least([&] { t->binary_f32(o, x.data(), p.data(), y.data(), n); }) / n / unit,
+      std::printf(" %12.2f %5.2f",
+                  least([&] { t->binary_f32(o, x.data(), p.data(), y.data(), n); }) / n / unit,
                   least([&] { t->binary_f64(o, u.data(), q.data(), v.data(), n); }) / n / unit);
     }
     std::printf("\n");
@@ -291,7 +331,8 @@ int main(int count, char** arguments) {
   });
   binary<float, double>("remainder", Operation::remainder, "float32", 0,
                         [](float a, float b) { return double(left_over(a, b)); });
-  binary<double, long double>("remainder", Operation::remainder, "float64", 0,
-                              [](double a, double b) { return static_cast<long double>(left_over(a, b)); });
+  binary<double, long double>(
+      "remainder", Operation::remainder, "float64", 0,
+      [](double a, double b) { return static_cast<long double>(left_over(a, b)); });
   return failures != 0;
 }
