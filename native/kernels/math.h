@@ -23,24 +23,16 @@
 namespace glassgrad::GG_ISA {
 namespace {
 
-// A register at a time, of one array or two, into y, which may be one of them. The last few take
-// the same turn of the loop, so that the function stands here once.
-template <class T, class F> void each(const T* x0, const T* x1, T* y, int64_t n, F f) {
+// y = f(x...) for n numbers in a row, a register at a time; y may be one of them. The last few take the
+// same turn of the loop, so that the function stands here once.
+template <class T, class F, class... A> void each(int64_t n, T* y, F f, const A*... x) {
   constexpr int64_t w = Vec<T>::width;
   for (int64_t i = 0; i < n; i += w) {
     const int64_t left = n - i;
-    const auto read = [&](const T* x) {
-      return left >= w ? Vec<T>::load(x + i) : Vec<T>::load_first(x + i, left);
-    };
-    const Vec<T> made = f(read(x0), read(x1));
-    if (left >= w)
-      made.store(y + i);
-    else
-      made.store_first(y + i, left);
+    const Vec<T> made = f((left >= w ? Vec<T>::load(x + i) : Vec<T>::load_first(x + i, left))...);
+    if (left >= w) made.store(y + i);
+    else made.store_first(y + i, left);
   }
-}
-template <class T, class F> void each(const T* x, T* y, int64_t n, F f) {
-  each(x, x, y, n, [&](Vec<T> a, Vec<T>) { return f(a); });
 }
 
 // The functions of one number, by name. X(name of the operation, expression in a)
@@ -68,7 +60,7 @@ template <class T> void run_unary(Operation f, const T* x, T* y, int64_t n) {
   switch (f) {
 #define GG_CASE(name, expression) \
   case Operation::name:           \
-    return each(x, y, n, [](Vec<T> a) { return expression; });
+    return each(n, y, [](Vec<T> a) { return expression; }, x);
     GG_ELEMENTARY(GG_CASE)
 #undef GG_CASE
     default:
@@ -79,9 +71,9 @@ template <class T> void run_unary(Operation f, const T* x, T* y, int64_t n) {
 template <class T> void run_binary(Operation f, const T* x, const T* y, T* z, int64_t n) {
   switch (f) {
     case Operation::power:
-      return each(x, y, z, n, [](Vec<T> a, Vec<T> b) { return power(a, b); });
+      return each(n, z, [](Vec<T> a, Vec<T> b) { return power(a, b); }, x, y);
     case Operation::remainder:
-      return each(x, y, z, n, [](Vec<T> a, Vec<T> b) { return remainder(a, b); });
+      return each(n, z, [](Vec<T> a, Vec<T> b) { return remainder(a, b); }, x, y);
     default:
       return;
   }
