@@ -33,8 +33,9 @@ bool apart_by(const Region& a, const Region& b, int64_t pitch, bool moves) {
   int64_t begin_a, bytes_a, begin_b, bytes_b;
   fold(a, pitch, moves, &begin_a, &bytes_a);
   fold(b, pitch, moves, &begin_b, &bytes_b);
-  if (begin_a + bytes_a > pitch || begin_b + bytes_b > pitch) return false;
-  return begin_a + bytes_a <= begin_b || begin_b + bytes_b <= begin_a;
+  // Going round from where a begins: b comes after a has ended, and ends before a begins again.
+  const int64_t behind = within(begin_b - begin_a, pitch);
+  return bytes_a <= behind && behind + bytes_b <= pitch;
 }
 
 }  // namespace
