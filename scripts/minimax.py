@@ -19,7 +19,9 @@ mp.mp.dps = 60
 Function = Callable[[Any], Any]
 
 
-def remez(target: Function, weight: Function, low: Any, high: Any, terms: int, single: bool) -> None:
+def remez(
+    target: Function, weight: Function, low: Any, high: Any, terms: int, single: bool
+) -> None:
     """Print c with sum c[k] x^k near target(x); weight(x) times its error is made small."""
     count = 40 * (terms + 2)
     grid = [
@@ -39,7 +41,9 @@ def remez(target: Function, weight: Function, low: Any, high: Any, terms: int, s
         abs(w * (v - mp.polyval(coefficients[::-1], x)))
         for v, x, w in zip(values, grid, weights, strict=True)
     )
-    print(f"  // 2^{float(mp.log(error, 2)):.1f} of its value, on [{float(low):.4f}, {float(high):.4f}]")
+    print(
+        f"  // 2^{float(mp.log(error, 2)):.1f} of its value, on [{float(low):.4f}, {float(high):.4f}]"
+    )
     suffix = "f" if single else ""
     texts = [
         f"{np.format_float_scientific(np.float32(float(c)), unique=True)}{suffix}"
@@ -93,7 +97,10 @@ def alternating(errors: list[Any], count: int) -> list[int]:
         if len(peaks) == count + 1:
             peaks.pop(0 if abs(errors[peaks[0]]) < abs(errors[peaks[-1]]) else -1)
         else:
-            i = min(range(len(peaks) - 1), key=lambda i: abs(errors[peaks[i]]) + abs(errors[peaks[i + 1]]))
+            i = min(
+                range(len(peaks) - 1),
+                key=lambda i: abs(errors[peaks[i]]) + abs(errors[peaks[i + 1]]),
+            )
             del peaks[i : i + 2]
     if len(peaks) < count:  # a flat error: spread them
         peaks = [round((k + 0.5) * len(errors) / count) for k in range(count)]
@@ -116,19 +123,28 @@ POLYNOMIALS: dict[str, tuple[Function, Function, Any, Any, int, int]] = {
     "exp": (
         lambda x: series(lambda r: (mp.exp(r) - 1 - r) / r**2, x, TINY),
         lambda x: series(lambda r: abs(r**2 / mp.expm1(r)), x, TINY),
-        -HALF_LN2, HALF_LN2, 6, 11,
+        -HALF_LN2,
+        HALF_LN2,
+        6,
+        11,
     ),
     # ln(1 + x) = x - x^2 / 2 + x^3 P(x)
     "log": (
         lambda x: series(lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3, x, TINY),
         lambda x: series(lambda f: abs(f**3 / mp.log1p(f)), x, TINY),
-        mp.sqrt(0.5) - 1, ROOT, 9, 0,
+        mp.sqrt(0.5) - 1,
+        ROOT,
+        9,
+        0,
     ),
     # ln((1 + s) / (1 - s)) = 2 s + s z P(z), z = s^2
     "atanh": (
         lambda z: series(lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z, z, TINY),
         lambda z: z,
-        mp.mpf(0), (ROOT / (2 + ROOT)) ** 2, 0, 7,
+        mp.mpf(0),
+        (ROOT / (2 + ROOT)) ** 2,
+        0,
+        7,
     ),
     # the same, but 2/3 is taken away first: 2 s + s z (2/3 + z P(z))
     "atanh_rest": (
@@ -136,48 +152,72 @@ POLYNOMIALS: dict[str, tuple[Function, Function, Any, Any, int, int]] = {
             lambda z: ((2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z - mp.mpf(2) / 3) / z, z, TINY
         ),
         lambda z: z**2 + mp.mpf(10) ** -20,
-        mp.mpf(0), (ROOT / (2 + ROOT)) ** 2, 0, 9,
+        mp.mpf(0),
+        (ROOT / (2 + ROOT)) ** 2,
+        0,
+        9,
     ),
     # sin x = x + x z P(z), z = x^2
     "sin": (
         lambda z: series(lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, z, TINY),
         lambda z: series(lambda z: z * mp.sqrt(z) / mp.sin(mp.sqrt(z)), z, TINY),
-        mp.mpf(0), QUARTER_PI**2, 3, 6,
+        mp.mpf(0),
+        QUARTER_PI**2,
+        3,
+        6,
     ),
     # cos x = 1 - z / 2 + z^2 P(z)
     "cos": (
         lambda z: series(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, z, TINY),
         lambda z: z**2 / mp.cos(mp.sqrt(z)) + mp.mpf(10) ** -20,
-        mp.mpf(0), QUARTER_PI**2, 3, 6,
+        mp.mpf(0),
+        QUARTER_PI**2,
+        3,
+        6,
     ),
     # asin x = x + x z P(z)
     "arcsin": (
         lambda z: series(lambda z: (mp.asin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, z, TINY),
         lambda z: series(lambda z: z * mp.sqrt(z) / mp.asin(mp.sqrt(z)), z, TINY),
-        mp.mpf(0), mp.mpf("0.25"), 5, 13,
+        mp.mpf(0),
+        mp.mpf("0.25"),
+        5,
+        13,
     ),
     # sinh x = x + x z P(z)
     "sinh": (
         lambda z: series(lambda z: (mp.sinh(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, z, TINY),
         lambda z: series(lambda z: z * mp.sqrt(z) / mp.sinh(mp.sqrt(z)), z, TINY),
-        mp.mpf(0), mp.mpf(1), 4, 7,
+        mp.mpf(0),
+        mp.mpf(1),
+        4,
+        7,
     ),
     # erf x = x + x P(z)
     "erf": (
         lambda z: series(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, z, TINY),
         lambda z: series(lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)), z, TINY),
-        mp.mpf(0), mp.mpf(1), 7, 13,
+        mp.mpf(0),
+        mp.mpf(1),
+        7,
+        13,
     ),
     # ln(1 - erf a) = P(a - 2), in double P(a - 1), to be taken away from 1 as exp(P)
     "erf_far": (
         lambda t: mp.log(mp.erfc(t + 2)),
         lambda t: mp.erfc(t + 2) / mp.erf(t + 2),
-        mp.mpf(-1), mp.mpf(2), 8, 0,
+        mp.mpf(-1),
+        mp.mpf(2),
+        8,
+        0,
     ),
     "erf_far64": (
         lambda t: mp.log(mp.erfc(t + 1)),
         lambda t: mp.erfc(t + 1) / mp.erf(t + 1),
-        mp.mpf(0), mp.mpf(5), 0, 19,
+        mp.mpf(0),
+        mp.mpf(5),
+        0,
+        19,
     ),
 }
 

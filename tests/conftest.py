@@ -88,3 +88,12 @@ def keras_in_doubles() -> Iterator[Any]:
     keras.config.set_floatx("float64")
     yield keras
     keras.config.set_floatx(before)
+
+
+@pytest.fixture
+def numpy_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs compute by the NumPy text, here and in what is started from here.
+
+    For promises of that text: a run's program repeats the run bit for bit.
+    """
+    monkeypatch.setenv("GLASSGRAD_BACKEND", "numpy")

@@ -12,6 +12,7 @@ import glassgrad as gg
 from examples import table
 from glassgrad import data, nn, optim
 from glassgrad.cli import main
+from glassgrad.engine import executor
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,7 +67,9 @@ def test_the_table_of_the_readme_is_made_and_trains_as_it_says(
     command, *expected = excerpt("homes")
     found = printed(command, capsys)[: len(expected)]
     for line, wanted in zip(found, expected, strict=True):
-        if wanted.startswith(("train  ", "test  ")):  # sums may be taken in another order
+        if wanted.startswith("engine") and executor()[0] == "numpy":  # no compiled kernels here
+            assert line.startswith("engine   numpy")
+        elif wanted.startswith(("train  ", "test  ")):  # sums may be taken in another order
             numbers = [[float(n) for n in text.split()[1:]] for text in (line, wanted)]
             assert numbers[0] == pytest.approx(numbers[1], rel=0.1)
         else:

@@ -5,6 +5,7 @@ The only module that names a backend.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Step:
         self.source = source
         self.inputs = tuple(source.inputs)
         self._writing = (name, returns, banners)
-        self.native, self.why = _native(source, returns, backend)
+        self.native, self.why = _native(source, returns, check_backend(backend))
         self.engine = "numpy" if self.native is None else "native"
         self.function: Callable[..., Any]
         if self.native is not None:
@@ -75,10 +76,13 @@ _LIMIT = 1024
 
 
 def check_backend(name: str) -> str:
-    """The name of a backend, "auto" for the fastest that is complete for a graph.
+    """The backend that is meant, "auto" for the fastest that is complete for a graph.
 
-    Raises ConfigError for an unknown one, and for one that is not there.
+    What "auto" means can be said by the environment, too: GLASSGRAD_BACKEND=numpy. Raises
+    ConfigError for an unknown backend, and for one that is not there.
     """
+    if name == "auto":
+        name = os.environ.get("GLASSGRAD_BACKEND") or name
     if name not in BACKENDS:
         raise unknown_name("backend", name, BACKENDS)
     if name == "native":
@@ -99,6 +103,8 @@ def executor() -> tuple[str, str]:
     """The engine that "auto" means where it has all ops, and why it is that one."""
     from .backends import native
 
+    if check_backend("auto") == "numpy":
+        return "numpy", "GLASSGRAD_BACKEND=numpy"
     if native.available():
         return "native", f"{native.isa()}: {native.why()}"
     return "numpy", f"the native executor is not there: {native.why()}"
@@ -143,7 +149,6 @@ def _native(
     graph: Graph, returns: tuple[str, ...] | None, backend: str
 ) -> tuple[NativeFunction | None, str]:
     """The graph for the native executor, or why it is not for it."""
-    check_backend(backend)
     if backend == "numpy":
         return None, ""
     from .backends import native
@@ -175,7 +180,7 @@ def compile_graph(graph: Graph, backend: str = "numpy") -> Callable[..., Any]:
 
 def compiled(graph: Graph, backend: str = "auto") -> Step:
     """A graph compiled; equal structures share one."""
-    key = (graph.structure(), backend)
+    key = (graph.structure(), check_backend(backend))
     found = _COMPILED.get(key)
     if found is None:
         if len(_COMPILED) >= _LIMIT:

@@ -38,6 +38,7 @@ def run(
     return command
 
 
+@pytest.mark.usefixtures("numpy_engine")
 @pytest.mark.parametrize("network", [("--model", "cnn"), ("--layers", "8-relu"), ()])
 def test_bytes_train_predict_and_replay(run: object, network: tuple[str, ...]) -> None:
     assert callable(run)

@@ -78,6 +78,7 @@ def test_settings_of_a_run_are_a_configuration_for_the_next(run: Any) -> None:
     assert first == second
 
 
+@pytest.mark.usefixtures("numpy_engine")
 @pytest.mark.parametrize("model", ["gpt", "lstm"])
 def test_the_program_of_a_run_gives_its_parameters_bit_for_bit(run: Any, model: str) -> None:
     assert run("train", "Play.txt", "--model", model, *QUICK).code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,8 @@ def view(
 ) -> View:
     steps, epochs = 8, 30
     history = History(columns)
-    run: Any = SimpleNamespace(history=history, step=0, loss=math.nan, rate=0.003, began=0.0)
+    began = time.perf_counter()
+    run: Any = SimpleNamespace(history=history, step=0, loss=math.nan, rate=0.003, began=began)
     found = View(title, steps, epochs)
     found.begin(run)
     for step in range(1, int(steps * epochs * share) + 1):

@@ -204,6 +204,7 @@ def test_what_was_learnt_is_data_and_is_shown(run: Any) -> None:
     assert gg.load("again.glass").labels == model.labels
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_the_runs_program_gives_the_run_again(run: Any) -> None:
     table_of("homes.csv", 400)
     words = ("--target", "verdict", "--validation-split", "0.2", *QUICK)

@@ -15,6 +15,7 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import data, nn, optim
+from glassgrad.engine import executor
 from glassgrad.errors import ConfigError, UsageError
 from glassgrad.inspect.run import check_free, next_free, npz, write_run
 
@@ -45,7 +46,7 @@ def test_a_run_is_written_down_completely(tmp_path: Path) -> None:
     assert config["training"]["seed"] == 3
     assert config["training"]["batch_size"] == 16
     assert config["optimizer"] == {"name": "Adam", "lr": 0.01}
-    assert config["engine"]["backend"] == "numpy"
+    assert config["engine"]["backend"] == executor()[0]
     assert config["engine"]["numpy"] == np.__version__
     with np.load(place / "initial.npz", allow_pickle=False) as initial:
         assert set(initial) == set(record.initial)
@@ -58,6 +59,7 @@ def test_a_run_is_written_down_completely(tmp_path: Path) -> None:
     assert loaded.labels.dataset == "spiral"
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_the_program_replays_the_run_bit_for_bit(tmp_path: Path) -> None:
     history = a_run()
     place = write_run(history, tmp_path / "run")

@@ -16,7 +16,7 @@ import numpy as np
 from glassgrad import nn
 from glassgrad.cli.config import in_effect
 from glassgrad.cli.recipes import optimizer_of, put_optimizer
-from glassgrad.cli.screen import columns, name, number, plain, progress, say
+from glassgrad.cli.screen import columns, engine_line, name, number, plain, progress, say
 from glassgrad.cli.train import written
 from glassgrad.cli.use import find_model
 from glassgrad.data.text import Text, read_text
@@ -184,7 +184,7 @@ def _heading(text: Text, recipe: Recipe, record: Any, windows: int, held: int) -
         ("", cut),
         ("network", network),
         ("training", f"{epochs}, {batch}, {record.optimizer!r}, cross-entropy, seed {recipe.seed}"),
-        ("engine", f"{record.backend}: what runs is the text of program.py"),
+        ("engine", engine_line(record.backend)),
     ]
     return [click.style(f"{head:<9}", bold=True) + name(line) for head, line in parts]
 

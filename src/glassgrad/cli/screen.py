@@ -127,3 +127,10 @@ def progress(
 
         with live(title, steps, epochs) as callbacks:
             yield callbacks
+
+
+def engine_line(backend: str) -> str:
+    """What computed, and what that makes of the run's program."""
+    if backend == "numpy":
+        return "numpy: what runs is the text of program.py"
+    return f"{backend}: compiled kernels; program.py is the same training as NumPy text"

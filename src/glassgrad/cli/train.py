@@ -22,7 +22,7 @@ from glassgrad.cli.recipes import (
     optimizer_of,
     recipe_for,
 )
-from glassgrad.cli.screen import columns, duration, name, number, progress, say
+from glassgrad.cli.screen import columns, duration, engine_line, name, number, progress, say
 from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn import losses
 from glassgrad.nn.module import checked_dtype
@@ -159,7 +159,7 @@ def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:
         ("data", f"{rows.name}: {len(rows.x):,} training rows, {held}, {each}{classes}"),
         ("network", f"{network}, {outputs}: {record.plan.size:,} parameters, {recipe.dtype}"),
         ("training", how),
-        ("engine", f"{record.backend}: what runs is the text of program.py"),
+        ("engine", engine_line(record.backend)),
     ]
     return [click.style(f"{head:<9}", bold=True) + name(text) for head, text in parts]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from glassgrad.engine import Step, compile_step
+from glassgrad.engine import Step, check_backend, compile_step
 from glassgrad.errors import ShapeError, TraceError, UsageError, shown
 from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, print_graph
 from glassgrad.nn import losses
@@ -240,6 +240,7 @@ def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) 
 
 def training_plan(task: Task, optimizer: Optimizer, backend: str = "auto") -> Plan:
     """The compiled training step; equal structures share one."""
+    backend = check_backend(backend)
     familiar = Known(task, "train", backend, optimizer=optimizer)
     plan = familiar.plan()
     if plan is None:
@@ -322,6 +323,7 @@ def _classes(forward: Graph, task: Task) -> dict[str, tuple[int, int | None]]:
 
 def evaluation_plan(task: Task, parts: Sequence[Part], backend: str = "auto") -> Plan:
     """Loss and metrics in evaluation, on the same vector of weights."""
+    backend = check_backend(backend)
     familiar = Known(task, "evaluate", backend, tuple(parts))
     plan = familiar.plan()
     if plan is None:

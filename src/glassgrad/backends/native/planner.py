@@ -154,8 +154,17 @@ class Block:
                 self.planner.steps.append(Step("guard", lays, [], [], about="all finite"))
             else:
                 self._emit(group)
-        for value, lay in late:
-            self.planner.copy(self.lay(value), lay)
+        # What is itself a state is read before any is overwritten.
+        found = [(self._apart(self.lay(value)), lay) for value, lay in late]
+        for source, lay in found:
+            self.planner.copy(source, lay)
+
+    def _apart(self, lay: Lay) -> Lay:
+        if lay.memory.whole()[0].base == 0:
+            return lay
+        moved = self.planner.fresh(lay.shape, lay.dtype)
+        self.planner.copy(lay, moved)
+        return moved
 
     def _note_uses(
         self, groups: list[Group], fuser: Fuser, leaving: Iterable[Value], guarded: list[Value]
@@ -232,8 +241,9 @@ class Block:
         if makers[0].kind == "concatenate":
             return False
         here = self._number[makers[0]]
-        readers = self._uses_of(source).groups
-        if here <= guard or any(r > here for r in readers):
+        uses = self._uses_of(source)
+        readers = uses.groups
+        if here <= guard or uses.leaves or any(r > here for r in readers):
             return False
         group = makers[0]
         if group.kind != "map":
