@@ -82,7 +82,11 @@ def _pages() -> list[Page]:
         Page("schedules.md", "Schedules", ("optim.schedules",)),
         Page("initialisers.md", "Initialisers", ("nn.init",)),
         Page("penalties.md", "Penalties and constraints", ("nn.penalties",)),
-        Page("training.md", "Training", ("train.fit", "train.history", "train.sampling", "engine")),
+        Page(
+            "training.md",
+            "Training",
+            ("train.fit", "train.history", "train.predictor", "train.sampling", "engine"),
+        ),
         Page("callbacks.md", "Callbacks", ("train.callbacks", "train.monitors", "train.loggers")),
         Page("metrics.md", "Metrics"),
         Page(

@@ -59,7 +59,11 @@ def one_step(network: Network, backend: str) -> tuple[Array, dict[str, Array]]:
 
 
 def difference(network: Network, dtype: str) -> list[str]:
-    """What differs by more than it may."""
+    """What differs by more than it may.
+
+    In float32 a network may be so ill-conditioned that NumPy itself is further from the truth,
+    which is the same network in float64: then twice as far is near enough.
+    """
     bound = TOLERANCE[dtype]
     values, gradients = one_step(network, "auto")
     wanted, expected = one_step(network, "numpy")
@@ -69,9 +73,30 @@ def difference(network: Network, dtype: str) -> list[str]:
     total = np.sqrt(sum(float(np.sum(g**2)) for g in expected.values()))
     for name, want in expected.items():
         error = float(np.linalg.norm(gradients[name] - want))
-        if not error <= bound * max(float(np.linalg.norm(want)), 1e-2 * float(total)):
-            wrong.append(f"{name}: off by {error:.3g}, norm {np.linalg.norm(want):.3g}")
+        if error <= bound * max(float(np.linalg.norm(want)), 1e-2 * float(total)):
+            continue
+        if dtype == "float32" and not wrong:
+            truth = one_step(in_doubles(network), "numpy")[1][name]
+            if error <= 3 * float(np.linalg.norm(want - truth)):
+                continue
+        wrong.append(f"{name}: off by {error:.3g}, norm {np.linalg.norm(want):.3g}")
     return wrong
+
+
+def in_doubles(network: Network) -> Network:
+    """The same network, parameters and data in float64."""
+    wide = random_network(network.seed, dtype="float64", fit=True)
+    for name, p in wide.model.named_state().items():
+        p.assign(network.model.named_state()[name].numpy().astype(np.float64))
+    wide.inputs = tuple(
+        [x.astype(np.float64) if x.dtype == np.float32 else x for x in network.inputs]
+    )
+    for goal, narrow in zip(wide.goals, network.goals, strict=True):
+        target = narrow.target
+        if target is not None and target.dtype == np.float32:
+            target = target.astype(np.float64)
+        goal.target = target
+    return wide
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
