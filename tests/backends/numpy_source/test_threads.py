@@ -26,9 +26,9 @@ def product(k: int, out: int) -> object:
 
 
 def test_a_product_is_small_by_its_operations_whatever_its_shape() -> None:
-    assert threads.small(product(64, 64), 128)  # type: ignore[arg-type]
-    assert not threads.small(product(1024, 1024), 128)  # type: ignore[arg-type]
-    assert not threads.small(product(64, 64), 10_000)  # type: ignore[arg-type]
+    assert threads.small(product(64, 64), 128)
+    assert not threads.small(product(1024, 1024), 128)
+    assert not threads.small(product(64, 64), 10_000)
 
 
 def written(model: nn.Module, *row: int) -> object:
@@ -37,17 +37,18 @@ def written(model: nn.Module, *row: int) -> object:
 
 def test_a_product_inside_a_loop_counts() -> None:
     model = nn.Sequential(rnn=nn.RNN(3000), output=nn.Linear(1))
-    assert not threads.small(written(model, 3, 2), 2)  # type: ignore[arg-type]
+    assert not threads.small(written(model, 3, 2), 2)
 
 
 def test_one_large_product_among_many_small_ones_does_not_decide() -> None:
     """A scan of small steps after a large product of all steps, as in an LSTM."""
     model = nn.Sequential(nn.Linear(512), nn.LSTM(64))
-    assert not threads.small(written(nn.Linear(512), 512), 2048)  # type: ignore[arg-type]
-    assert threads.small(written(nn.LSTM(64), 100, 64), 32)  # type: ignore[arg-type]
-    assert threads.small(written(model, 100, 4), 32)  # type: ignore[arg-type]
+    assert not threads.small(written(nn.Linear(512), 512), 2048)
+    assert threads.small(written(nn.LSTM(64), 100, 64), 32)
+    assert threads.small(written(model, 100, 4), 32)
 
 
+@pytest.mark.usefixtures("numpy_engine")
 @pytest.mark.skipif(threads.blas_threads() is None, reason="OpenBLAS cannot be asked here")
 def test_the_number_of_threads_is_what_it_was_after_training_and_after_an_error() -> None:
     before = threads.blas_threads()
