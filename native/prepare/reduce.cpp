@@ -135,7 +135,10 @@ ReduceTask prepare_reduce(const Instruction& in, Work* work, bool keep) {
       t.row_step = x.stride[s.rank - 2];
     }
   }
-  if (plain) {
+  // One number for all, or for each row, is spread by the copy that the program is.
+  const bool spread = plain && s.total > 0 && (s.place[0].access == Access::scalar ||
+                                               s.place[0].access == Access::row_scalar);
+  if (plain && !spread) {
     t.program.steps = 0;
     t.program.output[0] = 0;
   }

@@ -61,6 +61,11 @@ Shape shape_of(Operation operation) {
     case Operation::cast: return {Line::widen, 1};
     case Operation::power: return {Line::power, 2};
     case Operation::remainder:
+    case Operation::sign:
+    case Operation::floor:
+    case Operation::ceil:
+    case Operation::trunc:
+    case Operation::round:
     case Operation::logical_and:
     case Operation::logical_or:
     case Operation::logical_xor:

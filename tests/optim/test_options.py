@@ -416,6 +416,7 @@ IN_FIT: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.usefixtures("numpy_engine")
 @pytest.mark.parametrize("options", IN_FIT)
 @pytest.mark.parametrize("kind", [k for k in optim.NAMED if k != "lbfgs"])
 def test_fit_is_the_eager_loop_bit_for_bit(kind: str, options: str) -> None:

@@ -177,6 +177,7 @@ def test_an_error_leaves_the_model_after_the_last_step(error: type[BaseException
     assert all((a == b).all() for a, b in _pairs(model, other))
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_an_interrupt_waits_for_the_end_of_the_step() -> None:
     model, other = net(), net()
     record = prepared(model, X, Y, loss="cross_entropy", optimizer=optim.SGD(0.1), batch_size=8)
@@ -204,6 +205,7 @@ def test_an_interrupt_waits_for_the_end_of_the_step() -> None:
     assert all((a == b).all() for a, b in _pairs(model, other))
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_an_interrupt_after_the_last_step_is_not_lost() -> None:
     """As in an evaluation or a callback; whoever waits for the training is told."""
     done: list[Run] = []

@@ -77,6 +77,7 @@ OPTIMIZERS: dict[str, Callable[[], optim.Optimizer]] = {
 }
 
 
+@pytest.mark.usefixtures("numpy_engine")
 @pytest.mark.parametrize("size", [50, 16, 1])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_fit_is_the_eager_loop_bit_for_bit(name: str, size: int) -> None:
@@ -87,6 +88,7 @@ def test_fit_is_the_eager_loop_bit_for_bit(name: str, size: int) -> None:
     assert same(fitted.state_dict(), looped.state_dict())
 
 
+@pytest.mark.usefixtures("numpy_engine")
 @pytest.mark.parametrize(
     ("loss", "y"), [("mse", VALUES), ("bce_logits", (VALUES > 0).astype(np.float32))]
 )
@@ -98,6 +100,7 @@ def test_fit_is_the_eager_loop_for_other_losses(loss: str, y: Array) -> None:
     assert same(fitted.state_dict(), looped.state_dict())
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_shuffled_fit_is_the_eager_loop_over_the_same_orders() -> None:
     fitted, looped = net(), net()
     history = fit(fitted, batch_size=16, seed=0)
@@ -133,6 +136,7 @@ def seen(size: int | None, **settings: Any) -> list[Array]:
     return rows
 
 
+@pytest.mark.usefixtures("numpy_engine")
 @pytest.mark.parametrize(("size", "sizes"), [(None, [50]), (16, [16, 16, 16, 2]), (1, [1] * 50)])
 def test_every_row_is_used_once_an_epoch(size: int | None, sizes: list[int]) -> None:
     rows = seen(size)
@@ -142,10 +146,12 @@ def test_every_row_is_used_once_an_epoch(size: int | None, sizes: list[int]) -> 
         assert {r.tobytes() for r in together} == {r.tobytes() for r in X}
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_a_batch_size_above_the_rows_is_the_full_batch() -> None:
     assert [len(r) for r in seen(1000)] == [50, 50]
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_orders_are_functions_of_seed_and_epoch() -> None:
     first, again, other = seen(16, seed=3), seen(16, seed=3), seen(16, seed=4)
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
@@ -154,12 +160,14 @@ def test_orders_are_functions_of_seed_and_epoch() -> None:
     assert sorted(batches.order_of_rows(50, 3, 1)) == list(range(50))
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_without_shuffle_rows_come_as_they_are() -> None:
     rows = seen(16, shuffle=False)
     assert (np.concatenate(rows[:4]) == X).all()
     assert (np.concatenate(rows[4:]) == X).all()
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_the_last_batch_has_the_mean_over_its_own_rows() -> None:
     model = net()
     history = fit(model, epochs=1, batch_size=49, shuffle=False)

@@ -121,6 +121,7 @@ def test_losses_with_settings_train_as_by_hand(loss: Any, y: Any) -> None:
     check_same(loss, y)
 
 
+@pytest.mark.usefixtures("numpy_engine")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_run_with_weighted_losses_replays_bit_for_bit(dtype: str, tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 3, dtype=dtype))

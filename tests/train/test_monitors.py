@@ -286,6 +286,7 @@ def test_an_optimisers_own_schedule_goes_alone() -> None:
         assert (model.state_dict()["weight"] == 1).all()
 
 
+@pytest.mark.usefixtures("numpy_engine")
 def test_the_program_replays_what_callbacks_did(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(4), nn.BatchNorm1d(), nn.Linear(2))
     callbacks = [

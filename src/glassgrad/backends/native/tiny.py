@@ -21,7 +21,8 @@ from .program import DTYPES, bits
 from .step import Step
 
 ENABLED = True  # the off switch: a kernel for each layer, as for larger networks
-_MOST = 1_200  # operations: beyond, kernels that work on whole vectors are quicker
+_MOST = 400  # operations: beyond, kernels that work on whole vectors are quicker
+_NOT_HERE = frozenset("remainder sign floor ceil trunc round".split())
 _MOST_NUMBERS = 2_048
 
 Registers = NDArray[np.int64]
@@ -91,7 +92,7 @@ class Tiny:
         if name == "relu":
             return self.do("maximum", dtype, given[0], self.constant(0, dtype))
         if name in OPERATIONS:
-            if dtype not in FLOATS or name == "remainder":
+            if dtype not in FLOATS or name in _NOT_HERE:
                 raise _TooMuchError
             return self.do(name, dtype, *given)
         found = self._moved(node, given)
