@@ -22,15 +22,17 @@ Doubles = NDArray[np.float64]
 _ELEVEN = np.uint64(11)
 
 
-class _Generator(threading.local):
-    """One generator for each thread, set anew for each use: a new one asks for entropy first."""
-
-    def __init__(self) -> None:
-        self.philox = np.random.Philox(key=0)
-        self.state: Any = self.philox.state  # at its beginning
+_HELD = threading.local()  # one generator for each thread, and its state at the beginning
 
 
-_GENERATOR = _Generator()
+def _generator() -> tuple[np.random.Philox, Any]:
+    """The thread's generator, set anew for each use: a new one asks for entropy first."""
+    try:
+        found: tuple[np.random.Philox, Any] = _HELD.philox
+    except AttributeError:
+        philox = np.random.Philox(key=0)
+        found = _HELD.philox = (philox, philox.state)
+    return found
 
 
 def words(count: int, seed: int, stream: str, step: int = 0) -> NDArray[np.uint64]:
@@ -39,7 +41,7 @@ def words(count: int, seed: int, stream: str, step: int = 0) -> NDArray[np.uint6
     As `np.random.Philox(key=seed, counter=[0, 0, number of the stream, step])` gives them.
     """
     number = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
-    philox, state = _GENERATOR.philox, _GENERATOR.state
+    philox, state = _generator()
     state["state"]["key"] = np.array([seed, 0], np.uint64)
     state["state"]["counter"] = np.array([0, 0, number, step], np.uint64)
     philox.state = state
