@@ -9,6 +9,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "executor/batches.h"
 #include "executor/plan.h"
@@ -330,6 +331,31 @@ class Loop {
 
 // -------------------------------------------------------------------------------------- functions
 
+// Flop a second in fused multiply-adds, on so many threads: the best of some short runs.
+double peak(const std::string& dtype, int count, const std::optional<std::string>& isa) {
+  if (dtype != "float32" && dtype != "float64") throw PlanError("the peak is of float32 or float64");
+  const bool narrow = dtype == "float32";
+  const Table& table = table_for(isa);
+  const nb::gil_scoped_release release;
+  using Clock = std::chrono::steady_clock;
+  double best = 0;
+  auto job = [&](const Member& member) noexcept {
+    float f;
+    double d;
+    for (int run = 0; run < 12; ++run) {
+      member.meet();
+      const auto start = Clock::now();
+      const int64_t flop = narrow ? table.peak_f32(10000, &f) : table.peak_f64(10000, &d);
+      member.meet();
+      if (member.part > 0) continue;
+      const std::chrono::duration<double> spent = Clock::now() - start;
+      best = std::max(best, static_cast<double>(flop * member.parts) / spent.count());
+    }
+  };
+  together(count, job);
+  return best;
+}
+
 template <typename Number>
 using Vector = nb::ndarray<Number, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
@@ -374,6 +400,7 @@ NB_MODULE(_native, m) {
   m.def("set_threads", &set_threads, "count"_a);
   m.def("get_threads", &threads);
   m.def("usable_cpus", &usable_cpus);
+  m.def("peak", &peak, "dtype"_a, "threads"_a, "isa"_a = nb::none());
   m.def("unary", &unary<float>, "isa"_a, "operation"_a, "x"_a, "out"_a);
   m.def("unary", &unary<double>, "isa"_a, "operation"_a, "x"_a, "out"_a);
 

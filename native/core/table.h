@@ -38,6 +38,9 @@ struct Table {
                            int64_t row_size, float scale);
   void (*gather_bytes_f64)(double* to, const uint8_t* from, const int64_t* order, int64_t rows,
                            int64_t row_size, double scale);
+  // So many rounds of fused multiply-adds on registers; the flop done.
+  int64_t (*peak_f32)(int64_t rounds, float* sink);
+  int64_t (*peak_f64)(int64_t rounds, double* sink);
   // One elementwise function over contiguous numbers, for tests and benchmarks.
   void (*unary_f32)(Operation, const float*, float*, int64_t);
   void (*unary_f64)(Operation, const double*, double*, int64_t);

@@ -13,6 +13,7 @@
 #else
 #include "kernels/matmul.h"
 #endif
+#include "kernels/peak.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/row.h"
@@ -39,6 +40,8 @@ constexpr Table table = {
     .gather_rows = gather_rows,
     .gather_bytes_f32 = gather_bytes_f32,
     .gather_bytes_f64 = gather_bytes_f64,
+    .peak_f32 = run_peak<float>,
+    .peak_f64 = run_peak<double>,
     .unary_f32 = run_unary<float>,
     .unary_f64 = run_unary<double>,
     .binary_f32 = run_binary<float>,

@@ -232,10 +232,10 @@ def plan_lines(step: Step, rows: int) -> tuple[list[KernelLine], dict[str, Any]]
 
 
 def peak_flop(dtype: str, threads: int) -> float:
-    """Flop a second in fused multiply-adds on registers, measured now; 0 where nothing measures."""
-    from .backends.native.describe import peak
+    """Flop a second in fused multiply-adds on registers, measured now."""
+    from .backends.native import _native
 
-    return peak(dtype, threads)
+    return _native.peak(dtype, threads)
 
 
 def lbfgs_function() -> Callable[..., Any]:

@@ -60,7 +60,7 @@ class Profile:
                 f"{line.bytes * line.times / 1e3:,.1f}" if line.bytes else "",
             ]
             if timed:
-                share = line.flop * line.times / line.seconds / self.peak if line.seconds else 0
+                share = line.flop * line.times / line.seconds / self.peak if line.seconds else 0.0
                 cells = [
                     f"{line.seconds * 1e6:.2f}",
                     f"{100 * line.seconds / self.seconds:.0f}",

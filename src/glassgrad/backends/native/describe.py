@@ -49,10 +49,3 @@ def shapes(step: Step) -> str:
 
 def _shape(lay: Lay) -> str:
     return " x ".join(map(str, lay.shape)) or "1"
-
-
-def peak(dtype: str, threads: int) -> float:
-    """Flop a second in fused multiply-adds on registers."""
-    from . import _native
-
-    return _native.peak(dtype, threads) if hasattr(_native, "peak") else 0.0
