@@ -216,7 +216,7 @@ nb::list describe(const Plan& plan) {
     about["bytes"] = work.bytes;
     about["units"] = work.units;
     about["split"] = step.split;
-    about["meet"] = step.meet || step.meet_rounds;
+    about["meet"] = step.meet;
     about["times"] = step.times;
     all.append(about);
   }

@@ -42,6 +42,10 @@ struct Work {
   double bytes = 0;           // read and written
   std::string name;           // of the variant that was chosen, for people
   std::vector<int> written;   // which operands are written (positions)
+  // Where a part's share is share_rows(rows): for each operand the axis of those rows, or -1 for one
+  // that any part may touch anywhere. rows 0: shares are of another kind.
+  int64_t rows = 0;
+  std::vector<int> row_axis;
 };
 
 }  // namespace glassgrad

@@ -29,6 +29,19 @@ std::vector<int32_t> first_slots(const std::vector<Slot>& slots) {
   return first;
 }
 
+// Rows that are shared out alike are always the same part's.
+void set_rows(Region* region, const Work& work, size_t operand) {
+  if (work.rows == 0 || operand >= work.row_axis.size() || work.row_axis[operand] < 0) return;
+  Operand row = region->operand;
+  const auto axis = static_cast<size_t>(work.row_axis[operand]);
+  const int64_t stride = row.stride[axis];
+  if (row.shape[axis] != work.rows || (stride <= 0 && work.rows > 1)) return;
+  row.shape[axis] = 1;
+  region->rows = work.rows;
+  region->pitch = stride * size_of(row.dtype);
+  row.extent(&region->row_first, &region->row_last);
+}
+
 // What has been touched since the parts last met.
 class Unmet {
  public:
@@ -37,7 +50,9 @@ class Unmet {
     for (const auto& [touched, was_split] : touched_) {
       if (!split && !was_split) continue;  // part 0 runs both
       for (const Region& region : regions) {
-        if ((region.written || touched.written) && !apart(region, touched, true)) return true;
+        if (!region.written && !touched.written) continue;
+        if (split && was_split && same_parts(region, touched)) continue;
+        if (!apart(region, touched, true)) return true;
       }
     }
     return false;
@@ -49,6 +64,44 @@ class Unmet {
 
  private:
   std::vector<std::pair<Region, bool>> touched_;
+};
+
+// Where the parts must meet.
+struct Meetings {
+  std::vector<Step>& steps;
+  const std::vector<std::vector<Region>>& regions;
+  bool careful;
+  Unmet unmet;
+  int shared = 0;  // steps that became so here
+
+  void arrange(size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      Step& step = steps[i];
+      if (step.kernel == Kernel::loop) {
+        // Again, for a round touches what the one before it touched, until no more becomes shared.
+        const auto after = static_cast<size_t>(step.end);
+        arrange(i + 1, after);
+        for (int before = -1; before != shared;) {
+          before = shared;
+          arrange(i + 1, after);
+        }
+        i = after - 1;
+        continue;
+      }
+      // Too little to share out for its own sake, but to have rows where they are spares a meeting.
+      if (step.sharable && !step.split && unmet.conflicts(regions[i], false)) {
+        step.split = !unmet.conflicts(regions[i], true);
+        shared += step.split;
+      }
+      if (!step.meet) step.meet = careful || unmet.conflicts(regions[i], step.split);
+      if (step.meet) unmet.meet();
+      if (step.checked) {
+        unmet.meet();  // the parts agree on whether to go on
+      } else {
+        unmet.touch(regions[i], step.split);
+      }
+    }
+  }
 };
 
 }  // namespace
@@ -114,7 +167,9 @@ Plan::Plan(const PlanText& text, const Table& chosen, bool careful)
       const Work& work = step.ready.work;
       for (const int i : work.written) touched.at(static_cast<size_t>(i)).written = true;
       verify_operands(touched, bases);
-      step.split = instruction.split && work.units > 1 && estimate(work) >= worth_sharing;
+      for (size_t i = 0; i < touched.size(); ++i) set_rows(&touched[i], work, i);
+      step.sharable = instruction.split && work.units > 1;
+      step.split = step.sharable && estimate(work) >= worth_sharing;
       step.checked = may_stop(step.kernel);
       divided_ = divided_ || step.split;
       seconds += estimate(work) * times;
@@ -127,32 +182,8 @@ Plan::Plan(const PlanText& text, const Table& chosen, bool careful)
   if (!loops.empty()) throw PlanError("the plan ends in the middle of a loop");
   if (reals_read != text.real_count) throw PlanError("reals that no instruction reads");
 
-  // Where the parts must meet. Rounds of a loop touch what the round before touched, so that they
-  // begin together wherever anything in the loop is divided.
-  Unmet unmet;
-  std::vector<size_t> ends;  // of divided loops that are open
-  for (size_t i = 0; i < steps.size(); ++i) {
-    Step& step = steps[i];
-    for (; !ends.empty() && ends.back() == i; ends.pop_back()) step.meet = true;
-    if (step.kernel == Kernel::loop) {
-      const auto end = static_cast<size_t>(step.end);
-      step.meet_rounds = std::any_of(steps.begin() + static_cast<std::ptrdiff_t>(i) + 1,
-                                     steps.begin() + static_cast<std::ptrdiff_t>(end),
-                                     [](const Step& s) { return s.split; });
-      if (step.meet_rounds) {
-        unmet.meet();
-        ends.push_back(end);
-      }
-      continue;
-    }
-    step.meet = step.meet || careful || unmet.conflicts(regions[i], step.split);
-    if (step.meet) unmet.meet();
-    if (step.checked) {
-      unmet.meet();  // the parts agree on whether to go on
-    } else {
-      unmet.touch(regions[i], step.split);
-    }
-  }
+  Meetings meetings{steps, regions, careful, {}, 0};
+  meetings.arrange(0, steps.size());
   arena_ = make_arena(bases[0].bytes);
   prepare_parts(1);
 }

@@ -29,6 +29,7 @@ struct Slot {
 // One instruction in its place. A loop is followed by its body, which ends before `end`.
 struct Step {
   Kernel kernel;
+  bool sharable;          // whether it can be divided
   bool split;             // among all parts; otherwise part 0 runs it
   bool meet;              // the parts wait for each other before it
   bool checked;           // the plan may end with it
@@ -36,7 +37,6 @@ struct Step {
   int64_t end = 0;        // of a loop
   int64_t rounds = 1;     // likewise
   bool reverse = false;   // likewise
-  bool meet_rounds = false;        // the parts wait for each other before each round
   std::vector<int> moved;          // slots that each round moves
   int64_t times = 1;               // how often a run of the plan comes here
   int64_t nanoseconds = 0;         // spent here, where a profile is taken

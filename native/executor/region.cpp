@@ -65,6 +65,23 @@ bool apart(const Region& a, const Region& b, bool always) {
   return false;
 }
 
+bool same_parts(const Region& a, const Region& b) {
+  if (a.base != b.base || a.rows == 0 || a.rows != b.rows || a.pitch != b.pitch) return false;
+  const auto moves = [](const Region& r) { return r.rounds > 1 && r.step != 0; };
+  if (moves(a) && moves(b) && a.step != b.step) return false;
+  const int64_t step = moves(a) ? a.step : moves(b) ? b.step : 0;
+  const int64_t least = moves(b) ? 1 - b.rounds : 0, most = moves(a) ? a.rounds - 1 : 0;
+  if (most - least > 1 << 16) return false;
+  const int64_t behind = (a.rows - 1) * a.pitch;  // from the first row to the last
+  for (int64_t rounds = least; rounds <= most; ++rounds) {
+    const int64_t apart = a.offset - b.offset + rounds * step;
+    const int64_t first_a = apart + a.row_first, last_a = apart + a.row_last;
+    if (first_a >= b.row_last + behind || last_a + behind <= b.row_first) continue;
+    if (std::max(last_a, b.row_last) - std::min(first_a, b.row_first) > a.pitch) return false;
+  }
+  return true;
+}
+
 bool same(const Region& a, const Region& b) {
   const Operand &x = a.operand, &y = b.operand;
   if (a.base != b.base || a.offset != b.offset || a.loop != b.loop || a.step != b.step) return false;

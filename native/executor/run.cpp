@@ -52,7 +52,6 @@ Status Walk::body(size_t begin, size_t end) {
       const auto after = static_cast<size_t>(step.end);
       if (step.reverse) move(step, step.rounds - 1);
       for (int64_t round = 0; round < step.rounds; ++round) {
-        if (step.meet_rounds) member_.meet();
         const Status status = body<profiled>(i + 1, after);
         if (status != Status::done) return status;
         move(step, step.reverse ? -1 : 1);

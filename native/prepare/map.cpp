@@ -74,6 +74,8 @@ MapTask prepare_map(const Instruction& in, Work* work, bool keep) {
   t.units = (s.total + t.per_unit - 1) / t.per_unit;
 
   work->units = std::max<int64_t>(t.units, 1);
+  work->rows = by_rows && t.across < 0 ? rows : 0;
+  work->row_axis.assign(operands.size(), r.rank > 0 ? r.order[0] : -1);
   work->scratch = t.copies ? 0 : s.scratch;
   work->flop = flop_of(t.program) * static_cast<double>(s.total);
   work->bytes = 0;

@@ -319,6 +319,9 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
   t.columns_split = rows < 8 && columns >= 128;
   const int64_t shared = t.columns_split ? columns : rows;
   work->units = std::max<int64_t>(1, shared >= 64 ? (shared + 15) / 16 : shared);
+  work->rows = t.columns_split || rows != a.shape[rank] ? 0 : rows;
+  work->row_axis.assign(in.operands.size(), static_cast<int>(rank));
+  work->row_axis[1] = -1;
   t.panel = INT64_MAX;
   if (t.product == Product::packed && t.pack_a) t.panel = 768 / size;
   if (t.has_epilogue) t.panel = std::clamp<int64_t>(131072 / std::max<int64_t>(1, columns * size), 24, t.panel);

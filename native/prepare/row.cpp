@@ -273,6 +273,12 @@ RowTask prepare_row(const Instruction& in, Work* work) {
     work->bytes += static_cast<double>(count_of(o.shape, o.rank) * size_of(o.dtype));
   }
   work->units = task.units < 1 ? 1 : task.units;
+  // Rows of a matrix; what has one number for each row has the axis, too.
+  const Operand& first = in.operands[0];
+  if (first.rank == 2 && task.size == first.shape[1] && task.units == first.shape[0]) {
+    work->rows = task.units;
+    for (const Operand& o : in.operands) work->row_axis.push_back(o.rank > 0 ? 0 : -1);
+  }
   const char* names[] = {"beside", "along", "columns", "gathered"};
   work->name = names[static_cast<int>(task.way)];
   return task;
