@@ -15,6 +15,9 @@ from .step import Step, about_nodes
 if TYPE_CHECKING:
     from .planner import Block, Planner
 
+_ROUNDS = 4  # from which on a copy pays
+_FACTOR_BYTES = 4096
+
 
 class Loop:
     """A scan: its steps, and where its readers find what it leaves."""
@@ -42,6 +45,35 @@ class Loop:
     def _asked(self, node: Node) -> list[Value]:
         wanted = self.block.asked.get(node.values[0], set())
         return [self.values[i] for i in sorted(wanted)]
+
+    def _ready_factor(self, value: Value, lay: Lay) -> Lay:
+        """The right factor of a product in every round, copied once to where its rows lie well.
+
+        That is, end to end and then a gap: with a large power of two from row to row, they would
+        all fall into a few lines of the cache.
+        """
+        bytes_ = SIZE_OF[lay.dtype]
+        if self.length < _ROUNDS or len(lay.shape) != 2 or lay.size * bytes_ < _FACTOR_BYTES:
+            return lay
+        for node in self.body.nodes():
+            if node.op.name != "matmul":
+                continue
+            factor = node.inputs[1]
+            turned = factor.node.op.name == "permute" and factor.node.inputs[0] is value
+            if factor is not value and not turned:
+                continue
+            strides = lay.strides[::-1] if turned else lay.strides
+            if strides[1] == 1 and strides[0] * bytes_ % 256:
+                return lay
+            rows, columns = lay.shape[::-1] if turned else lay.shape
+            pitch = columns + 64 // bytes_
+            memory = self.block.planner.memory(rows * pitch * bytes_)
+            ready = replace(
+                lay, memory=memory, offset=0, strides=(1, pitch) if turned else (pitch, 1)
+            )
+            self.block.planner.copy(lay, ready, "rows for the loop")
+            return ready
+        return lay
 
     def _moving(self, whole: Lay, begin: int, forward: bool) -> Lay:
         """One step's part of a stack, moving with the rounds."""
@@ -74,7 +106,7 @@ class Loop:
         copied: list[tuple[Value, Lay]] = []
         for i, (v, lay) in enumerate(zip(self.inputs, given, strict=True)):
             if i < self.constants:
-                inner[v] = lay
+                inner[v] = self._ready_factor(v, lay)
             elif i >= carried:
                 inner[v] = self._moving(lay, first if count_ else 0, forward)
                 self.stacks[v] = lay
