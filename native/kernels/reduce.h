@@ -258,8 +258,11 @@ template <class T, class F>
       } else {
         for (int k = 0; k < group; ++k) sum[k] = V::load(to + c + k * w);
       }
-      for (; i < rows; ++i, q += step)
+      for (; i < rows; ++i, q += step) {
         for (int k = 0; k < group; ++k) sum[k] = F::of(sum[k], V::load(q + k * w));
+        __builtin_prefetch(q + rows * step);  // of the rows that come next
+        __builtin_prefetch(q + rows * step + (group * w - 1));
+      }
       for (int k = 0; k < group; ++k) sum[k].store(to + c + k * w);
     }
     for (; c < width; c += w) {

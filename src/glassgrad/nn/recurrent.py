@@ -84,7 +84,8 @@ class Recurrent(Module):
     def forward(self, x: Any, *state: Any) -> Any:
         from glassgrad.tensors.loops import scan
 
-        driven = named(OPS["linear"](x, self.weight, self.bias), "driven").transpose(1, 0, 2)
+        # Time first, before the product: what every step reads, and its gradient, lie in one piece.
+        driven = named(OPS["linear"](x.transpose(1, 0, 2), self.weight, self.bias), "driven")
         zero = movement.zeros((x.shape[0], self.units), x.dtype, x)
         start = state or (zero,) * len(self.carried)
         last, states = scan(self._step, start, driven, *self.constants(), reverse=self.reverse)

@@ -25,7 +25,7 @@ def train_step(x, y, weights, rate):
     output_weight = weights[1603:].reshape(16, 3)
     # lstm: LSTM(8, 16)
     #     (i, f, g, o) = x[t] @ W + h[t] @ U + b   c = s(f) * c + s(i) * tanh(g)   h = s(o) * tanh(c)
-    driven = x @ lstm_weight + lstm_bias
+    driven = x.swapaxes(0, 1) @ lstm_weight + lstm_bias
     h = np.zeros((13, n, 16), np.float32)
     c = np.zeros((13, n, 16), np.float32)
     output_gate = np.empty((12, n, 16), np.float32)
@@ -34,7 +34,7 @@ def train_step(x, y, weights, rate):
     input_gate = np.empty((12, n, 16), np.float32)
     forget_gate = np.empty((12, n, 16), np.float32)
     for t in range(12):
-        z = driven[:, t] + h[t] @ lstm_recurrent
+        z = driven[t] + h[t] @ lstm_recurrent
         input_gate[t] = sigmoid(z[:, :16])
         forget_gate[t] = sigmoid(z[:, 16:32])
         candidate[t] = np.tanh(z[:, 32:48])
@@ -77,10 +77,10 @@ def train_step(x, y, weights, rate):
             d_forget_gate * (forget_gate[t] * (1 - forget_gate[t])), d_candidate * (1 - candidate[t] ** 2),
             d_output_gate * (output_gate[t] * (1 - output_gate[t]))], axis=1)
         d_h, d_c_later = d_z[t] @ lstm_recurrent.T, d_c * forget_gate[t]
-    d_lstm_recurrent = h[:-1].reshape(12 * n, 16).T @ d_z.reshape(12 * n, 64)
-    d_driven = d_z.swapaxes(0, 1)
-    d_lstm_weight = x.reshape(12 * n, 8).T @ d_driven.reshape(12 * n, 64)
-    d_lstm_bias = d_driven.sum(axis=(0, 1))
+    d_lstm_part = d_z.reshape(12 * n, 64)
+    d_lstm_recurrent = h[:-1].reshape(12 * n, 16).T @ d_lstm_part
+    d_lstm_weight = x.swapaxes(0, 1).reshape(12 * n, 8).T @ d_lstm_part
+    d_lstm_bias = d_z.sum(axis=(0, 1))
 
     # -- update: SGD   w <- w - rate * dL/dw -----------------------------------
     gradient = np.concatenate([

@@ -19,10 +19,10 @@ def train_step(x, y, weights, rate):
     output_weight = weights[403:].reshape(16, 3)
     # rnn: RNN(8, 16)
     #     h[t + 1] = tanh(x[t] @ W + h[t] @ U + b), h[0] = 0, U is the recurrent weight
-    driven = x @ rnn_weight + rnn_bias
+    driven = x.swapaxes(0, 1) @ rnn_weight + rnn_bias
     h = np.zeros((13, n, 16), np.float32)
     for t in range(12):
-        z = driven[:, t] + h[t] @ rnn_recurrent
+        z = driven[t] + h[t] @ rnn_recurrent
         h[t + 1] = np.tanh(z)
     # output: Linear(16, 3)            z = x @ W + b
     output = h[-1] @ output_weight + output_bias
@@ -50,10 +50,10 @@ def train_step(x, y, weights, rate):
     for t in reversed(range(12)):
         d_z[t] = d_h * (1 - h[t + 1] ** 2)
         d_h = d_z[t] @ rnn_recurrent.T
-    d_rnn_recurrent = h[:-1].reshape(12 * n, 16).T @ d_z.reshape(12 * n, 16)
-    d_driven = d_z.swapaxes(0, 1)
-    d_rnn_weight = x.reshape(12 * n, 8).T @ d_driven.reshape(12 * n, 16)
-    d_rnn_bias = d_driven.sum(axis=(0, 1))
+    d_rnn_part = d_z.reshape(12 * n, 16)
+    d_rnn_recurrent = h[:-1].reshape(12 * n, 16).T @ d_rnn_part
+    d_rnn_weight = x.swapaxes(0, 1).reshape(12 * n, 8).T @ d_rnn_part
+    d_rnn_bias = d_z.sum(axis=(0, 1))
 
     # -- update: SGD   w <- w - rate * dL/dw -----------------------------------
     gradient = np.concatenate([
