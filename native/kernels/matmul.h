@@ -106,7 +106,9 @@ void run_plain(const MatmulTask& t, const Area<T>& area) {
 }
 
 // How a large product is cut: `depth` of k at once, so that a strip of b stays in the first cache and
-// a panel of a in the second.
+// a panel of a in the second. One depth of b is copied at a time, and all rows are taken through it; but
+// where an epilogue follows and the rows are many panels, all of b is copied first, and each panel is
+// finished while it is in cache.
 constexpr int64_t most_depth = 256;
 
 template <class T>
@@ -120,74 +122,93 @@ struct Packed {
 
   int64_t strips() const { return (columns + strip - 1) / strip; }
   Range depth(int64_t i) const { return share(t.k, static_cast<int>(i), static_cast<int>(depths)); }
-  T* strip_at(const Range& d, int64_t j) const {
-    return b + strips() * strip * d.begin + j * strip * (d.end - d.begin);
+
+  // One depth of b, to where it will be read.
+  void pack_b(const T* from, T* to, const Range& d) const {
+    const int64_t k = d.end - d.begin;
+    from += d.begin * t.b_row;
+    for (int64_t j = 0; j < strips(); ++j) {
+      const int64_t left = columns - j * strip;
+      pack(to + j * strip * k, strip, from + j * strip * t.b_column, left < strip ? left : strip,
+           t.b_column, t.b_row, k);
+    }
   }
 
-  void pack_b(const T* from) const {
-    for (int64_t i = 0; i < depths; ++i) {
-      const Range d = depth(i);
-      for (int64_t j = 0; j < strips(); ++j) {
-        const int64_t left = columns - j * strip;
-        pack(strip_at(d, j), strip, from + j * strip * t.b_column + d.begin * t.b_row,
-             left < strip ? left : strip, t.b_column, t.b_row, d.end - d.begin);
+  // One depth of some rows.
+  void run_depth(const Area<T>& area, const T* packed_b, const Range& d) const {
+    const Heights h(area.rows, rows_of(broad));
+    const int64_t k = d.end - d.begin;
+    Strip<T> s = strip_of(t, area);
+    s.k = k;
+    s.a += d.begin * t.a_column;
+    s.first = d.begin == 0;
+    s.last = d.end == t.k;
+    s.b_row = strip;
+    s.a_ahead = !t.pack_a && t.a_column == 1;
+    if (t.pack_a) {
+      T* to = a;
+      for (int64_t tile = 0, row = 0; tile < h.high + h.low; ++tile) {
+        const int height = tile < h.high ? h.height : h.height - 1;
+        pack(to, height, s.a + row * t.a_row, height, t.a_row, t.a_column, k);
+        row += height;
+        to += height * k;
+      }
+    }
+    for (int64_t j = 0; j < strips(); ++j) {
+      const int64_t left = columns - j * strip;
+      s.b = packed_b + j * strip * k;
+      s.c = area.c + j * strip * area.c_column;
+      s.columns = left < strip ? left : strip;
+      if (area.bias) s.bias = area.bias + j * strip * t.bias_column;
+      const int64_t bytes = strip * k * static_cast<int64_t>(sizeof(T));
+      s.ahead = reinterpret_cast<const char*>(s.b) + bytes;
+      s.ahead_tile = j + 1 < strips() ? bytes / (h.high + h.low) / 64 * 64 : 0;
+      const int vectors = static_cast<int>((s.columns + Vec<T>::width - 1) / Vec<T>::width);
+      if (!t.pack_a) {
+        fill_strip(s, vectors, h);
+        continue;
+      }
+      const bool tail = s.columns != vectors * Vec<T>::width;
+      Strip<T> tiles = s;
+      tiles.a_row = 1;
+      if (h.high) {
+        tiles.a = a;
+        tiles.a_column = h.height;
+        tiles.a_tile = h.height * k;
+        sweeps<T>.of[vectors][tail][h.height](tiles, h.high);
+      }
+      if (h.low) {
+        const int64_t done = h.high * h.height;
+        tiles.a = a + done * k;
+        tiles.c += done * area.c_row;
+        if (tiles.bias) tiles.bias += done * t.bias_row;
+        tiles.a_column = h.height - 1;
+        tiles.a_tile = (h.height - 1) * k;
+        sweeps<T>.of[vectors][tail][h.height - 1](tiles, h.low);
       }
     }
   }
 
-  // The rows of a panel, from beginning to end.
-  void run(const Area<T>& area) const {
-    const Heights h(area.rows, rows_of(broad));
+  // The rows of a panel, from beginning to end; all of b was copied.
+  void run_panel(const Area<T>& area) const {
     for (int64_t i = 0; i < depths; ++i) {
       const Range d = depth(i);
-      const int64_t k = d.end - d.begin;
-      Strip<T> s = strip_of(t, area);
-      s.k = k;
-      s.a += d.begin * t.a_column;
-      s.first = i == 0;
-      s.last = i == depths - 1;
-      s.b_row = strip;
-      if (t.pack_a) {
-        T* to = a;
-        for (int64_t tile = 0, row = 0; tile < h.high + h.low; ++tile) {
-          const int height = tile < h.high ? h.height : h.height - 1;
-          pack(to, height, s.a + row * t.a_row, height, t.a_row, t.a_column, k);
-          row += height;
-          to += height * k;
-        }
-      }
-      for (int64_t j = 0; j < strips(); ++j) {
-        const int64_t left = columns - j * strip;
-        s.b = strip_at(d, j);
-        s.c = area.c + j * strip * area.c_column;
-        s.columns = left < strip ? left : strip;
-        if (area.bias) s.bias = area.bias + j * strip * t.bias_column;
-        const int64_t bytes = strip * k * static_cast<int64_t>(sizeof(T));
-        s.ahead = reinterpret_cast<const char*>(s.b) + bytes;
-        s.ahead_tile = j + 1 < strips() ? bytes / (h.high + h.low) / 64 * 64 : 0;
-        const int vectors = static_cast<int>((s.columns + Vec<T>::width - 1) / Vec<T>::width);
-        if (!t.pack_a) {
-          fill_strip(s, vectors, h);
-          continue;
-        }
-        const bool tail = s.columns != vectors * Vec<T>::width;
-        Strip<T> tiles = s;
-        tiles.a_row = 1;
-        if (h.high) {
-          tiles.a = a;
-          tiles.a_column = h.height;
-          tiles.a_tile = h.height * k;
-          sweeps<T>.of[vectors][tail][h.height](tiles, h.high);
-        }
-        if (h.low) {
-          const int64_t done = h.high * h.height;
-          tiles.a = a + done * k;
-          tiles.c += done * area.c_row;
-          if (tiles.bias) tiles.bias += done * t.bias_row;
-          tiles.a_column = h.height - 1;
-          tiles.a_tile = (h.height - 1) * k;
-          sweeps<T>.of[vectors][tail][h.height - 1](tiles, h.low);
-        }
+      run_depth(area, b + strips() * strip * d.begin, d);
+    }
+  }
+
+  // All rows, panel after panel through each depth.
+  void run_all(const Area<T>& area) const {
+    for (int64_t i = 0; i < depths; ++i) {
+      const Range d = depth(i);
+      pack_b(area.b, b, d);
+      for (int64_t row = 0; row < area.rows; row += t.panel) {
+        Area<T> panel = area;
+        panel.rows = area.rows - row < t.panel ? area.rows - row : t.panel;
+        panel.a += row * t.a_row;
+        panel.c += row * area.c_row;
+        if (panel.bias) panel.bias += row * t.bias_row;
+        run_depth(panel, b, d);
       }
     }
   }
@@ -221,7 +242,7 @@ void run_product(const MatmulTask& t, const Frame& frame) {
   Packed<T> packed{t, reinterpret_cast<T*>(scratch), nullptr, across.end - across.begin, 0};
   if (t.product == Product::packed) {
     packed.depths = (t.k + most_depth - 1) / most_depth;
-    packed.a = packed.b + packed.strips() * Packed<T>::strip * t.k;
+    packed.a = packed.b + packed.strips() * Packed<T>::strip * t.packed_depth;
   }
   Frame epilogue = frame;
   epilogue.scratch += t.rest_at;
@@ -230,7 +251,7 @@ void run_product(const MatmulTask& t, const Frame& frame) {
     const int64_t batch = t.batches == 1 ? 0 : row / rows;
     const int64_t first = row - batch * rows;
     int64_t count = rows - first < all_rows.end - row ? rows - first : all_rows.end - row;
-    if (count > t.panel) count = t.panel;
+    if (t.by_panels && count > t.panel) count = t.panel;
     int64_t a_at = 0, b_at = 0, c_at = 0, left = batch;
     for (int i = t.batch_rank - 1; i >= 0; --i) {
       const int64_t index = left % t.batch_size[i];
@@ -260,9 +281,16 @@ void run_product(const MatmulTask& t, const Frame& frame) {
       area.bias = reinterpret_cast<const T*>(frame.slot[t.bias_slot]) + m.begin * t.bias_row +
                   n.begin * t.bias_column;
     if (t.product == Product::packed) {
-      if (packed_from != area.b) packed.pack_b(area.b);
-      packed_from = area.b;
-      packed.run(area);
+      if (!t.by_panels) {
+        packed.run_all(area);
+      } else {
+        for (int64_t i = 0; i < packed.depths && packed_from != area.b; ++i) {
+          const Range d = packed.depth(i);
+          packed.pack_b(area.b, packed.b + packed.strips() * Packed<T>::strip * d.begin, d);
+        }
+        packed_from = area.b;
+        packed.run_panel(area);
+      }
     } else {
       run_area(t, area, packed.b);
     }

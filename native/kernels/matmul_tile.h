@@ -41,6 +41,7 @@ struct Strip {
   int64_t bias_row, bias_column;
   const char* ahead = nullptr;  // what will be read after this strip: so many bytes of it are fetched
   int64_t ahead_tile = 0;       // with each tile
+  bool a_ahead = false;         // rows of a, where they are rows in memory, are fetched a tile early
 };
 
 // c where its columns are not neighbours: number by number, through a tile in memory.
@@ -105,6 +106,10 @@ void sweep_strip(const Strip<T>& s, int64_t tiles) {
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) sum[r][v] = W::load(tile + (r * V + v) * W::width);
     }
+    if (s.a_ahead)
+      for (int r = 0; r < R; ++r)
+        for (int64_t p = 0; p < k; p += 64 / static_cast<int64_t>(sizeof(T)))
+          __builtin_prefetch(s.a + (t + 1) * s.a_tile + r * a_row + p, 0, 3);
     for (int64_t i = 0; i < s.ahead_tile; i += 64)
       __builtin_prefetch(s.ahead + t * s.ahead_tile + i, 0, 2);
     if (!s.first)

@@ -248,6 +248,18 @@ template <class C>
 struct Choice {  // c ? d gives a, otherwise b
   template <class V> static V of(V a, V b, V c, V d) { return select(C::mask(c, d), a, b); }
 };
+struct Products {
+  template <class V> static V of(V a, V b, V c, V d) { return a * b + c * d; }
+};
+struct SquareProducts {
+  template <class V> static V of(V a, V b, V c, V d) { return a * b + c * (d * d); }
+};
+struct Root {
+  template <class V> static V of(V a, V b, V c) { return sqrt(a / b) + c; }
+};
+struct Quotient {
+  template <class V> static V of(V a, V b, V c, V d) { return d - a * b / c; }
+};
 struct RealLess { template <class V> static auto mask(V a, V b) { return a < b; } };
 struct RealLessEqual { template <class V> static auto mask(V a, V b) { return a <= b; } };
 struct RealGreater { template <class V> static auto mask(V a, V b) { return a > b; } };
@@ -327,6 +339,10 @@ constexpr void set_joined(StepTable& t) {
   set_pairs_with<T, d, Turned<RealDivide>>(t, Second::divide_into);
   set_pairs_with<T, d, RealMaximum>(t, Second::maximum);
   set_pairs_with<T, d, RealMinimum>(t, Second::minimum);
+  t.function[chain_function(Chain::products, d)] = real_step<T, Products, 4>;
+  t.function[chain_function(Chain::square_products, d)] = real_step<T, SquareProducts, 4>;
+  t.function[chain_function(Chain::root, d)] = real_step<T, Root, 3>;
+  t.function[chain_function(Chain::quotient, d)] = real_step<T, Quotient, 4>;
   t.function[gate_function(Compare::less, d)] = real_step<T, Gate<RealLess>, 3>;
   t.function[gate_function(Compare::less_equal, d)] = real_step<T, Gate<RealLessEqual>, 3>;
   t.function[gate_function(Compare::greater, d)] = real_step<T, Gate<RealGreater>, 3>;

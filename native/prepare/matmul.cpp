@@ -316,7 +316,10 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
   const int64_t rows = t.batches * t.m, columns = t.n, size = size_of(t.dtype);
   choose(&t, few);
 
-  t.columns_split = rows < 8 && columns >= 128;
+  t.by_panels = t.has_epilogue;
+  t.packed_depth = t.by_panels ? t.k : std::min<int64_t>(t.k, 256);
+  // A share of the rows copies all of b, a share of the columns reads all of a.
+  t.columns_split = columns >= 128 && (rows < 8 || (t.product == Product::packed && !t.by_panels && columns >= rows));
   const int64_t shared = t.columns_split ? columns : rows;
   work->units = std::max<int64_t>(1, shared >= 64 ? (shared + 15) / 16 : shared);
   work->rows = t.columns_split || rows != a.shape[rank] ? 0 : rows;
@@ -328,7 +331,7 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
   t.panel_bytes = t.stored ? 0 : round_up(std::min(t.panel, t.turned ? t.n : t.m) * columns * size, 64);
   work->scratch = t.panel_bytes;
   if (t.product == Product::packed) {
-    work->scratch += round_up(round_up(columns, 32) * t.k * size, 64);
+    work->scratch += round_up(round_up(columns, 32) * t.packed_depth * size, 64);
     if (t.pack_a) work->scratch += round_up(t.panel * 256 * size, 64);
   }
   if (t.product == Product::narrow) work->scratch += round_up(t.n * t.k * size, 64);

@@ -40,7 +40,9 @@ struct MatmulTask {
   int64_t batches;
   int64_t batch_size[max_rank];
   int64_t a_batch[max_rank], b_batch[max_rank], c_batch[max_rank];
-  int64_t panel;       // rows that are finished together: as many as fit in the second cache
+  int64_t panel;       // rows that go together: as many as fit in the second cache
+  bool by_panels;      // a panel is finished, epilogue and all, before the next; packed_depth is k then
+  int64_t packed_depth;  // the most rows of b that are copied at once
   int64_t panel_bytes; // scratch in front, for panels that are not stored
   int64_t rest_at;     // where the scratch of the epilogue begins
   RowsTask rest;       // the epilogue

@@ -234,7 +234,55 @@ void join_pair(Drafts& values, Draft& step) {
   }
 }
 
+// A chain that ends with a step becomes that step.
+void join_chain(Drafts& values, Draft& end) {
+  if (end.function >= 0 || !real(end.of) || (end.op != add && end.op != subtract)) return;
+  // The step that makes a value which nothing else needs.
+  const auto alone = [&](int value, Operation op) -> Draft* {
+    Draft& d = values[static_cast<size_t>(value)];
+    const bool fits = d.kind == Kind::step && d.uses == 1 && d.function < 0 && d.of == end.of;
+    return fits && d.op == op ? &d : nullptr;
+  };
+  const auto make = [&](Chain chain, std::initializer_list<Draft*> taken, int a, int b, int c, int d) {
+    for (Draft* t : taken) t->uses = 0;
+    end.function = chain_function(chain, end.of);
+    end.operand[0] = a, end.operand[1] = b, end.operand[2] = c, end.operand[3] = d;
+  };
+  const int left = end.operand[0], right = end.operand[1];
+  if (end.op == subtract) {
+    Draft* over = alone(right, divide);
+    Draft* product = over ? alone(over->operand[0], multiply) : nullptr;
+    if (product) {
+      make(Chain::quotient, {over, product}, product->operand[0], product->operand[1],
+           over->operand[1], left);
+    }
+    return;
+  }
+  for (const auto& [here, other] : {std::pair(left, right), std::pair(right, left)}) {
+    Draft* root = alone(here, sqrt);
+    Draft* inner = root ? alone(root->operand[0], divide) : nullptr;
+    if (inner) return make(Chain::root, {root, inner}, inner->operand[0], inner->operand[1], other, -1);
+  }
+  Draft* x = alone(left, multiply);
+  Draft* y = alone(right, multiply);
+  if (!x || !y) return;
+  for (const auto& [one, two] : {std::pair(x, y), std::pair(y, x)}) {
+    for (int side = 0; side < 2; ++side) {
+      Draft* squared = alone(two->operand[side], square);
+      Draft* times = alone(two->operand[side], multiply);
+      if (times && times->operand[0] == times->operand[1]) squared = times;
+      if (!squared) continue;
+      return make(Chain::square_products, {one, two, squared}, one->operand[0], one->operand[1],
+                  two->operand[1 - side], squared->operand[0]);
+    }
+  }
+  make(Chain::products, {x, y}, x->operand[0], x->operand[1], y->operand[0], y->operand[1]);
+}
+
 void join_steps(Drafts& values) {
+  for (Draft& step : values) {
+    if (step.kind == Kind::step && step.uses > 0) join_chain(values, step);
+  }
   for (Draft& step : values) {
     if (step.kind != Kind::step || step.uses == 0) continue;
     if (step.op == gate) step.function = gate_function(Compare::greater, step.of);

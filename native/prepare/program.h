@@ -32,13 +32,23 @@ enum class Second : int {
 };
 enum class Compare : int { less, less_equal, greater, greater_equal, equal, not_equal, count };
 
+// Longer ones that updates and gates are full of.
+enum class Chain : int {
+  products,         // a b + c d
+  square_products,  // a b + c d d
+  root,             // sqrt(a / b) + c
+  quotient,         // d - a b / c
+  count
+};
+
 constexpr int first_cast = static_cast<int>(Operation::count) * dtypes;
 constexpr int first_mask = first_cast + dtypes * dtypes;
 constexpr int first_pair = first_mask + dtypes;
 constexpr int first_gate =
     first_pair + 2 * static_cast<int>(First::count) * static_cast<int>(Second::count);
 constexpr int first_choice = first_gate + 2 * static_cast<int>(Compare::count);
-constexpr int step_functions = first_choice + 2 * static_cast<int>(Compare::count);
+constexpr int first_chain = first_choice + 2 * static_cast<int>(Compare::count);
+constexpr int step_functions = first_chain + 2 * static_cast<int>(Chain::count);
 
 constexpr int plain_function(Operation f, DType t) {
   return static_cast<int>(f) * dtypes + static_cast<int>(t);
@@ -60,6 +70,10 @@ constexpr int gate_function(Compare f, DType t) {
 // c > d ? a : b
 constexpr int choice_function(Compare f, DType t) {
   return first_choice + 2 * static_cast<int>(f) + static_cast<int>(t);
+}
+
+constexpr int chain_function(Chain f, DType t) {
+  return first_chain + 2 * static_cast<int>(f) + static_cast<int>(t);
 }
 
 // The numbers of values: operands that are not there are 0.
