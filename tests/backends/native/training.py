@@ -1,0 +1,98 @@
+"""Networks that tests train natively, and one number for all that training made of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import glassgrad as gg
+from glassgrad import engine, nn, optim
+from glassgrad.train import known, step
+
+Array = NDArray[Any]
+STEPS_PER_EPOCH = 10
+
+
+def forget() -> None:
+    """Let the next run write its plan itself: those that are kept were made for other settings."""
+    step._PLANS.clear()
+    known._FOUND.clear()
+    engine._COMPILED.clear()
+
+
+def dense() -> tuple[nn.Module, Array, int]:
+    return (
+        nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)),
+        np.random.default_rng(1).normal(size=(1250, 784)),
+        128,
+    )
+
+
+def recurrent() -> tuple[nn.Module, Array, int]:
+    return (
+        nn.Sequential(nn.LSTM(16, 64), nn.Linear(64, 10)),
+        np.random.default_rng(2).normal(size=(310, 32, 16)),
+        32,
+    )
+
+
+def norms() -> tuple[nn.Module, Array, int]:
+    layers = (
+        nn.Linear(64, 256),
+        nn.BatchNorm1d(256),
+        nn.Tanh(),
+        nn.Dropout(0.3),
+        nn.LayerNorm(256),
+        nn.GELU(),
+        nn.Linear(256, 10),
+    )
+    return nn.Sequential(*layers), np.random.default_rng(3).normal(size=(2500, 64)), 256
+
+
+def small() -> tuple[nn.Module, Array, int]:
+    """So small that the whole step is one kernel."""
+    return (
+        nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)),
+        np.random.default_rng(4).normal(size=(10, 2)),
+        1,
+    )
+
+
+# The last batch of an epoch has fewer rows, but for `small`, and there are ten of them.
+NETWORKS: dict[str, Callable[[], tuple[nn.Module, Array, int]]] = {
+    "mlp": dense,
+    "lstm": recurrent,
+    "norms": norms,
+    "small": small,
+}
+
+
+def trained(name: str, epochs: int, seed: int = 0, **settings: Any) -> tuple[nn.Module, gg.History]:
+    """The network after ten times so many steps."""
+    model, x, batch = NETWORKS[name]()
+    x = x.astype(settings.pop("dtype", np.float32))
+    rows = len(x)
+    y: Array = x[:, :1] * 0.5 if name == "small" else np.arange(rows) * 7 % 10
+    usual: dict[str, Any] = {
+        "loss": "mse" if name == "small" else "cross_entropy",
+        "optimizer": optim.Adam(1e-3),
+        "batch_size": batch,
+        "backend": "native",
+        "verbose": False,
+    }
+    history = gg.fit(model, x, y, epochs=epochs, seed=seed, **{**usual, **settings})
+    return model, history
+
+
+def made(model: nn.Module, history: gg.History) -> str:
+    """A hash of all parameters and buffers, and of the losses."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, value in model.state_dict().items():
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(value).tobytes())
+    found.update(np.array(history["loss"]).tobytes())
+    return found.hexdigest()
