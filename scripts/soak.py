@@ -4,6 +4,7 @@
     python scripts/soak.py training --count 2000      trained by fit against PyTorch's optimisers
     python scripts/soak.py programs --count 200       program.py against the run, bit for bit
     python scripts/soak.py graphs --count 100000      mutated graph texts: refused, or equal
+    python scripts/soak.py sameness --count 20        200 native steps: one hash, however they ran
 
 Each run appends one line to docs/soak/NAME.log: date, commit, first seed, count, seconds,
 failures. The exit status is 1 if anything failed.
@@ -117,11 +118,50 @@ def graphs(seed: int) -> list[str]:
         return [f"{type(error).__name__}: {error}"]
 
 
+_HASHES: dict[str, str] = {}  # of each network, from the first process on
+_TRAINING = """
+from tests.backends.native.training import made, trained
+for name in ("mlp", "lstm", "norms"):
+    print(name, made(*trained(name, 20)))
+"""
+
+
+def sameness(_: int) -> list[str]:
+    """200 steps of an mlp, an LSTM and a network with norms and dropout, on each instruction set
+    but the reference with 1, 2 and 4 threads, in processes of their own: the parameters' hashes.
+    """
+    from glassgrad.backends import native
+
+    module, wrong = native.module(), []
+    assert module is not None
+    for isa in [isa for isa in module.isas() if isa != "reference"]:
+        for threads in (1, 2, 4):
+            also = {"GLASSGRAD_ISA": isa, "GLASSGRAD_NUM_THREADS": str(threads)}
+            also["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
+            done = subprocess.run(
+                [sys.executable, "-c", _TRAINING],
+                env=os.environ | also,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                return [done.stderr[-500:]]
+            for line in done.stdout.splitlines():
+                name, found = line.split()
+                if _HASHES.setdefault(name, found) != found:
+                    wrong.append(f"{name}, {isa}, {threads} threads: {found}")
+    NOTES[:] = [f" {name} {found}" for name, found in _HASHES.items()]
+    return wrong
+
+
+NOTES: list[str] = []  # what the log says beside
 CHECKS: dict[str, Callable[[int], list[str]]] = {
     "networks": networks,
     "training": training,
     "programs": programs,
     "graphs": graphs,
+    "sameness": sameness,
 }
 
 
@@ -157,7 +197,7 @@ def main() -> int:
     line = (
         f"{date} commit {commit}{'+changes' if dirty else ''} seeds {given.first}.."
         f"{given.first + given.count - 1} count {given.count} "
-        f"seconds {time.perf_counter() - began:.0f} failures {failed}"
+        f"seconds {time.perf_counter() - began:.0f} failures {failed}{''.join(NOTES)}"
     )
     print(line)
     log = ROOT / "docs" / "soak" / f"{given.check}.log"
