@@ -18,14 +18,13 @@ from glassgrad.engine import first_not_finite, is_small, on_one_thread
 from glassgrad.errors import ConfigError, NonFiniteError, shown
 from glassgrad.tensors.tensor import Tensor
 
-from . import batches
+from . import batches, whole
 from .callbacks import Callback, Run
 from .history import History
 from .rows import Rows, Stream
 from .step import Plan
 from .task import Task
 from .update import Moment
-from .whole import Whole
 
 AnyArray = NDArray[Any]
 
@@ -223,7 +222,7 @@ class Trainer:
             record.augment,
         )
         loop = self._closures if isinstance(record.optimizer, optim.LBFGS) else self._steps
-        whole = self.loop()
+        native = self.loop() if whole.ENABLED else None
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
             with (
@@ -234,8 +233,8 @@ class Trainer:
             ):
                 for callback in callbacks:
                     callback.on_begin(self.seen)
-                if whole is not None:
-                    Whole(self, whole, interrupts).run(callbacks)
+                if native is not None:
+                    whole.Whole(self, native, interrupts).run(callbacks)
                 else:
                     self._run(source, loop(interrupts), callbacks)
                 return self._end(callbacks)

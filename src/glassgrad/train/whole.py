@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 AnyArray = NDArray[Any]
+ENABLED = True  # the off switch: a call for each step; off must equal on, bit for bit
 _BUDGET = 0.04  # seconds in native code between two looks at signals
 _MOST_STEPS = 16_384  # at a call: what they gave must be kept
 _MOST_ROWS = 1 << 20  # of orders at a call

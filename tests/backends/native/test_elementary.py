@@ -80,7 +80,7 @@ def places_between(a: Array, b: Array) -> Array:
     for x in (a, b):
         whole = x.view(kind)
         ordered.append(np.where(whole < 0, np.iinfo(kind).min - whole, whole).astype(object))
-    apart = np.abs(ordered[0] - ordered[1])
+    apart: Array = np.abs(ordered[0] - ordered[1])
     apart[np.isnan(a) & np.isnan(b)] = 0
     apart[np.isnan(a) != np.isnan(b)] = 2**63
     return apart

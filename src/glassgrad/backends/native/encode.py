@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from glassgrad.passes import plan_memory
 from glassgrad.passes.layout import SIZE_OF, Lay, Memory
-from glassgrad.passes.plan_memory import SHARING, plan_memory
 
 from .program import DTYPES
 from .step import Step
@@ -41,10 +41,10 @@ def encoded(
 ) -> Encoded:
     """The numbers of a plan; `caller` has bytes and whether they are written, base after base."""
     _live(steps)
-    if SHARING:
+    if plan_memory.SHARING:
         _in_place(steps)
     used = [piece for piece in pieces if piece.first >= 0 and piece.inside is None]
-    arena = plan_memory(used)
+    arena = plan_memory.plan_memory(used)
     bases = [(0, arena), *[(2 if written else 1, size) for size, written in caller]]
     slots: dict[tuple[int, int, int, int], int] = {}
     code: list[int] = []

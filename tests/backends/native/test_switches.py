@@ -1,0 +1,140 @@
+"""Every optimisation can be turned off, and what training makes is then the same.
+
+Bit for bit, except where one says otherwise: a step as one small kernel adds numbers one after the
+other, which is another order than that of the kernels for whole vectors.
+
+Not here because each has its own test: plans that are known by their structure
+(tests/train/test_plan_cache.py), threads and instruction sets (test_sameness.py), and in C++ two
+operations in one and the ways of a product (native/tests/map.cpp, matmul.cpp).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glassgrad as gg
+from glassgrad import nn, optim
+from glassgrad.backends import native
+from glassgrad.backends.native import planner, tiny
+from glassgrad.passes import fuse, plan_memory, simplify
+from glassgrad.train import whole
+from tests.backends.native.training import NETWORKS, forget, made, trained
+
+if not native.available() and "GLASSGRAD_CI" not in os.environ:
+    pytest.skip(f"no native executor: {native.why()}", allow_module_level=True)
+
+_native: Any = native.module()
+Switch = Callable[[pytest.MonkeyPatch], None]
+SWITCHES: dict[str, Switch] = {
+    "fusion": lambda patch: patch.setattr(fuse, "ENABLED", False),
+    "epilogues of products": lambda patch: patch.setattr(planner, "_TAKES_NODES", frozenset()),
+    "sharing of memory": lambda patch: patch.setattr(plan_memory, "SHARING", False),
+    "simplification": lambda patch: patch.setattr(simplify, "ENABLED", False),
+    "threads that meet only where they must": lambda patch: patch.setattr(
+        _native, "Plan", functools.partial(_native.Plan, careful=True)
+    ),
+    "the loop over batches": lambda patch: patch.setattr(whole, "ENABLED", False),
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "Adam": {},
+    "clipped, decayed, in doubles": {
+        "dtype": np.float64,
+        "optimizer": optim.AdamW(1e-3, global_clipnorm=0.5),
+    },
+    "momentum and metrics": {
+        "optimizer": optim.SGD(1e-2, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def the_plans_of_others_are_left_alone() -> Iterator[None]:
+    forget()
+    gg.set_threads(2)
+    yield
+    gg.set_threads(0)
+    forget()
+
+
+def arena(history: gg.History, name: str) -> int:
+    size: int = history.record.plan.step.native.plan(NETWORKS[name]()[2]).plan.arena
+    return size
+
+
+def kernels(history: gg.History, name: str) -> int:
+    return len(history.record.plan.step.native.plan(NETWORKS[name]()[2]).plan.describe())
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_off_is_on_bit_for_bit(name: str, settings: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "small":  # in kernels of its own, so that these switches are about something
+        monkeypatch.setattr(tiny, "ENABLED", False)
+    epochs = 3 if name == "small" else 1
+    wanted = made(*trained(name, epochs, **SETTINGS[settings]))
+    found = {}
+    for switch, off in SWITCHES.items():
+        with monkeypatch.context() as patch:
+            off(patch)
+            forget()
+            found[switch] = made(*trained(name, epochs, **SETTINGS[settings]))
+        forget()
+    assert {k for k, v in found.items() if v != wanted} == set()
+    assert made(*trained(name, epochs, **SETTINGS[settings])) == wanted
+
+
+def test_switches_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they turn off was on, and is off."""
+    _, usual = trained("norms", 1)
+    seen = {}
+    for switch, off in SWITCHES.items():
+        with monkeypatch.context() as patch:
+            off(patch)
+            forget()
+            _, seen[switch] = trained("norms", 1)
+            seen[switch].record.plan.step.native.plan(256)
+    assert kernels(seen["fusion"], "norms") > 2 * kernels(usual, "norms")
+    assert kernels(seen["epilogues of products"], "norms") > kernels(usual, "norms")
+    assert arena(seen["sharing of memory"], "norms") > 2 * arena(usual, "norms")
+    nodes = [len(h.record.plan.step.native.graph.nodes()) for h in (seen["simplification"], usual)]
+    assert nodes[0] > nodes[1]
+    meets = [
+        sum(line["meet"] for line in h.record.plan.step.native.plan(256).plan.describe())
+        for h in (seen["threads that meet only where they must"], usual)
+    ]
+    assert meets[0] > meets[1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_small_step_as_one_kernel_is_the_step_in_many(
+    dtype: type, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, history = trained("small", 20, dtype=dtype, batch_size=batch)
+    native_step = history.record.plan.step.native
+    assert [line["kernel"] for line in native_step.plan(batch).plan.describe()] == ["tiny"]
+    monkeypatch.setattr(tiny, "ENABLED", False)
+    forget()
+    many, history = trained("small", 20, dtype=dtype, batch_size=batch)
+    native_step = history.record.plan.step.native
+    assert "tiny" not in [line["kernel"] for line in native_step.plan(batch).plan.describe()]
+    near = 1e-5 if dtype is np.float32 else 1e-13
+    for name, value in one.state_dict().items():
+        np.testing.assert_allclose(many.state_dict()[name], value, rtol=near, atol=near)
+
+
+def test_a_predictor_that_knows_its_rows_gives_what_predict_gives() -> None:
+    x = np.random.default_rng(0).normal(size=(5, 64)).astype(np.float32)
+    model, _ = trained("norms", 1)
+    predictor = gg.Predictor(model)
+    wanted = gg.predict(model, x)
+    for _ in range(3):
+        np.testing.assert_array_equal(predictor(x), wanted)
+        x = x.copy()
+    assert isinstance(model, nn.Module)
