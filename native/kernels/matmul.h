@@ -144,7 +144,6 @@ struct Packed {
     s.first = d.begin == 0;
     s.last = d.end == t.k;
     s.b_row = strip;
-    s.a_ahead = !t.pack_a && t.a_column == 1;
     if (t.pack_a) {
       T* to = a;
       for (int64_t tile = 0, row = 0; tile < h.high + h.low; ++tile) {
@@ -157,6 +156,7 @@ struct Packed {
     for (int64_t j = 0; j < strips(); ++j) {
       const int64_t left = columns - j * strip;
       s.b = packed_b + j * strip * k;
+      s.a_ahead = j == 0 && !t.pack_a && t.a_column == 1;  // later strips find them in the cache
       s.c = area.c + j * strip * area.c_column;
       s.columns = left < strip ? left : strip;
       if (area.bias) s.bias = area.bias + j * strip * t.bias_column;

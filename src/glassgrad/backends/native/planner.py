@@ -151,7 +151,9 @@ class Block:
         for group in groups:
             if group.kind == "guard":
                 lays = [self.lay(v) for v in guarded]
-                self.planner.steps.append(Step("guard", lays, [], [], about="all finite"))
+                split = sum(lay.size for lay in lays) >= kernels.MAP_SHARED
+                guard_step = Step("guard", lays, [], [], split=split, about="all finite")
+                self.planner.steps.append(guard_step)
             else:
                 self._emit(group)
         # What is itself a state is read before any is overwritten.
