@@ -186,6 +186,13 @@ class Bound {
     addresses_[i] = memories_[i].data();
   }
 
+  // Two bases set anew, as input and result of a prediction, and a run.
+  int64_t call(int64_t base, nb::handle array, int64_t other, nb::handle result) {
+    set(base, array);
+    set(other, result);
+    return run();
+  }
+
   int64_t run() {
     ++runs_;
     Outcome outcome;
@@ -404,7 +411,8 @@ NB_MODULE(_native, m) {
   m.def("unary", &unary<float>, "isa"_a, "operation"_a, "x"_a, "out"_a);
   m.def("unary", &unary<double>, "isa"_a, "operation"_a, "x"_a, "out"_a);
 
-  nb::class_<Bound>(m, "Bound").def("run", &Bound::run).def("set", &Bound::set, "base"_a, "array"_a);
+  nb::class_<Bound>(m, "Bound").def("run", &Bound::run).def("set", &Bound::set, "base"_a, "array"_a)
+      .def("call", &Bound::call);
   nb::class_<Plan>(m, "Plan")
       .def("__init__", &make_plan, "bases"_a, "slots"_a, "code"_a, "reals"_a, "isa"_a = nb::none(),
            "careful"_a = false)

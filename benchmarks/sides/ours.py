@@ -236,33 +236,31 @@ class _Predict(Job):
 
     def __init__(self, name: str) -> None:
         self.inputs = inputs(name)
-        self.model = _model(name, self.inputs.weights)
+        self.predictor = gg.Predictor(_model(name, self.inputs.weights), backend=BACKEND)
 
     def call(self) -> None:
         for _ in range(self.steps):
-            gg.predict(self.model, self.inputs.x)
+            self.predictor(self.inputs.x)
 
     def losses(self, passes: int) -> list[float]:
-        return [float(v) for v in gg.predict(self.model, self.inputs.x).ravel()]
+        return [float(v) for v in self.predictor(self.inputs.x).ravel()]
 
 
 class _Product(Job):
-    """A matrix product of tensors, compiled; with a bias and relu where `fused`."""
+    """A matrix product, as a dense layer without a bias; or with one, and relu."""
 
     def __init__(self, a: Array, b: Array, bias: Array | None) -> None:
-        if bias is None:
-            function = gg.compile(lambda a, b: a @ b)
-            self.operands = (gg.tensor(a), gg.tensor(b))
-        else:
-            function = gg.compile(lambda a, b, bias: gg.relu(a @ b + bias))
-            self.operands = (gg.tensor(a), gg.tensor(b), gg.tensor(bias))
-        self.function = function
+        layer = nn.Linear(*b.shape, bias=bias is not None)
+        state = {"weight": b} if bias is None else {"weight": b, "bias": bias}
+        layer.load_state_dict(state)
+        model = layer if bias is None else nn.Sequential(layer, nn.ReLU())
+        self.predictor, self.a = gg.Predictor(model, backend=BACKEND), a
 
     def call(self) -> None:
-        self.function(*self.operands)
+        self.predictor(self.a)
 
     def losses(self, passes: int) -> list[float]:
-        return [float(v) for v in self.function(*self.operands).numpy().ravel()[:50]]
+        return [float(v) for v in self.predictor(self.a).ravel()[:50]]
 
 
 def product(a: Array, b: Array, bias: Array | None) -> Job:

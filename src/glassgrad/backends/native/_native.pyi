@@ -49,6 +49,9 @@ class Bound:
     def run(self) -> int:
         """Run the plan; the status."""
 
+    def call(self, base: int, array: Buffer, other: int, result: Buffer, /) -> int:
+        """Other arrays for two bases, and a run."""
+
     def set(self, base: int, array: Buffer) -> None:
         """Another array for one base (1 is the first after the arena)."""
 

@@ -78,14 +78,14 @@ class NativeFunction:
         first = [
             np.zeros(p.shape, p.dtype) if p.name not in arrays else arrays[p.name] for p in ports
         ]
-        held = of.plan.bind(first)
+        call = of.plan.bind(first).call
         plan, base, result = of.plan, at + 1, len(ports)
+        empty, shape, dtype = np.empty, out.shape, np.dtype(out.dtype)
 
         def run(x: AnyArray) -> AnyArray:
-            found = np.empty(out.shape, out.dtype)
-            held.set(base, x)
-            held.set(result, found)
-            check(plan, held.run())
+            found = empty(shape, dtype)
+            if status := call(base, x, result, found):
+                check(plan, status)
             return found
 
         return run

@@ -6,12 +6,19 @@ The whole numbers and reals of each are laid down in native/README.md.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from glassgrad.ir import Node
-from glassgrad.passes.layout import Lay, count, reshaped
+from glassgrad.passes.layout import Lay, Sizes, count, reshaped, stretched
+from glassgrad.passes.whole import Whole
 
-from .program import DTYPES
+from .program import DTYPES, Program
 from .step import Step
+
+if TYPE_CHECKING:
+    from .planner import Planner
 
 # From so much work on an instruction is divided among threads: numbers times instructions, and flop.
 MAP_SHARED = 16_384
@@ -35,6 +42,53 @@ def encoded(node: Node, reads: list[Lay], writes: list[Lay]) -> Step:
         ints = [stream_number(a["stream"]), DTYPES[a["dtype"]]]
     numbers = max(count(lay.shape) for lay in (*reads, *writes))
     return Step(name, reads, writes, ints, split=numbers >= NUMBERS_SHARED)
+
+
+def whole_steps(
+    whole: Whole, reads: Mapping[str, Lay], writes: Mapping[str, Lay], planner: Planner
+) -> list[Step]:
+    """The instructions of a formula that has a kernel of its own."""
+    if not writes:
+        return []
+    if whole.kind == "cross_entropy":
+        return _cross_entropy(reads, dict(writes), planner)
+    axes = whole.settings["axes"]
+    shape = reads["x" if whole.kind == "normalise" else "d"].shape
+    split = count(shape) >= NUMBERS_SHARED
+    given = {k: stretched(v, shape) if k in ("scale", "shift") else v for k, v in reads.items()}
+    if whole.kind == "normalise_back":
+        names = ("d", "scale", "normalised", "std")
+        operands = [given[name] for name in names if name in given]
+        ints = [len(axes), *axes, int("scale" in given)]
+        return [Step(whole.kind, operands, [writes["dx"]], ints, split=split)]
+    if "result" not in writes:  # what it would be made of
+        given = {"x": given["x"]}
+    names = ("scale", "shift", "normalised", "result", "mean", "variance", "std")
+    there = sum(1 << i for i, name in enumerate(names) if name in given or name in writes)
+    made = [writes[name] for name in names if name in writes]
+    ints = [len(axes), *axes, there]
+    return [Step(whole.kind, [*given.values()], made, ints, [whole.settings["eps"]], split)]
+
+
+def _cross_entropy(
+    reads: Mapping[str, Lay], writes: dict[str, Lay], planner: Planner
+) -> list[Step]:
+    """One kernel; where there is much to do, the mean of the rows' losses is one more."""
+    z, steps = reads["z"], []
+    split = count(z.shape) >= NUMBERS_SHARED
+    which = 2 if "loss" in writes else 0
+    if which and split:
+        which, loss, per_row = 1, writes["loss"], planner.fresh(z.shape[:1], z.dtype)
+        writes["loss"] = per_row
+        program = Program(planner.operations, Sizes())
+        encoded = program.encoded([program.input(0)])
+        ints = [planner.reductions["sum"], 1, z.shape[0], 1, 0, *encoded]
+        out = replace(loss, shape=(1,), strides=(0,))
+        steps.append(Step("reduce", [per_row], [out], ints, [float(z.shape[0])]))
+    made = [writes[name] for name in ("loss", "d") if name in writes]
+    ints = [which, 2 if "d" in writes else 0, 0, 0]
+    kernel = Step("cross_entropy", [z, reads["target"]], made, ints, [0.0], split)
+    return [kernel, *steps]
 
 
 def as_rows(lay: Lay) -> Lay | None:

@@ -27,6 +27,7 @@ from glassgrad.passes.layout import (
     view,
 )
 from glassgrad.passes.rewrite import scheduled
+from glassgrad.passes.whole import Whole
 
 from . import kernels
 from .cells import REDUCTIONS, is_view, kind
@@ -331,7 +332,9 @@ class Block:
 
     def _emit(self, group: Group) -> None:
         node = group.head
-        if node is None or group.kind in ("reduce", "matmul"):
+        if group.whole is not None:
+            self._emit_whole(group.whole, set(self._needed(group)))
+        elif node is None or group.kind in ("reduce", "matmul"):
             self._emit_program(group)
         elif group.kind == "scan":
             self._loops[node.values[0]] = Loop(self, node)
@@ -467,6 +470,15 @@ class Block:
         flop = 2 * count(shape) * a.shape[-1]
         split = flop >= kernels.PRODUCT_SHARED
         self.planner.steps.append(Step("matmul", [a, b, *others], writes, ints, [], split, about))
+
+    def _emit_whole(self, whole: Whole, needed: set[Value]) -> None:
+        reads = {name: self.lay(v) for name, v in whole.reads.items()}
+        writes = {name: self.place(v) for name, v in whole.writes.items() if v in needed}
+        if whole.kind == "cross_entropy":
+            reads["target"] = self.whole(reads["target"])
+        for step in kernels.whole_steps(whole, reads, writes, self.planner):
+            step.about = about_nodes([*whole.nodes])
+            self.planner.steps.append(step)
 
     def _emit_concatenate(self, node: Node) -> None:
         value = node.values[0]
