@@ -12,8 +12,8 @@ namespace glassgrad {
 void FreeArena::operator()(char*) const { std::free(block); }
 
 Arena make_arena(int64_t bytes) {
-  constexpr int64_t line = 64, large = int64_t{2} << 20, some = int64_t{1} << 18;
-  const int64_t alignment = bytes >= some ? large : line;
+  constexpr int64_t line = 64, large = int64_t{2} << 20;
+  const int64_t alignment = bytes >= large ? large : line;
   if (bytes < 0 || bytes > INT64_MAX - 2 * alignment) throw std::bad_alloc();
   const int64_t size = (bytes / alignment + 1) * alignment;
   // Of large memory, calloc gives pages that take no room before they are touched.
