@@ -29,12 +29,20 @@ T fused(T a, T b, T c) {
   }
 }
 
-// Functions take the way of whole vectors, so that their bits are the same.
+// Functions are those of whole vectors, so that their bits are the same; and in registers: what was
+// stored as one number and is loaded as a vector waits for memory.
 template <typename T>
-T call(int operation, T a) {
-  T found;
-  run_unary(static_cast<Operation>(operation), &a, &found, 1);
-  return found;
+T call(int operation, T number) {
+  const Vec<T> a = Vec<T>::splat(number);
+  switch (static_cast<Operation>(operation)) {
+#define GG_CASE(name, expression) \
+  case Operation::name:           \
+    return (expression)[0];
+    GG_ELEMENTARY(GG_CASE)
+#undef GG_CASE
+    default:
+      return number;
+  }
 }
 
 template <typename T>
