@@ -73,8 +73,11 @@ def _settings(given: argparse.Namespace) -> Settings:
     return settings
 
 
+_BEGAN = time.perf_counter()
+
+
 def _say(what: str) -> None:
-    print(f"  {what} ...", file=sys.stderr, flush=True)
+    print(f"{time.perf_counter() - _BEGAN:6.1f} s  {what}", file=sys.stderr, flush=True)
 
 
 def _chosen(given: argparse.Namespace) -> list[Workload]:

@@ -23,7 +23,7 @@ from glassgrad.data.text import Text, read_text
 from glassgrad.errors import ConfigError, UsageError, shown, unknown_name
 from glassgrad.files.labels import Labels
 from glassgrad.inspect.run import check_free, write_run
-from glassgrad.nn.module import checked_dtype
+from glassgrad.nn.checks import checked_dtype
 from glassgrad.train.fit import evaluate, fit, prepared
 from glassgrad.train.sampling import sampled
 

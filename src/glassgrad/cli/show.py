@@ -25,7 +25,7 @@ from glassgrad.errors import DataError, FormatError, UsageError, unknown_name
 from glassgrad.inspect.profile import plan
 from glassgrad.inspect.source import about, whole_program
 from glassgrad.inspect.summary import Summary, summary
-from glassgrad.nn.module import checked_dtype
+from glassgrad.nn.checks import checked_dtype
 
 
 def show_command(target: str, plan: bool, given: dict[str, Any]) -> None:

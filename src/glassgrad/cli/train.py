@@ -25,7 +25,7 @@ from glassgrad.cli.recipes import (
 from glassgrad.cli.screen import columns, duration, engine_line, name, number, progress, say
 from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn import losses
-from glassgrad.nn.module import checked_dtype
+from glassgrad.nn.checks import checked_dtype
 from glassgrad.train.batches import checked_batch_size
 from glassgrad.train.fit import evaluate, fit, prepared
 from glassgrad.train.trainer import Record

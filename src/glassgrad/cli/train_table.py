@@ -27,7 +27,7 @@ from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.files import Labels
 from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn import losses
-from glassgrad.nn.module import checked_dtype
+from glassgrad.nn.checks import checked_dtype
 from glassgrad.train.fit import prepared
 from glassgrad.train.trainer import Record
 

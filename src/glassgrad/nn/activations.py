@@ -8,8 +8,8 @@ from glassgrad.errors import ConfigError, unknown_name
 from glassgrad.ops import OPS
 from glassgrad.ops.record import whole
 
-from .checks import check_array, check_float
-from .module import Module, Weight, checked_dtype, real, units
+from .checks import check_array, check_float, checked_dtype, real, units
+from .module import Module, Weight
 
 # -- without settings --------------------------------------------------------------------------
 

@@ -11,10 +11,10 @@ from glassgrad.ops.index import positions
 from glassgrad.tensors.functions import concatenate, cos, exp, sin
 from glassgrad.tensors.tensor import tensor
 
-from .checks import check_array, check_float, known_size
+from .checks import check_array, check_float, checked_dtype, flag, known_size, units
 from .init import How
 from .layers import Dropout, Linear
-from .module import Module, Weight, checked_dtype, flag, units
+from .module import Module, Weight
 
 
 def scaled_dot_product_attention(

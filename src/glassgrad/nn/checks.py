@@ -1,12 +1,58 @@
-"""What layers look at before they work: kinds of input, sizes, settings of one number per axis."""
+"""What layers look at before they work: settings, kinds of input, sizes."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from glassgrad.errors import ConfigError, DTypeError, ShapeError, UsageError, shown
+from glassgrad.ir import FLOATS
 
 from .module import Module, is_array
+
+
+def checked_dtype(dtype: str) -> str:
+    """A float dtype that layers can have."""
+    if dtype not in FLOATS:
+        raise DTypeError(
+            "layers have real numbers", expected=" or ".join(FLOATS), received=shown(dtype)
+        )
+    return dtype
+
+
+def units(value: Any, what: str, limit: int = 10**9) -> int:
+    """A number of units: whole, at least 1, and small enough to be meant."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ConfigError(
+            f"{what} must be a whole number", expected="1, 2, ...", received=shown(value)
+        )
+    number = int(value.__index__())
+    if not 1 <= number <= limit:
+        raise ConfigError(
+            f"{what} is out of range",
+            expected=f"1 to {limit:,}",
+            received=f"{number:,}",
+            hint=f"{number * 4 / 1e9:,.1f} GB for one number each" if number > limit else "",
+        )
+    return number
+
+
+def real(value: Any, what: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite real number between two bounds, the bounds included."""
+    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not fine or not low <= value <= high:
+        bounds = f" from {low:g}" * (low > -math.inf) + f" to {high:g}" * (high < math.inf)
+        raise ConfigError(
+            f"{what} is out of range", expected=f"a number{bounds}", received=shown(value)
+        )
+    return float(value)
+
+
+def flag(value: Any, what: str) -> bool:
+    """True or False, and nothing that merely counts as one."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{what} is a choice", expected="True or False", received=shown(value))
+    return value
 
 
 def check_array(x: Any) -> None:

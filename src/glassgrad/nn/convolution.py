@@ -7,9 +7,18 @@ from typing import Any, ClassVar
 from glassgrad.errors import ConfigError, ShapeError, shown
 from glassgrad.ops import OPS
 
-from .checks import check_float, check_images, known_size, numbers, short
+from .checks import (
+    check_float,
+    check_images,
+    checked_dtype,
+    flag,
+    known_size,
+    numbers,
+    short,
+    units,
+)
 from .init import How
-from .module import Module, Weight, checked_dtype, flag, units
+from .module import Module, Weight
 
 
 class _Convolution(Module):

@@ -7,8 +7,9 @@ from typing import Any
 from glassgrad.errors import ShapeError
 
 from .attention import LearnedPositions
+from .checks import units
 from .layers import Dropout, Embedding, Linear
-from .module import Module, units
+from .module import Module
 from .norms import LayerNorm
 from .recurrent import LSTM
 from .transformer import TransformerEncoderLayer

@@ -11,9 +11,9 @@ from glassgrad.ops import OPS, Symbol
 from glassgrad.ops.record import normal_axis, whole
 from glassgrad.tensors.random import next_draw
 
-from .checks import check_array, check_float, known_size
+from .checks import check_array, check_float, checked_dtype, flag, known_size, units
 from .init import How
-from .module import Module, Weight, checked_dtype, flag, units
+from .module import Module, Weight
 
 
 class Linear(Module):

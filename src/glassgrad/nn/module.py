@@ -29,7 +29,7 @@ from glassgrad.errors import (
     did_you_mean,
     shown,
 )
-from glassgrad.ir import FLOATS, Scope, Type
+from glassgrad.ir import Scope, Type
 from glassgrad.ops import Array, Symbol
 from glassgrad.tensors import random
 from glassgrad.tensors.tensor import Buffer, Parameter, Tensor, tensor
@@ -556,50 +556,6 @@ def _flat(module: Sequential) -> Iterator[Module]:
             yield from _flat(child)
         else:
             yield child
-
-
-def checked_dtype(dtype: str) -> str:
-    """A float dtype that layers can have."""
-    if dtype not in FLOATS:
-        raise DTypeError(
-            "layers have real numbers", expected=" or ".join(FLOATS), received=shown(dtype)
-        )
-    return dtype
-
-
-def units(value: Any, what: str, limit: int = 10**9) -> int:
-    """A number of units: whole, at least 1, and small enough to be meant."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ConfigError(
-            f"{what} must be a whole number", expected="1, 2, ...", received=shown(value)
-        )
-    number = int(value.__index__())
-    if not 1 <= number <= limit:
-        raise ConfigError(
-            f"{what} is out of range",
-            expected=f"1 to {limit:,}",
-            received=f"{number:,}",
-            hint=f"{number * 4 / 1e9:,.1f} GB for one number each" if number > limit else "",
-        )
-    return number
-
-
-def real(value: Any, what: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """A finite real number between two bounds, the bounds included."""
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fine or not low <= value <= high:
-        bounds = f" from {low:g}" * (low > -math.inf) + f" to {high:g}" * (high < math.inf)
-        raise ConfigError(
-            f"{what} is out of range", expected=f"a number{bounds}", received=shown(value)
-        )
-    return float(value)
-
-
-def flag(value: Any, what: str) -> bool:
-    """True or False, and nothing that merely counts as one."""
-    if not isinstance(value, bool):
-        raise ConfigError(f"{what} is a choice", expected="True or False", received=shown(value))
-    return value
 
 
 def is_array(value: Any) -> bool:

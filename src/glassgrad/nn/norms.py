@@ -16,9 +16,9 @@ from glassgrad.ops import OPS, Symbol, movement, named, window
 from glassgrad.ops.layer import channel_axes, channels, statistics
 from glassgrad.tensors.tensor import Buffer
 
-from .checks import check_array, check_float, known_size
+from .checks import check_array, check_float, checked_dtype, flag, known_size, real, units
 from .init import How
-from .module import Module, Weight, checked_dtype, fitting, flag, real, units
+from .module import Module, Weight, fitting
 
 _EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}  # the distance from 1 to the next number
 

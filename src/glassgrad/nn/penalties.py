@@ -16,7 +16,8 @@ from glassgrad.errors import ConfigError, UsageError, shown
 from glassgrad.ops import OPS, Array, named
 from glassgrad.tensors.tensor import Parameter
 
-from .module import Module, real
+from .checks import real
+from .module import Module
 
 Rule = Callable[[Any], Any]
 Model = TypeVar("Model", bound=Module)

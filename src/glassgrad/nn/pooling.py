@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from glassgrad.errors import ConfigError, ShapeError
 from glassgrad.ops import OPS, movement, named, window
 
-from .checks import check_array, check_float, check_images, known_size, numbers, short
-from .module import Module, flag
+from .checks import check_array, check_float, check_images, flag, known_size, numbers, short
+from .module import Module
 
 _Sizes = int | tuple[int, ...]
 MOST_WINDOWS = 1000  # of different kinds along an axis: each is a line of the program

@@ -8,9 +8,9 @@ from glassgrad.errors import ConfigError, ShapeError, shown, unknown_name
 from glassgrad.ops import OPS, movement, named
 from glassgrad.tensors.functions import relu, sigmoid, tanh
 
-from .checks import check_array, check_float, known_size
+from .checks import check_array, check_float, checked_dtype, flag, known_size, units
 from .init import How
-from .module import Module, Weight, checked_dtype, flag, units
+from .module import Module, Weight
 
 _NONLINEARITIES = {"tanh": tanh, "relu": relu}
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from glassgrad.errors import ConfigError, ShapeError, shown, unknown_name
 from glassgrad.ops import OPS, movement
 
-from .checks import check_array, check_images, known_size, numbers, short
-from .module import Module, real, units
+from .checks import check_array, check_images, known_size, numbers, real, short, units
+from .module import Module
 
 
 class _Pad(Module):

@@ -9,9 +9,10 @@ from glassgrad.ops import named
 
 from . import activations
 from .attention import MultiheadAttention
+from .checks import flag, units
 from .init import How
 from .layers import Dropout, Linear
-from .module import Module, flag, units
+from .module import Module
 from .norms import LayerNorm
 
 ACTIVATIONS = {

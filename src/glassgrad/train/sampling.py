@@ -12,7 +12,8 @@ from glassgrad.data.text import decode, encode
 from glassgrad.engine import compiled, is_small, on_one_thread
 from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.ir import Type
-from glassgrad.nn.module import Module, real, units
+from glassgrad.nn.checks import real, units
+from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import forward_graph
 from glassgrad.tensors import random
 
