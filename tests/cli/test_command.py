@@ -184,6 +184,19 @@ def test_show_and_source_and_info(run: Any) -> None:
     assert run("--version").startswith("glassgrad ")
 
 
+@pytest.mark.skipif(executor()[0] != "native", reason="the native executor is not in use here")
+def test_a_plan_is_shown_of_a_data_set_and_of_a_run_with_its_own_settings(run: Any) -> None:
+    assert run("train", "moons", "--layers", "24-tanh", "--batch-size", "17", *QUICK).code == 0
+    said = run("show", "--plan", "runs/moons-1")
+    assert "17 rows of moons" in said
+    assert "17 x 2 @ 2 x 24" in said
+    assert "32 rows of digits" in run("show", "--plan", "digits")
+    Path("alone.glass").write_bytes(Path("runs/moons-1/model.glass").read_bytes())
+    alone = run("show", "--plan", "alone.glass")
+    assert alone.code == 2
+    assert "no config.toml" in alone.err
+
+
 def test_nothing_is_overwritten(run: Any) -> None:
     for number in (1, 2, 3):
         assert json.loads(run("train", "xor", "--json", *QUICK))["run"] == f"runs/xor-{number}"

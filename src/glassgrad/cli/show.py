@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,13 +59,8 @@ def show_command(target: str, plan: bool, given: dict[str, Any]) -> None:
             received=" ".join(asked),
         )
     if plan:
-        raise UsageError(
-            "a plan is shown for the training step of a data set's network",
-            where="--plan",
-            expected="the name of a data set: " + ", ".join(data_sets.NAMES),
-            received=name(path),
-            hint="gg.profile(model, x, y, ...) shows the plan of any network, with times",
-        )
+        _print_plan(*_recipe_of_run(path))
+        return
     labels = model.labels
     say(name(path), bold=True)
     if labels.dataset:
@@ -89,15 +85,37 @@ def _print(found: Summary) -> None:
         say(f"the parameters take {size / 2**20:,.1f} MB", dim=True)
 
 
+def _recipe_of_run(model: Path) -> tuple[str, Recipe]:
+    """The data set and the settings of the run that a model comes from."""
+    config, received = model.parent / "config.toml", "no config.toml beside it"
+    if config.exists():
+        from glassgrad.cli.app import command
+
+        group = click.Context(command)
+        words = ["--config", os.fspath(config)]
+        given = command.commands["source"].make_context("source", words, parent=group).params
+        dataset = given["dataset"]
+        if dataset in data_sets.NAMES:
+            kept = {k: v for k, v in given.items() if k not in ("dataset", "data", "whole")}
+            return dataset, recipe_for(dataset, kept)
+        received = f"a run on {name(dataset)}"
+    raise UsageError(
+        "there is no plan to show for this model",
+        where=name(model),
+        expected="the folder of a run on a data set, or its name: " + ", ".join(data_sets.NAMES),
+        received=received,
+        hint="gg.profile(model, x, y, ...) shows the plan of any network, with times",
+    )
+
+
 def _print_plan(dataset: str, recipe: Recipe) -> None:
     """The kernels of a training step, in order."""
     record = record_of(recipe, _stand_ins(recipe))
-    rows = recipe.batch_size or 256
-    found = plan(record, rows)
-    say(f"the training step for {dataset}, {rows} rows, as native kernels", bold=True)
-    lines = str(found).split("\n")
-    for line in lines:
-        say(name(line), dim=line in lines[:2])
+    rows = recipe.batch_size or len(data_sets.load(dataset).x)
+    say(f"a training step on {rows} rows of {dataset}, kernel by kernel", bold=True)
+    width = shutil.get_terminal_size().columns
+    for i, line in enumerate(plan(record, rows).text(width).split("\n")):
+        say(name(line), dim=i < 4, bold=bool(line) and line[0] != " " and i >= 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +163,26 @@ def info_command(folder: str | os.PathLike[str] | None) -> None:
     """Versions, engine, threads, kernels, data."""
     from importlib.metadata import version
 
-    kernel, threads = _openblas()
+    kernel, blas = _openblas()
     versions = [
         f"glassgrad {__version__}", f"Python {platform.python_version()}", f"NumPy {np.__version__}",
         f"safetensors {version('safetensors')}",
     ]  # fmt: skip
     engine, why = executor()
+    own = [f"native code: up to {get_threads()}"] if engine == "native" else []
+    rest = ["what has an op without a native kernel runs as NumPy text"] if own else []
     lines = [
-        ("versions", ", ".join(versions)),
-        ("machine", f"{platform.system()} {platform.machine()}, {_cores()} cores for us"),
-        ("engine", f"{engine}; {why}"),
-        ("products", f"{_blas()}{kernel}"),
-        (
-            "threads",
-            f"{get_threads()} in native code; {threads}" if engine == "native" else threads,
-        ),
+        ("versions", [", ".join(versions)]),
+        ("machine", [f"{platform.system()} {platform.machine()}, {_cores()} cores for us"]),
+        ("engine", [f"{engine}; {why}", *rest]),
+        ("threads", [*own, f"NumPy's products: {blas}"]),
+        ("NumPy", [f"products by {_blas()}{kernel}"]),
         ("data", _data(folder)),
-        ("library", os.fspath(Path(__file__).parent.parent)),
+        ("library", [os.fspath(Path(__file__).parent.parent)]),
     ]
-    for head, text in lines:
-        say(click.style(f"{head:<9}", bold=True) + name(text))
+    for head, texts in lines:
+        for i, text in enumerate(texts):
+            say(click.style(f"{head if i == 0 else '':<9}", bold=True) + name(text))
 
 
 def _cores() -> int:
@@ -186,17 +204,16 @@ def _openblas() -> tuple[str, str]:
     kernel, threads = matrix_products()
     made_for = f", kernels for {kernel}" if kernel else ""
     if threads is not None:
-        return made_for, f"{threads} in matrix products, 1 where they are small"
+        return made_for, f"up to {threads}, 1 where they are small"
     asked = next((v for v in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(v)), "")
     return made_for, "as NumPy decides" + (f" ({asked}={os.environ[asked]})" if asked else "")
 
 
-def _data(folder: str | os.PathLike[str] | None) -> str:
-    found = []
+def _data(folder: str | os.PathLike[str] | None) -> list[str]:
+    found = [os.fspath(folder) if folder else "GLASSGRAD_DATA is not set, and no --data DIR given"]
     for known in ("mnist", "fashion-mnist", "cifar10"):
         try:
             found.append(f"{known} in {data_sets.sets.find_folder(known, folder)}")
         except DataError as error:
             found.append(f"no {known} ({error.received})")
-    named = folder or "GLASSGRAD_DATA is not set, and no --data DIR given"
-    return f"{named}: " + ", ".join(found)
+    return found

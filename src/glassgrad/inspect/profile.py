@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from statistics import median
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +15,8 @@ from glassgrad.train.fit import prepared
 from glassgrad.train.trainer import Trainer
 from glassgrad.train.whole import Whole
 
-_ROUNDS = 7  # of which the median is taken
+_ROUNDS = 7  # of which the quickest counts: whatever else the machine does only adds
+_PLACE = ("phase", "layer", "operations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,8 @@ class Profile:
     """A step's kernels in order, with their work, and their times where they were measured.
 
     `seconds` is the whole step, calls from Python left out; `peak` the flop a second that the
-    machine was measured to do in fused multiply-adds, on the threads that were used. `str()` is a
-    table.
+    machine was measured to do in fused multiply-adds, on the threads that may be used. `str()` is
+    `text()`, a table.
     """
 
     rows: int
@@ -40,61 +42,87 @@ class Profile:
         return sum(line.flop * line.times for line in self.lines)
 
     def table(self) -> list[tuple[str, ...]]:
-        """Heading and cells as text."""
+        """Heading and cells as text; the last three are phase, layers and operations."""
         timed = self.seconds > 0
-        head = ("kernel", "shapes", "kflop", "kB")
-        out: list[tuple[str, ...]] = [
-            (*(("us", "%") if timed else ()), *head, *(("% of peak",) if timed else ()), "what")
-        ]
+        times, shares = (("us", "%"), ("% of peak",)) if timed else ((), ())
+        out = [(*times, "kernel", "shapes", "kflop", "kB", *shares, *_PLACE)]
         for line in self.lines:
-            times = f" x {line.times}" if line.times > 1 else ""
-            kernel = (
-                line.kernel
-                if line.variant in ("", line.kernel)
-                else f"{line.kernel}, {line.variant}"
-            )
-            cells = [
-                kernel + times,
-                line.shapes,
-                f"{line.flop * line.times / 1e3:,.1f}" if line.flop else "",
-                f"{line.bytes * line.times / 1e3:,.1f}" if line.bytes else "",
-            ]
+            kernel = (_kernel(line), line.shapes)
+            work = (_number(line.flop * line.times / 1e3), _number(line.bytes * line.times / 1e3))
             if timed:
-                share = line.flop * line.times / line.seconds / self.peak if line.seconds else 0.0
-                cells = [
-                    f"{line.seconds * 1e6:.2f}",
-                    f"{100 * line.seconds / self.seconds:.0f}",
-                    *cells,
-                    f"{100 * share:.0f}" if line.flop and self.peak else "",
-                ]
-            out.append((*cells, line.about))
+                spent, done = line.seconds, line.flop * line.times
+                times = (f"{spent * 1e6:.2f}", f"{100 * spent / self.seconds:.0f}")
+                known = done and spent and self.peak
+                shares = (f"{100 * done / spent / self.peak:.0f}" if known else "",)
+            out.append((*times, *kernel, *work, *shares, *_place(line.about)))
         return out
 
-    def __str__(self) -> str:
-        rows = self.table()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        left = {rows[0].index(name) for name in ("kernel", "shapes", "what")}
-        lines = [
-            "  ".join(
+    def text(self, width: int = 120) -> str:
+        """The table for a screen so wide: what would not fit on a line is cut.
+
+        Below 100 columns a kernel shows its layers alone, operations only where it has none.
+        """
+        head, *rows = self.table()
+        wide, left = width >= 100, {head.index("kernel"), head.index("shapes"), len(head) - 3}
+        shown: list[tuple[str, ...]] = [(*head[:-3], "layer: operations" if wide else "layer")]
+        for row in rows:
+            layer, does = row[-2:]
+            both = f"{layer}: {does}" if wide and layer else layer or does
+            shown.append((*row[:-3], both))
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        out, phase = self._summary(), ""
+        for row, cells in zip((head, *rows), shown, strict=True):
+            line = "  ".join(
                 cell.ljust(w) if i in left else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+                for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
             ).rstrip()
-            for row in rows
-        ]
-        return "\n".join([*self._summary(), "", *lines])
+            if row is head or row[-3] not in ("", phase):
+                phase = "" if row is head else row[-3]
+                out.append(phase)
+            fits = len(line) <= width - 2
+            out.append("  " + (line if fits else line[: width - 5].rstrip() + "..."))
+        return "\n".join(out)
+
+    def __str__(self) -> str:
+        return self.text()
 
     def _summary(self) -> list[str]:
+        kernels = f"{len(self.lines)} kernel{'s' * (len(self.lines) != 1)}"
         batch = f"{self.rows} row{'s' * (self.rows != 1)}"
         threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
-        first = f"{len(self.lines)} kernels for {batch}, {self.isa}, {threads}; arena {self.arena / 1e3:,.1f} kB"
+        memory = f"{_number(self.arena / 1e3) or 0} kB of memory for what is computed"
+        first = f"{kernels} for {batch}; {self.isa}, at most {threads}; {memory}"
         if not self.seconds:
-            return [first, f"{self.flop / 1e3:,.1f} kflop a step"]
+            return [first, f"{_number(self.flop / 1e3)} kflop a step"]
         rate = self.flop / self.seconds
         share = f", {100 * rate / self.peak:.0f} % of the measured peak" if self.peak else ""
-        return [
-            first,
-            f"{self.seconds * 1e6:.2f} us a step, {rate / 1e9:.1f} GFLOP/s{share}",
-        ]
+        return [first, f"{self.seconds * 1e6:.2f} us a step, {rate / 1e9:.1f} GFLOP/s{share}"]
+
+
+def _kernel(line: KernelLine) -> str:
+    """Which kernel, and which of its ways; how often, where a loop runs it."""
+    own = line.variant.split(",")[0].split(" ")[0] == line.kernel
+    name = (
+        line.variant if own else f"{line.kernel}, {line.variant}" if line.variant else line.kernel
+    )
+    name = re.sub(r"\b1 steps", "1 step", name)
+    return f"{name} x {line.times}" if line.times > 1 else name
+
+
+def _number(value: float) -> str:
+    """A quantity of work; nothing for none."""
+    return "" if not value else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _place(about: str) -> tuple[str, str, str]:
+    """Phase, layers and operations of a kernel; operations that are there twice are counted."""
+    where, colon, names = about.partition(": ")
+    if not colon:
+        return "", "", about
+    layers, _, phase = where.rpartition(", ")
+    counted = Counter(names.split())
+    each = [name if n == 1 else f"{n} {name}" for name, n in counted.items()]
+    return phase, "" if layers in ("-", phase) else layers, ", ".join(each)
 
 
 def plan(record: Any, rows: int | None = None) -> Profile:
@@ -115,8 +143,9 @@ def profile(
     """Where the time of a training step of this model goes; the model stays as it is.
 
     `settings` are those of `fit`, and mean what they mean there. Runs `steps` steps several times,
-    with and without measuring each kernel: a measurement costs about 40 nanoseconds, so times of
-    tiny kernels are too large by that, and the time of the whole step is measured apart.
+    with and without measuring each kernel, and keeps the quickest: a measurement costs about 40
+    nanoseconds, so times of tiny kernels are too large by that, and the whole step is measured
+    apart. docs/performance.md says how to read it.
 
     Raises UsageError where no native plan runs the step.
 
@@ -139,17 +168,23 @@ def profile(
             hint="profile NumPy text with cProfile, or see `glassgrad info`",
         )
     whole = Whole(trainer, loop, [])
+    rows, step = _batch(record), trainer.plan.step
+    whole.steps(min(steps, 5))  # warm
     times = []
-    trainer.plan.step.profile(_batch(record), False)
     for _ in range(_ROUNDS):
         begin = perf_counter()
         done = whole.steps(steps)
         times.append((perf_counter() - begin) / done)
-    trainer.plan.step.profile(_batch(record), True)
-    whole.steps(steps)
-    found = _described(record, median(times))
-    trainer.plan.step.profile(_batch(record), False)
-    return found
+    rounds = []
+    for _ in range(_ROUNDS):
+        step.profile(rows, True)
+        whole.steps(steps)
+        rounds.append(plan_lines(step, rows)[0])
+    found = _described(record, min(times))
+    step.profile(rows, False)
+    least = [min(line.seconds for line in each) for each in zip(*rounds, strict=True)]
+    lines = [replace(line, seconds=s) for line, s in zip(found.lines, least, strict=True)]
+    return replace(found, lines=tuple(lines))
 
 
 def _batch(record: Any) -> int:
