@@ -208,6 +208,13 @@ def inputs(name: str) -> Inputs:
         case "spiral":
             x, y = spiral()
             _layers(draw, 2, 64, 3)
+        case "norms":
+            x, y = spiral()
+            draw.dense("hidden", 2, 64)
+            draw.norm("norm1", 64)
+            draw.dense("second", 64, 64)
+            draw.norm("norm2", 64)
+            draw.dense("output", 64, 3)
         case "mlp" | "infer":
             x, y = mnist(BATCH * BATCHES if name == "mlp" else 1)
             size = BATCH if name == "mlp" else None

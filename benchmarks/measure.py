@@ -16,7 +16,7 @@ from .peak import Peak
 from .processes import ROOT, Failed, Process, Processes, environment, interpreter
 from .results import Best, Row, best, farthest, ratio, share_of_peak
 from .sides import TITLES
-from .workloads import PRODUCT_PEERS, PRODUCTS, Bound, Workload
+from .workloads import PRODUCT_PEERS, PRODUCTS, STRUCTURES, Bound, Workload
 
 Raw = dict[str, dict[int, list[float]]]  # side -> threads -> microseconds of each run
 
@@ -32,6 +32,7 @@ class Settings:
     threads: tuple[int, ...] = (1, 2)
     peers: tuple[str, ...] = ()  # only these; all where empty
     shapes: tuple[tuple[int, int, int], ...] = PRODUCTS
+    structures: tuple[str, ...] = STRUCTURES
 
     def chosen(self, peers: tuple[str, ...]) -> tuple[str, ...]:
         """The peers of a workload that take part; torch.compile where it was asked for."""
@@ -93,10 +94,11 @@ class Suite:
         if "ours" in missing:
             yield Row("workloads", work.name, note=missing["ours"])
             return
-        losses = {}
+        losses, engine = {}, ""
         for side in set(sides) - set(missing):
             process = ready[side, self.settings.threads[0]]
-            losses[side] = process.ask("losses", passes=work.passes)["losses"]
+            answer = process.ask("losses", passes=work.passes)
+            losses[side], engine = answer["losses"], answer["engine"] or engine
         times = self._in_turns(work.name, ready)
         fixed = ready["ours", self.settings.threads[0]].ask("fixed")["microseconds"]
         self.processes.forget()
@@ -111,7 +113,8 @@ class Suite:
                 continue
             apart = farthest(losses["ours"], losses[peer])
             same = answers["ours"][0]["inputs"] == answers[peer][0]["inputs"]
-            note = "" if same else "not the same data"
+            note = "ran as NumPy text" if engine == "numpy" else ""
+            note = note if same else "not the same data"
             if not apart <= work.tolerance:
                 note = f"losses differ by {apart:.2g}, allowed are {work.tolerance:g}"
             beside = ratio(ours, times[peer])
@@ -121,7 +124,7 @@ class Suite:
                 work.bounds.get(peer), share=share, difference=apart, note=note,
             )  # fmt: skip
         if work.peak is not None:
-            note = "" if share is not None else "no C compiler to measure the peak"
+            note = "" if share is not None else "the peak could not be measured"
             yield Row("peak", work.name, ours=ours.median, value=share, bound=work.peak, unit="of peak", note=note)  # fmt: skip
         if fixed is not None:
             yield Row("fixed cost", work.name, value=fixed, unit="us a fit")
@@ -181,6 +184,31 @@ class Suite:
             faster = by_threads[1] / by_threads[2]
             yield Row("peak", f"{name}, 2 threads beside 1", ours=by_threads[2], value=faster, bound=Bound(1.8, 1.8))  # fmt: skip
 
+    # ------------------------------------------------------------------------------ kernels
+
+    def kernels(self) -> Iterator[Row]:
+        """Kernels of this machine's instruction set beside the portable reference kernels."""
+        self.say("kernels")
+        process = self.processes.get("ours", 1)
+        names = process.ask("kernels")["names"]
+        if not names:
+            yield Row("kernels", "kernels", note="no native executor here")
+        ratios = []
+        for name in names:
+            found = process.ask(
+                "kernel", name=name, runs=self.settings.runs, seconds=self.settings.seconds / 10
+            )
+            ours, reference = Best(1, tuple(found["ours"])), Best(1, tuple(found["reference"]))
+            self.raw[f"kernel: {name}"] = {"ours": {1: found["ours"]}, "reference": {1: found["reference"]}}  # fmt: skip
+            beside = ratio(ours, reference)
+            ratios.append(beside.median)
+            yield Row(
+                "kernels", name, "reference", ours.median, reference.median, (1, 1), beside.median,
+                beside.worst, Bound(1, 1), note="same bits" if found["same"] else "bits differ",
+            )  # fmt: skip
+        if ratios:
+            yield Row("kernels", "geometric mean", "reference", value=geometric_mean(ratios))
+
     # ---------------------------------------------------------------------- whole processes
 
     def starts(self) -> Iterator[Row]:
@@ -188,7 +216,7 @@ class Suite:
         self.say("first steps")
         must = {"spiral": 15.0, "mlp": 25.0}
         process = self.processes.get("ours", self.settings.threads[0])
-        for work in ("spiral", "mlp", "lenet"):
+        for work in self.settings.structures:
             try:
                 found = process.ask("first", work=work, repeats=self.settings.starts)
             except Failed as error:
@@ -269,17 +297,3 @@ def machine() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else sys.platform
-
-
-def stand_in(processes: Processes, threads: tuple[int, ...]) -> Peak | None:
-    """NumPy's product of 2048 cubed where no compiler can build the loop of `peak.c`."""
-    found = {}
-    for n in threads:
-        try:
-            process = processes.get("numpy", n)
-            process.ask("product", m=2048, k=2048, n=2048, fused=False)
-            runs = [process.ask("run", seconds=0.5)["microseconds"] for _ in range(3)]
-        except Failed:
-            return None
-        found[n] = 2 * 2048**3 / min(runs) / 1e3
-    return Peak(found, "NumPy's product of 2048 cubed")

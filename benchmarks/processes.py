@@ -15,7 +15,17 @@ from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 # Settings of a caller's shell that would pin a library to an old kernel, or to some threads.
-PINNED = ("OPENBLAS_", "MKL_", "OMP_", "GOMP_", "KMP_", "BLIS_", "XLA_", "GLASSGRAD_NUM_THREADS")
+PINNED = (
+    "OPENBLAS_",
+    "MKL_",
+    "OMP_",
+    "GOMP_",
+    "KMP_",
+    "BLIS_",
+    "XLA_",
+    "GLASSGRAD_NUM_THREADS",
+    "GLASSGRAD_BACKEND",
+)
 PAUSE = 0.03  # seconds; pools of threads that spin between two pieces of work go to sleep
 
 

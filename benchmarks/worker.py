@@ -42,12 +42,15 @@ def measured(job: Job, seconds: float, enough: int = 20_000) -> list[float]:
 
 
 def scale(job: Job) -> None:
-    """Warm up, and raise the epochs of a call until its own cost is small beside its steps'."""
+    """Warm up, and raise the epochs of a call until its own cost is small beside its steps'.
+
+    By processor time: a call that only waited for others would end it too early.
+    """
 
     def took() -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         job.call()
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     found = [took()]
     while found[-1] < 1 and len(found) < WARM:
@@ -56,7 +59,7 @@ def scale(job: Job) -> None:
     least = min(found)
     while job.scales and least < LONG_CALL:
         job.epochs *= max(2, min(10, int(LONG_CALL / max(least, 1e-9))))
-        least = min(took(), took())  # one that was interrupted says little
+        least = min(took(), took())
 
 
 def peak_memory() -> int:
@@ -101,12 +104,21 @@ class Worker:
         return {"microseconds": median(times) * 1e6, "calls": len(times)}
 
     def losses(self, passes: int) -> dict[str, Any]:
-        return {"losses": self.job.losses(passes)}
+        return {"losses": self.job.losses(passes), "engine": self.job.engine}
 
     def fixed(self) -> dict[str, Any]:
         """What a fit costs beside its steps; nothing where there is no fit."""
         cost = getattr(self.job, "fixed", None)
         return {"microseconds": None if cost is None else cost() * 1e6}
+
+    def peak(self, threads: int) -> dict[str, Any]:
+        return {"peak": self.side.peak(threads)}
+
+    def kernels(self) -> dict[str, Any]:
+        return {"names": self.side.kernels()}
+
+    def kernel(self, name: str, runs: int, seconds: float) -> dict[str, Any]:
+        return dict(self.side.kernel(name, runs, seconds))
 
     def first(self, work: str, repeats: int) -> dict[str, Any]:
         first, again = self.side.first_steps(work, repeats)

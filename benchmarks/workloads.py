@@ -40,7 +40,7 @@ class Workload:
     passes: int = 1
     tolerance: float = 1e-4
     unit: str = "step"
-    later: bool = False  # convolutions and attention: in the full run, or when named
+    later: bool = False  # norms, convolutions, attention: in the full run, or when named
 
 
 def dense_flop(rows: int, *widths: int) -> float:
@@ -95,6 +95,10 @@ ALL = (
         {"sklearn": Bound(10, 30)}, unit="fit", passes=20,
     ),
     Workload(
+        "norms", "2-64-64-3, batch norm and layer norm, full batch of 300, Adam", ("torch",),
+        flop=dense_flop(300, 2, 64, 64, 3), passes=50, tolerance=1e-3, later=True,
+    ),
+    Workload(
         "articlecnn", "28x28 conv conv 100-10, one sample at a time, SGD", ("numpy", "torch", "jax"),
         flop=0.42e6, passes=3, later=True,
     ),
@@ -130,8 +134,13 @@ PRODUCTS = (
     (8192, 144, 16), (300, 2, 64),
 )  # fmt: skip
 PRODUCT_PEERS = ("numpy", "torch")
+# Networks whose first step is timed, in a process that is warm.
+STRUCTURES = (
+    "spiral", "mlp", "a user's module, 2-16-3", "batch norm, dropout", "12 x (dense, GELU)",
+    "RNN of 16", "lenet",
+)  # fmt: skip
 LEARNING_RATE = {
     "neuron": 0.1, "circles": 0.1, "spiral": 0.01, "mlp": 1e-3, "rnn": 0.01, "lstm": 0.01,
-    "fits": 0.01, "articlecnn": 0.1, "lenet": 1e-3, "resnet": 0.01, "gpt": 1e-3, "unet": 0.01,
+    "fits": 0.01, "norms": 1e-3, "articlecnn": 0.1, "lenet": 1e-3, "resnet": 0.01, "gpt": 1e-3, "unet": 0.01,
     "dwsep": 0.01,
 }  # fmt: skip

@@ -21,6 +21,7 @@ MODULES = {
 }
 TITLES = {
     "ours": "glassgrad",
+    "reference": "reference",
     "numpy": "NumPy",
     "torch": "PyTorch",
     "torch.compile": "torch.compile",
@@ -40,6 +41,7 @@ class Job(ABC):
     steps = 1
     epochs = 1
     scales = False
+    engine = ""  # of ours, where there is a choice: known once losses are
     short = True  # a call takes so little that one more to warm up costs nothing
 
     def reset(self) -> None:  # noqa: B027  # prediction and products have nothing to go back to

@@ -1,4 +1,4 @@
-"""glassgrad, as a user writes it: `gg.fit`, `gg.predict`, `gg.compile`."""
+"""glassgrad, as a user writes it: `gg.fit`, `gg.Predictor`; products as plans bound to arrays."""
 
 from __future__ import annotations
 
@@ -7,27 +7,46 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 import glassgrad as gg
 from benchmarks.inputs import Array, inputs
 from benchmarks.workloads import LEARNING_RATE
 from glassgrad import nn, optim
+from glassgrad.backends import native
+from glassgrad.engine import executor, peak_flop
 
 from . import Job
+from .plans import KERNELS, Plan, beside_reference
 
 BACKEND = os.environ.get("BENCHMARKS_BACKEND", "auto")
 
 
 def about() -> str:
-    """The version, and the backend that was asked for."""
-    return f"glassgrad {gg.__version__}, backend {BACKEND}"
+    """The version, and what runs: the instruction set, or why it is NumPy text."""
+    engine, why = (BACKEND, "as asked") if BACKEND != "auto" else executor()
+    return f"glassgrad {gg.__version__}, {engine} ({why})"
+
+
+def peak(threads: int) -> float | None:
+    """GFLOP/s in fused multiply-adds on registers, measured now; None without native code."""
+    if not native.available():
+        return None
+    end, found = time.perf_counter() + 0.3, 0.0
+    while time.perf_counter() < end:
+        found = max(found, peak_flop("float32", threads))
+    return found / 1e9
 
 
 def _dense(hidden: int, outputs: int) -> Callable[[], nn.Module]:
     return lambda: nn.Sequential(
         hidden=nn.Linear(hidden), relu=nn.ReLU(), output=nn.Linear(outputs)
     )
+
+
+def _norms() -> nn.Module:
+    return nn.Sequential(
+        hidden=nn.Linear(64), norm1=nn.BatchNorm1d(), relu=nn.ReLU(), second=nn.Linear(64),
+        norm2=nn.LayerNorm(), relu2=nn.ReLU(), output=nn.Linear(3),
+    )  # fmt: skip
 
 
 def _neuron() -> nn.Module:
@@ -157,6 +176,7 @@ _NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, Callable[[float], optim
         "cross_entropy",
         optim.Adam,
     ),
+    "norms": (_norms, "cross_entropy", optim.Adam),
     "articlecnn": (_article, "mse", optim.SGD),
     "lenet": (_lenet, "cross_entropy", optim.Adam),
     "infer1": (_lenet, "", optim.Adam),
@@ -169,7 +189,9 @@ _NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, Callable[[float], optim
 
 def _model(name: str, weights: dict[str, Array]) -> nn.Module:
     model = _NETWORKS[name][0]()
-    model.load_state_dict(weights)
+    state = model.named_state()
+    for path, array in weights.items():
+        state[path].assign(array)
     return model
 
 
@@ -207,7 +229,9 @@ class _Fit(Job):
 
     def losses(self, passes: int) -> list[float]:
         self.reset()
-        return list(self.fit(passes)["loss"])
+        found = self.fit(passes)
+        self.engine = found.record.backend
+        return list(found["loss"])
 
     def fixed(self) -> float:
         """Seconds that one `fit` costs beside its steps: the least of several."""
@@ -232,6 +256,8 @@ class _Fits(Job):
 
 
 class _Predict(Job):
+    """A prediction bound once, as a session of ONNX Runtime is."""
+
     steps = 20
 
     def __init__(self, name: str) -> None:
@@ -247,20 +273,33 @@ class _Predict(Job):
 
 
 class _Product(Job):
-    """A matrix product, as a dense layer without a bias; or with one, and relu."""
+    """A matrix product as a plan bound to its arrays; with a bias and relu where `fused`."""
 
     def __init__(self, a: Array, b: Array, bias: Array | None) -> None:
-        layer = nn.Linear(*b.shape, bias=bias is not None)
-        state = {"weight": b} if bias is None else {"weight": b, "bias": bias}
-        layer.load_state_dict(state)
-        model = layer if bias is None else nn.Sequential(layer, nn.ReLU())
-        self.predictor, self.a = gg.Predictor(model, backend=BACKEND), a
+        fused = [] if bias is None else [bias]
+        function = _rectified if fused else _multiplied
+        if executor()[0] == "native" and BACKEND != "numpy":
+            plan = Plan(function, [a, b, *fused])
+            self.run, self.out = plan.run, plan.out
+            return
+        program, operands = gg.compile(function), [gg.tensor(v) for v in (a, b, *fused)]
+        self.out = program(*operands).numpy()
+        self.run = lambda: program(*operands)
 
     def call(self) -> None:
-        self.predictor(self.a)
+        self.run()
 
     def losses(self, passes: int) -> list[float]:
-        return [float(v) for v in self.predictor(self.a).ravel()[:50]]
+        self.run()
+        return [float(v) for v in self.out.ravel()[:50]]
+
+
+def _multiplied(a: Any, b: Any) -> Any:
+    return a @ b
+
+
+def _rectified(a: Any, b: Any, bias: Any) -> Any:
+    return gg.relu(a @ b + bias)
 
 
 def product(a: Array, b: Array, bias: Array | None) -> Job:
@@ -268,11 +307,19 @@ def product(a: Array, b: Array, bias: Array | None) -> Job:
     return _Product(a, b, bias)
 
 
+def kernels() -> tuple[str, ...]:
+    """What is measured beside the reference kernels: nothing where there is no native code."""
+    return tuple(KERNELS) if native.available() else ()
+
+
+def kernel(name: str, runs: int, seconds: float) -> dict[str, Any]:
+    """One of them."""
+    return beside_reference(name, runs, seconds)
+
+
 def job(name: str, threads: int) -> Job:
     """A workload made ready."""
-    set_threads = getattr(gg, "set_threads", None)
-    if set_threads is not None:
-        set_threads(threads)
+    gg.set_threads(threads)
     if name == "fits":
         return _Fits()
     return _Predict(name) if name.startswith("infer") else _Fit(name)
@@ -291,13 +338,51 @@ def _seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+class _Own(nn.Module):
+    """A user's module: traced at each fit, as its forward may depend on anything."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hidden, self.output = nn.Linear(2, width), nn.Linear(width, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.output(nn.relu(self.hidden(x)))
+
+
+def _deep(width: int) -> nn.Module:
+    return nn.Sequential(*[m for _ in range(12) for m in (nn.Linear(width), nn.GELU())], nn.Linear(3))  # fmt: skip
+
+
+def _lenet_of(width: int) -> nn.Module:
+    model = _lenet()
+    model.dense2 = nn.Linear(width)
+    return model
+
+
+def _dropped(width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(width), nn.BatchNorm1d(), nn.ReLU(), nn.Dropout(0.2), nn.Linear(3))  # fmt: skip
+
+
+# The network by a width, the width, and the workload whose data it sees.
+_STARTS: dict[str, tuple[Callable[[int], nn.Module], int, str]] = {
+    "spiral": (lambda w: _dense(w, 3)(), 64, "spiral"),
+    "mlp": (lambda w: _dense(w, 10)(), 128, "mlp"),
+    "a user's module, 2-16-3": (_Own, 16, "spiral"),
+    "batch norm, dropout": (_dropped, 64, "spiral"),
+    "12 x (dense, GELU)": (_deep, 32, "spiral"),
+    "RNN of 16": (lambda w: nn.Sequential(nn.RNN(w), nn.Linear(3)), 16, "rnn"),
+    "lenet": (_lenet_of, 84, "lenet"),
+}
+
+
 def first_steps(name: str, repeats: int) -> tuple[list[float], list[float]]:
     """Seconds of a `fit` of one step: of a structure new to this process, and again.
 
     A structure is new by a hidden width nobody had before. The second is another instance of the
     structure, its weights drawn before: what it costs beside its steps.
     """
-    at = inputs(name)
+    network, base, of = _STARTS[name]
+    at = inputs(of)
     x, y = at.x[: at.size], at.y[: at.size]
 
     def fit(model: nn.Module, epochs: int = 1) -> gg.train.History:
@@ -305,19 +390,11 @@ def first_steps(name: str, repeats: int) -> tuple[list[float], list[float]]:
         settings |= {"epochs": epochs, "metrics": (), "backend": BACKEND, "verbose": False}
         return gg.fit(model, x, y, **settings)
 
-    def network(width: int) -> nn.Module:
-        if name != "lenet":
-            return _dense(width, len(np.unique(y)))()
-        model = _lenet()
-        model.dense2 = nn.Linear(width)
-        return model
-
-    base = {"spiral": 64, "mlp": 128, "lenet": 84}[name]
     fit(network(base + repeats + 1))  # the process is warm
     first, again = [], []
     for k in range(repeats):
         known = network(base + k)
         first.append(_seconds(lambda model=known: fit(model)))
         other = network(base + k).load_state_dict(known.state_dict())
-        again.append(_beside_steps(lambda model=other: fit(model, 5)))
+        again.append(min(_beside_steps(lambda model=other: fit(model, 5)) for _ in range(3)))
     return first, again

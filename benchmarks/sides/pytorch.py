@@ -25,6 +25,13 @@ def _dense(*widths: int) -> nn.Module:
     return nn.Sequential(nn.Linear(*widths[:2]), nn.ReLU(), nn.Linear(*widths[1:]))
 
 
+def _norms() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(2, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.LayerNorm(64),
+        nn.ReLU(), nn.Linear(64, 3),
+    )  # fmt: skip
+
+
 def _neuron() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 1), nn.Sigmoid())
 
@@ -164,6 +171,7 @@ _NETWORKS: dict[str, tuple[Callable[[], nn.Module], Any, Any]] = {
     "infer": (lambda: _dense(784, 128, 10), None, None),
     "rnn": (lambda: _Recurrent(nn.RNN, 16), F.cross_entropy, _sgd),
     "lstm": (lambda: _Recurrent(nn.LSTM, 64), F.cross_entropy, _adam),
+    "norms": (_norms, F.cross_entropy, _adam),
     "articlecnn": (_article, F.mse_loss, _sgd),
     "lenet": (_lenet, F.cross_entropy, _adam),
     "infer1": (_lenet, None, None),

@@ -56,6 +56,31 @@ def test_a_worker_does_the_same_work_as_hand_written_numpy() -> None:
     np.testing.assert_allclose(losses["ours"], losses["numpy"], rtol=1e-5)
 
 
+def test_losses_say_which_engine_ran_and_one_prediction_is_bound_once() -> None:
+    from glassgrad.engine import executor
+
+    with Process("ours", 1, "auto", None) as process:
+        process.ask("prepare", work="neuron")
+        assert process.ask("losses", passes=1)["engine"] == executor()[0]
+        process.ask("prepare", work="infer")
+        found = process.ask("losses", passes=1)["losses"]
+    at = inputs("infer")
+    w1, b1, w2, b2 = (v.astype(float) for v in at.weights.values())
+    wanted = np.maximum(at.x @ w1 + b1, 0) @ w2 + b2
+    np.testing.assert_allclose(found, wanted.ravel(), rtol=1e-4, atol=1e-5)
+
+
+def test_kernels_beside_the_reference_give_the_same_bits() -> None:
+    with Process("ours", 1, "auto", None) as process:
+        names = process.ask("kernels")["names"]
+        if not names:
+            pytest.skip("no native executor here")
+        for name in ("product 300 x 2 x 64, bias, relu", "softmax of 1000 rows of 10"):
+            found = process.ask("kernel", name=name, runs=1, seconds=0.001)
+            assert found["same"]
+            assert len(found["ours"]) == len(found["reference"]) == 1
+
+
 def test_what_goes_wrong_in_a_worker_is_an_answer_and_not_the_end() -> None:
     with Process("ours", 1, "auto", None) as process:
         with pytest.raises(Failed, match="KeyError"):
