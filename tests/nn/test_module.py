@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import glassgrad as gg
 from glassgrad import nn
 from glassgrad.errors import ConfigError, ShapeError, UsageError
+from glassgrad.nn.module import Weight
 
 
 class Block(nn.Module):
@@ -158,3 +161,15 @@ def test_a_sequential_is_indexed_and_walked_in_order() -> None:
     assert len(model) == 3
     assert model[-1] is list(model)[2]
     assert repr(model) == "Sequential(linear1=Linear(2, 4), relu1=ReLU(), linear2=Linear(4, 1))"
+
+
+def test_a_copy_of_a_network_that_has_seen_nothing_learns_its_sizes_like_the_original() -> None:
+    """And draws the same numbers: copying draws none."""
+    made = nn.Sequential(nn.Linear(4), nn.LayerNorm(), nn.Linear(2, 3))
+    for copied in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert all(not w.drawn for w in copied.parameters() if isinstance(w, Weight))
+    made = nn.Sequential(nn.Linear(4), nn.LayerNorm(), nn.Linear(3))
+    copied = copy.deepcopy(made)
+    x = np.ones((2, 5), np.float32)
+    np.testing.assert_array_equal(made(x).numpy(), copied(x).numpy())
+    assert made.state_dict().keys() == copied.state_dict().keys()

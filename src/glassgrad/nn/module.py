@@ -89,6 +89,12 @@ class Weight(Parameter):
     def _data(self, data: Any) -> None:
         self._drawn = data
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """What copies and pickles keep: the numbers that are drawn. Nothing is drawn for them."""
+        names = {n for kind in type(self).__mro__ for n in getattr(kind, "__slots__", ())}
+        names -= {"__weakref__", "_data"}
+        return None, {n: getattr(self, n) for n in names if hasattr(self, n)}
+
     @property
     def drawn(self) -> bool:
         """Whether the numbers are there."""

@@ -26,8 +26,6 @@ class Whole:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-
-
 class Readers:
     """Who reads each value of a graph."""
 
@@ -134,8 +132,10 @@ def _normalise(head: Node, readers: Readers) -> Whole | None:
             }  # fmt: skip
             for name, op in (("scale", "multiply"), ("shift", "add")):
                 step = next((n for n in readers.some(result, op) if _is_forward(n)), None)
-                other = step and step.inputs[1 - step.inputs.index(result)]
-                if step is None or other is result or other.type.dtype != x.type.dtype:
+                if step is None:
+                    continue
+                other = step.inputs[1 - step.inputs.index(result)]
+                if other is result or other.type.dtype != x.type.dtype or _is_data(other, x):
                     continue
                 nodes.append(step)
                 reads[name] = other
@@ -197,6 +197,11 @@ def _rows_or_columns(x: Value, axes: Any) -> bool:
     return isinstance(axes, tuple) and (
         axes == tuple(range(rank - len(axes), rank)) or (rank == 2 and axes == (0,))
     )
+
+
+def _is_data(value: Value, x: Value) -> bool:
+    """Whether it is as large as what is normalised, so that it is no scale or shift."""
+    return value.type.shape == x.type.shape
 
 
 def _square(node: Node) -> bool:

@@ -63,9 +63,9 @@ def whole_steps(
         return [Step(whole.kind, operands, [writes["dx"]], ints, split=split)]
     if "result" not in writes:  # what it would be made of
         given = {"x": given["x"]}
-    names = ("scale", "shift", "normalised", "result", "mean", "variance", "std")
-    there = sum(1 << i for i, name in enumerate(names) if name in given or name in writes)
-    made = [writes[name] for name in names if name in writes]
+    every = ("scale", "shift", "normalised", "result", "mean", "variance", "std")
+    there = sum(1 << i for i, name in enumerate(every) if name in given or name in writes)
+    made = [writes[name] for name in every if name in writes]
     ints = [len(axes), *axes, there]
     return [Step(whole.kind, [*given.values()], made, ints, [whole.settings["eps"]], split)]
 
