@@ -112,9 +112,9 @@ def _print_plan(dataset: str, recipe: Recipe) -> None:
     """The kernels of a training step, in order."""
     record = record_of(recipe, _stand_ins(recipe))
     rows = recipe.batch_size or len(data_sets.load(dataset).x)
+    text = plan(record, rows).text(shutil.get_terminal_size().columns)
     say(f"a training step on {rows} rows of {dataset}, kernel by kernel", bold=True)
-    width = shutil.get_terminal_size().columns
-    for i, line in enumerate(plan(record, rows).text(width).split("\n")):
+    for i, line in enumerate(text.split("\n")):
         say(name(line), dim=i < 4, bold=bool(line) and line[0] != " " and i >= 4)
 
 
