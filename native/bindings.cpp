@@ -104,7 +104,8 @@ class Memory {
   char* data() const { return static_cast<char*>(view_.buf); }
   int64_t bytes() const { return view_.len; }
   bool overlaps(const Memory& other) const {
-    return data() < other.data() + other.bytes() && other.data() < data() + bytes();
+    return bytes() > 0 && other.bytes() > 0 && data() < other.data() + other.bytes() &&
+           other.data() < data() + bytes();
   }
 
  private:
@@ -130,9 +131,9 @@ Memory memory_for(const Plan& plan, size_t base, nb::handle array, int64_t copie
 // What a plan writes belongs to one base alone.
 void refuse_overlaps(const Plan& plan, const std::vector<Memory>& memories) {
   for (size_t i = 0; i < memories.size(); ++i) {
-    if (plan.bases[i + 1].kind != Base::write || memories[i].bytes() == 0) continue;
+    if (plan.bases[i + 1].kind != Base::write) continue;
     for (size_t k = 0; k < memories.size(); ++k) {
-      if (k != i && memories[k].bytes() > 0 && memories[i].overlaps(memories[k])) {
+      if (k != i && memories[i].overlaps(memories[k])) {
         throw PlanError("bases " + std::to_string(i + 1) + " and " + std::to_string(k + 1) +
                         " share memory, and one of them is written");
       }
@@ -154,6 +155,12 @@ void make_plan(Plan* self, const Pairs& bases, const Fours& slots, const Numbers
   const PlanText text{bases.data(), size(bases.shape(0)), slots.data(), size(slots.shape(0)),
                       code.data(),  size(code.shape(0)),  reals.data(), size(reals.shape(0))};
   new (self) Plan(text, table_for(isa), careful);
+}
+
+// A plan that was made: `Plan.__new__` alone makes none.
+Plan& plan_of(nb::handle object) {
+  if (!nb::isinstance<Plan>(object) || !nb::inst_ready(object)) throw nb::type_error("not a plan");
+  return nb::cast<Plan&>(object);
 }
 
 // The arrays of all bases but the arena, ready to run.
@@ -232,6 +239,7 @@ nb::list describe(const Plan& plan) {
 
 void profile(Plan& plan, bool on) {
   nb::gil_scoped_release release;
+  const Running here;
   const std::lock_guard lock(plan.running);
   plan.profiled = on;
   plan.runs = 0;
@@ -257,8 +265,8 @@ class Loop {
   Loop(nb::object plan, nb::object rest, const std::vector<nb::object>& arrays,
        const std::vector<int64_t>& data, std::vector<int64_t> tables, int64_t rows, int64_t batch,
        const std::map<int64_t, std::pair<int64_t, double>>& casts)
-      : plan_(nb::cast<Plan&>(plan)), tables_(std::move(tables)), owners_{plan, rest}, rows_(rows) {
-    Plan* smaller = rest.is_none() ? nullptr : nb::cast<Plan*>(rest);
+      : plan_(plan_of(plan)), tables_(std::move(tables)), owners_{plan, rest}, rows_(rows) {
+    Plan* smaller = rest.is_none() ? nullptr : &plan_of(rest);
     const size_t bases = plan_.bases.size();
     if (arrays.size() + 1 != bases) throw PlanError("an array, or None, for each base but the arena");
     if (smaller && smaller->bases.size() != bases) throw PlanError("plans of different bases");
@@ -292,6 +300,10 @@ class Loop {
     }
     refuse_overlaps(plan_, memories_);
     if (smaller) refuse_overlaps(*smaller, memories_);
+    for (size_t i = 0; i < bases; ++i) {
+      written_.push_back(plan_.bases[i].kind == Base::write ||
+                         (smaller && smaller->bases[i].kind == Base::write));
+    }
     batches_ = std::make_unique<Batches>(plan_, smaller, std::move(addresses), std::move(rows_of),
                                          std::move(row_of), rows, batch);
   }
@@ -307,7 +319,9 @@ class Loop {
       memories.push_back(memory_for(plan_, static_cast<size_t>(tables_[i]), tables[i], count));
       addresses.push_back(memories.back().data());
     }
-    Advance a{first, count, nullptr, 0, addresses.data(), budget};
+    // Beyond a day it is for ever; what is no number of seconds would be no number of clock ticks.
+    if (!(budget >= 0)) throw PlanError("a budget is seconds, from 0");
+    Advance a{first, count, nullptr, 0, addresses.data(), std::min(budget, 86400.0)};
     if (!order.is_none()) {
       memories.emplace_back(order, false);
       const int64_t numbers = memories.back().bytes() / 8;
@@ -317,12 +331,30 @@ class Loop {
       a.order = reinterpret_cast<const int64_t*>(memories.back().data());
       a.epochs = numbers / rows_;
     }
+    refuse_overlaps_of(memories);
     nb::gil_scoped_release release;
     const Outcome outcome = batches_->advance(a);
     return {outcome.steps, static_cast<int64_t>(outcome.status)};
   }
 
  private:
+  // What is written in a call shares no memory with anything else: tables, the order, arrays.
+  void refuse_overlaps_of(const std::vector<Memory>& given) const {
+    const auto is_written = [&](size_t i) {
+      return i < tables_.size() && written_[static_cast<size_t>(tables_[i])];
+    };
+    for (size_t i = 0; i < given.size(); ++i) {
+      bool shared = false;
+      for (size_t k = 0; k < i; ++k) {
+        shared |= (is_written(i) || is_written(k)) && given[i].overlaps(given[k]);
+      }
+      for (size_t k = 0; k < memories_.size(); ++k) {
+        shared |= (is_written(i) || written_[k + 1]) && given[i].overlaps(memories_[k]);
+      }
+      if (shared) throw PlanError("tables or an order share memory with what is written");
+    }
+  }
+
   size_t known(int64_t base) const {
     if (base < 1 || base >= size(plan_.bases.size())) throw PlanError("no such base");
     return static_cast<size_t>(base);
@@ -332,6 +364,7 @@ class Loop {
   std::vector<int64_t> tables_;
   std::vector<nb::object> owners_;
   std::vector<Memory> memories_;
+  std::vector<bool> written_;  // of each base, by either plan
   std::unique_ptr<Batches> batches_;
   int64_t rows_;
 };
@@ -408,8 +441,8 @@ NB_MODULE(_native, m) {
   m.def("get_threads", &threads);
   m.def("usable_cpus", &usable_cpus);
   m.def("peak", &peak, "dtype"_a, "threads"_a, "isa"_a = nb::none());
-  m.def("unary", &unary<float>, "isa"_a, "operation"_a, "x"_a, "out"_a);
-  m.def("unary", &unary<double>, "isa"_a, "operation"_a, "x"_a, "out"_a);
+  m.def("unary", &unary<float>, "isa"_a, "operation"_a, "x"_a.noconvert(), "out"_a.noconvert());
+  m.def("unary", &unary<double>, "isa"_a, "operation"_a, "x"_a.noconvert(), "out"_a.noconvert());
 
   nb::class_<Bound>(m, "Bound").def("run", &Bound::run).def("set", &Bound::set, "base"_a, "array"_a)
       .def("call", &Bound::call);
@@ -417,10 +450,10 @@ NB_MODULE(_native, m) {
       .def("__init__", &make_plan, "bases"_a, "slots"_a, "code"_a, "reals"_a, "isa"_a = nb::none(),
            "careful"_a = false)
       .def("run", [](nb::object self, nb::object arrays) {
-        return Bound(nb::cast<Plan&>(self), self, arrays).run();
+        return Bound(plan_of(self), self, arrays).run();
       }, "arrays"_a)
       .def("bind", [](nb::object self, nb::object arrays) {
-        return new Bound(nb::cast<Plan&>(self), self, arrays);
+        return new Bound(plan_of(self), self, arrays);
       }, "arrays"_a)
       .def("describe", &describe)
       .def("profile", &profile, "on"_a)

@@ -116,6 +116,7 @@ Outcome Batches::advance(const Advance& a) {
   if (a.first < 0 || a.count < 0 || a.first > INT64_MAX - a.count) throw PlanError("no such steps");
   const int64_t last_epoch = a.count > 0 ? (a.first + a.count - 1) / per_epoch_ : 0;
   if (a.order && last_epoch >= a.epochs) throw PlanError("more steps than the order has epochs for");
+  const Running here;
   std::unique_lock lock(plan_.running, std::defer_lock);
   std::unique_lock<std::mutex> lock_rest;
   if (rest_) {

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <new>
+#include <shared_mutex>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -77,18 +79,31 @@ void go_home() {
   delete crew;  // and busy stays: whoever comes later works alone
 }
 
+#if defined(__unix__) || defined(__APPLE__)
+std::shared_mutex running;  // held by every run, and by a fork alone
+
+void hold() { running.lock(); }
+void let_go() { running.unlock(); }
+
 // In a child after a fork, where the threads do not exist.
 void forget() {
+  new (&running) std::shared_mutex;
   crew = nullptr;
   busy.store(false);
 }
 
+void watch_forks() {
+  static const int once = pthread_atfork(hold, let_go, forget);
+  (void)once;
+}
+#endif
+
 void hire(int count) {
   if (!crew) {
-    static const bool once = [] {
 #if defined(__unix__) || defined(__APPLE__)
-      pthread_atfork(nullptr, nullptr, forget);
+    watch_forks();
 #endif
+    static const bool once = [] {
       std::atexit(go_home);
       return true;
     }();
@@ -187,6 +202,17 @@ void Signal::wait_beyond(uint32_t old) {
   while (count_.load() == old) count_.wait(old);
   sleepers_.fetch_sub(1);
 }
+
+#if defined(__unix__) || defined(__APPLE__)
+Running::Running() {
+  watch_forks();
+  running.lock_shared();
+}
+Running::~Running() { running.unlock_shared(); }
+#else
+Running::Running() {}
+Running::~Running() {}
+#endif
 
 void Barrier::reset(int parts) {
   parts_ = parts;

@@ -54,6 +54,16 @@ int usable_cpus();
 void set_threads(int count);
 int threads();
 
+// There while a plan runs. A fork waits until no plan does, so that its child finds every plan whole
+// and no lock held by a thread that it has not.
+class Running {
+ public:
+  Running();
+  ~Running();
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+};
+
 // Runs job(context, member) for every part, part 0 on this thread, and returns when all are done.
 // There are `wanted` parts at most: fewer where threads are lacking, one where the threads are busy
 // with a job of another caller. Jobs do not raise.

@@ -90,6 +90,7 @@ void keep_fault(Plan& plan, int parts) {
 }
 
 Outcome run_once(Plan& plan, char* const* addresses) {
+  const Running here;
   const std::lock_guard lock(plan.running);
   Shared shared;
   Outcome outcome;

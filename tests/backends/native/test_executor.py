@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -44,12 +43,15 @@ def step(
     return [NAMES["kernels"][kernel], split, len(operands), len(ints), 0, *flat, *ints]
 
 
+def numbers(bases: Any, slots: Any, code: list[int]) -> tuple[Any, ...]:
+    return (*[np.array(x, np.int64) for x in (bases, slots, code)], np.zeros(0))
+
+
 def plan(bases: Any, slots: Any, code: list[int], **settings: Any) -> Any:
-    whole = [np.array(x, np.int64) for x in (bases, slots, code)]
-    return _native.Plan(*whole, np.zeros(0), **settings)
+    return _native.Plan(*numbers(bases, slots, code), **settings)
 
 
-def lookup(rows: int, columns: int, taken: int, **settings: Any) -> Any:
+def looked_up(rows: int, columns: int, taken: int) -> tuple[Any, ...]:
     """Rows of base 1 at the positions in base 2, into base 3; all of these must be finite."""
     size = columns * 4
     code = step(
@@ -58,7 +60,11 @@ def lookup(rows: int, columns: int, taken: int, **settings: Any) -> Any:
     )
     code += step("guard", [dense(2, FLOAT, taken, columns)])
     bases = [[0, 0], [1, rows * size], [1, taken * 8], [2, taken * size]]
-    return plan(bases, [[1, 0, -1, 0], [2, 0, -1, 0], [3, 0, -1, 0]], code, **settings)
+    return numbers(bases, [[1, 0, -1, 0], [2, 0, -1, 0], [3, 0, -1, 0]], code)
+
+
+def lookup(rows: int, columns: int, taken: int, **settings: Any) -> Any:
+    return _native.Plan(*looked_up(rows, columns, taken), **settings)
 
 
 def arrays(rows: int = 8, columns: int = 4, taken: int = 3) -> list[Any]:
@@ -347,65 +353,3 @@ def test_denormal_numbers_count_whatever_mode_the_caller_is_in() -> None:
     gg.set_threads(2)
     assert lookup(500, 512, 700).run([table, order, out]) == 0
     assert (out == np.float32(1e-40)).all()
-
-
-# -- leaks -------------------------------------------------------------------------------------
-
-
-def resident() -> int:
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def raises(call: Callable[[], Any]) -> None:
-    try:
-        call()
-    except InternalError:
-        return
-    raise AssertionError("no error")
-
-
-def entry_points() -> dict[str, Callable[[], Any]]:
-    table, order, out = arrays()
-    outside = np.array([0, 1, 99])
-    made, (loop, x) = lookup(8, 4, 3), looped(10, 4)
-    bound = made.bind([table, order, out])
-    which, kept = np.zeros((3, 1), np.int64), np.zeros((3, 3))
-    slots = [[0, 0, -1, 0]]
-    return {
-        "catalogue": _native.catalogue,
-        "isas": _native.isas,
-        "Plan": lambda: lookup(8, 4, 3),
-        "Plan refused": lambda: raises(
-            lambda: plan([[0, 8]], slots, step("arange", [dense(0, INT, 9)]))
-        ),
-        "run": lambda: made.run([table, order, out]),
-        "run stopped": lambda: made.run([table, outside, out]),
-        "run refused": lambda: raises(lambda: made.run([table, order, out[:, ::2]])),
-        "bind": lambda: made.bind([table, order, out]),
-        "bind refused": lambda: raises(lambda: made.bind([table])),
-        "bound run": bound.run,
-        "set": lambda: bound.set(1, table),
-        "set refused": lambda: raises(lambda: bound.set(1, table[:2])),
-        "describe": made.describe,
-        "times": made.times,
-        "profile": lambda: made.profile(False),
-        "Loop": lambda: looped(10, 4),
-        "Loop refused": lambda: raises(
-            lambda: _native.Loop(first_row(4), None, [x, None, None], [1], [2, 3], 7, 4)
-        ),
-        "advance": lambda: loop.advance(None, 0, 3, [which, kept]),
-        "advance refused": lambda: raises(lambda: loop.advance(None, 0, 4, [which, kept])),
-    }
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
-@pytest.mark.parametrize("name", list(entry_points()) if _native else [])
-def test_ten_thousand_calls_keep_no_memory(name: str) -> None:
-    call = entry_points()[name]
-    for _ in range(500):
-        call()
-    before = resident()
-    for _ in range(10_000):
-        call()
-    assert resident() - before < 1 << 20

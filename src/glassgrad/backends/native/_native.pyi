@@ -1,8 +1,9 @@
 """The compiled part of the native executor. Arrays are NumPy's, contiguous; `Buffer` is any of them.
 
 Whatever does not fit (a plan that does not hold together, an array of another size) raises
-`glassgrad.errors.InternalError`. A run ends with a status: 0 done, 1 a guard found a number that is
-not finite, 2 a position was outside its table, or a row outside the data.
+`glassgrad.errors.InternalError`, an argument of another kind TypeError. A run ends with a status: 0
+done, 1 a guard found a number that is not finite, 2 a position was outside its table, or a row
+outside the data.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
