@@ -178,25 +178,11 @@ class Bound {
 
   Bound(const Bound&) = delete;
 
-  void set(int64_t base, nb::handle array) {
-    if (base < 1 || base > size(memories_.size())) throw PlanError("no such base");
-    if (runs_ > 0) throw PlanError("another thread runs this");
-    const auto i = static_cast<size_t>(base - 1);
-    Memory before = std::move(memories_[i]);
-    try {
-      memories_[i] = memory_for(plan_, i + 1, array);
-      refuse_overlaps(plan_, memories_);
-    } catch (...) {
-      memories_[i] = std::move(before);
-      throw;
-    }
-    addresses_[i] = memories_[i].data();
-  }
+  void set(int64_t base, nb::handle array) { change({{base, array}}); }
 
   // Two bases set anew, as input and result of a prediction, and a run.
   int64_t call(int64_t base, nb::handle array, int64_t other, nb::handle result) {
-    set(base, array);
-    set(other, result);
+    change({{base, array}, {other, result}});
     return run();
   }
 
@@ -212,6 +198,36 @@ class Bound {
   }
 
  private:
+  struct Change {
+    int64_t base;
+    nb::handle array;
+  };
+
+  // All or none: what was the result may be the input now.
+  template <size_t count> void change(const Change (&changes)[count]) {
+    if (runs_ > 0) throw PlanError("another thread runs this");
+    Memory others[count];
+    for (size_t i = 0; i < count; ++i) {
+      const int64_t base = changes[i].base;
+      if (base < 1 || base > size(memories_.size())) throw PlanError("no such base");
+      others[i] = memory_for(plan_, static_cast<size_t>(base), changes[i].array);
+    }
+    const auto memory = [&](size_t i) -> Memory& {
+      return memories_[static_cast<size_t>(changes[i].base - 1)];
+    };
+    for (size_t i = 0; i < count; ++i) std::swap(memory(i), others[i]);
+    try {
+      refuse_overlaps(plan_, memories_);
+    } catch (...) {
+      for (size_t i = count; i-- > 0;) std::swap(memory(i), others[i]);
+      throw;
+    }
+    for (const Change& c : changes) {
+      const auto i = static_cast<size_t>(c.base - 1);
+      addresses_[i] = memories_[i].data();
+    }
+  }
+
   Plan& plan_;
   nb::object owner_;
   std::vector<Memory> memories_;
@@ -270,6 +286,7 @@ class Loop {
     const size_t bases = plan_.bases.size();
     if (arrays.size() + 1 != bases) throw PlanError("an array, or None, for each base but the arena");
     if (smaller && smaller->bases.size() != bases) throw PlanError("plans of different bases");
+    for (const int64_t base : data) known(base);
     std::vector<RowsOf> rows_of;
     std::vector<RowOfTable> row_of;
     std::vector<char*> addresses(bases - 1, nullptr);

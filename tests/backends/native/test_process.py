@@ -18,6 +18,7 @@ import pytest
 import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.backends import native
+from glassgrad.errors import NonFiniteError
 from glassgrad.train.callbacks import Callback, Run
 from glassgrad.train.monitors import EarlyStopping
 from tests.backends.native.training import NETWORKS, made, trained
@@ -87,7 +88,7 @@ def test_a_native_run_changes_nothing_but_the_number_of_threads(threads: int) ->
 
 def test_a_run_that_fails_changes_nothing() -> None:
     before = signal.getsignal(signal.SIGINT), np.geterr()
-    with pytest.raises(gg.NonFiniteError):
+    with pytest.raises(NonFiniteError):
         trained("mlp", 3, optimizer=optim.SGD(1e30))
     assert (signal.getsignal(signal.SIGINT), np.geterr()) == before
 
@@ -269,7 +270,7 @@ def test_a_trained_model_is_copied_and_trains_on_alike(name: str, way: str) -> N
 
 @pytest.mark.parametrize("way", ways())
 def test_what_a_run_gave_and_was_given_is_copied(way: str) -> None:
-    optimizer, stopping = optim.Adam(1e-3, amsgrad=True), EarlyStopping(patience=3)
+    optimizer, stopping = optim.Adam(1e-3, amsgrad=True), EarlyStopping("loss", patience=3)
     model, history = trained("mlp", 2, optimizer=optimizer, callbacks=[stopping])
     alike = ways()[way]
     for thing in (optimizer, stopping):

@@ -182,4 +182,13 @@ def test_a_predictor_that_knows_its_rows_gives_what_predict_gives() -> None:
     for _ in range(3):
         np.testing.assert_array_equal(predictor(x), wanted)
         x = x.copy()
-    assert isinstance(model, nn.Module)
+
+
+def test_a_predictor_takes_what_it_gave() -> None:
+    model = nn.Linear(4, 4)
+    predictor = gg.Predictor(model)
+    x = np.ones((2, 4), np.float32)
+    predictor(x)
+    for _ in range(3):
+        x, before = predictor(x), x
+        np.testing.assert_array_equal(x, gg.predict(model, before))
