@@ -158,9 +158,9 @@ def normalised(
         nn.GELU(),
         nn.Linear(16, 3, dtype=dtype),
     )
-    settings = {"loss": "cross_entropy", "optimizer": optimizer, "epochs": steps, "verbose": False}
+    settings: dict[str, Any] = {"loss": "cross_entropy", "epochs": steps, "verbose": False}
     begin = model.named_state()["linear1.bias"].numpy().copy()
-    history = gg.fit(model, x, y, backend=backend, **settings)
+    history = gg.fit(model, x, y, optimizer=optimizer, backend=backend, **settings)
     state = model.state_dict()
     state["moved"] = state["linear1.bias"] - begin
     return {"losses": np.array(history["loss"]), **state}

@@ -11,13 +11,17 @@ from typing import Any
 class History(Mapping[str, list[float]]):
     """Columns by name: `history["loss"]` is the row-weighted mean of the losses before each update.
 
-    `seconds` holds the time of each epoch; `record` what a run folder is written from.
+    `seconds` holds the time of each epoch; `record` what a run folder is written from, with the
+    data and the compiled step: a pickle or a copy goes without it.
     """
 
     def __init__(self, columns: tuple[str, ...] = ()) -> None:
         self.columns: dict[str, list[float]] = {name: [] for name in columns}
         self.seconds: list[float] = []
         self.record: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "record": None}
 
     def extend(self, columns: Mapping[str, list[float]], seconds: list[float]) -> None:
         """More epochs: their values by name, and how long each took."""

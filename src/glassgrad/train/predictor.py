@@ -47,6 +47,12 @@ class Predictor:
         self._runs: dict[tuple[str, tuple[int, ...]], Callable[[AnyArray], AnyArray]] = {}
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:  # a copy begins anew, with the model as it is now
+        return {"model": self.model, "backend": self.backend}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Predictor.__init__(self, **state)
+
     def __call__(self, x: Any) -> Any:
         if type(x) is np.ndarray:
             run = self._runs.get((x.dtype.char, x.shape))

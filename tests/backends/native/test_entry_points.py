@@ -86,7 +86,10 @@ def functions() -> dict[str, Point]:
         "isa": Point(_native.isa, lambda: _native.isa("avx2")),
         "set_threads": Point(
             lambda: _native.set_threads(0),
-            *[lambda x=x: _native.set_threads(x) for x in (None, "2", 1.5, 2**40, [])],
+            lambda: _native.set_threads(None),
+            lambda: _native.set_threads("2"),
+            lambda: _native.set_threads(1.5),
+            lambda: _native.set_threads(2**40),
         ),
         "get_threads": Point(_native.get_threads, lambda: _native.get_threads(1)),
         "usable_cpus": Point(_native.usable_cpus, lambda: _native.usable_cpus(1)),
@@ -175,7 +178,7 @@ def plans() -> dict[str, Point]:
             plan(isa="mmx"),
             plan(isa=3),
             plan(careful="yes"),
-            lambda: _native.Plan(),
+            _native.Plan,
         ),
         "Plan.run": Point(
             lambda: made.run([table, order, out]),
@@ -419,7 +422,7 @@ def test_what_was_never_made_is_not_used() -> None:
     for kind in (_native.Plan, _native.Bound, _native.Loop):
         empty = kind.__new__(kind)
         for name in set(dir(kind)) - set(dir(object)):
-            arguments = [[]] * (name in ("run", "bind")) if kind is _native.Plan else []
+            arguments: list[Any] = [[]] * (name in ("run", "bind")) if kind is _native.Plan else []
             assert refuses(lambda: getattr(empty, name)(*arguments)), name  # noqa: B023
 
 

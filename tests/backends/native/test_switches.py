@@ -36,7 +36,6 @@ SWITCHES: dict[str, Switch] = {
     "fusion": lambda patch: patch.setattr(fuse, "ENABLED", False),
     "epilogues of products": lambda patch: patch.setattr(planner, "_TAKES_NODES", frozenset()),
     "sharing of memory": lambda patch: patch.setattr(plan_memory, "SHARING", False),
-    "simplification": lambda patch: patch.setattr(simplify, "ENABLED", False),
     "threads that meet only where they must": lambda patch: patch.setattr(
         _native, "Plan", functools.partial(_native.Plan, careful=True)
     ),
@@ -45,7 +44,7 @@ SWITCHES: dict[str, Switch] = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "Adam": {},
     "clipped, decayed, in doubles": {
-        "dtype": np.float64,
+        "dtype": "float64",
         "optimizer": optim.AdamW(1e-3, global_clipnorm=0.5),
     },
     "momentum and metrics": {
@@ -64,12 +63,12 @@ def the_plans_of_others_are_left_alone() -> Iterator[None]:
 
 
 def arena(history: gg.History, name: str) -> int:
-    size: int = history.record.plan.step.native.plan(NETWORKS[name]()[2]).plan.arena
+    size: int = history.record.plan.step.native.plan(NETWORKS[name]("float32")[2]).plan.arena
     return size
 
 
 def kernels(history: gg.History, name: str) -> int:
-    return len(history.record.plan.step.native.plan(NETWORKS[name]()[2]).plan.describe())
+    return len(history.record.plan.step.native.plan(NETWORKS[name]("float32")[2]).plan.describe())
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -77,8 +76,6 @@ def kernels(history: gg.History, name: str) -> int:
 def test_off_is_on_bit_for_bit(name: str, settings: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "small":  # in kernels of its own, so that these switches are about something
         monkeypatch.setattr(tiny, "ENABLED", False)
-    # Found, or not, in what simplification leaves: its switch would be this one, too.
-    monkeypatch.setattr(formulas, "ENABLED", False)
     epochs = 3 if name == "small" else 1
     wanted = made(*trained(name, epochs, **SETTINGS[settings]))
     found = {}
@@ -90,6 +87,24 @@ def test_off_is_on_bit_for_bit(name: str, settings: str, monkeypatch: pytest.Mon
         forget()
     assert {k for k, v in found.items() if v != wanted} == set()
     assert made(*trained(name, epochs, **SETTINGS[settings])) == wanted
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_simplification_off_is_on_bit_for_bit(
+    name: str, settings: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With formulas in many kernels: they are found, or not, in what simplification leaves."""
+    monkeypatch.setattr(formulas, "ENABLED", False)
+    found, nodes = [], []
+    for on in (True, False):
+        monkeypatch.setattr(simplify, "ENABLED", on)
+        forget()
+        model, history = trained(name, 1, **SETTINGS[settings])
+        found.append(made(model, history))
+        nodes.append(len(history.record.plan.step.native.graph.nodes()))
+    assert found[0] == found[1]
+    assert nodes[0] < nodes[1]
 
 
 def test_switches_switch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +120,6 @@ def test_switches_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels(seen["fusion"], "norms") > 2 * kernels(usual, "norms")
     assert kernels(seen["epilogues of products"], "norms") > kernels(usual, "norms")
     assert arena(seen["sharing of memory"], "norms") > 1.5 * arena(usual, "norms")
-    nodes = [len(h.record.plan.step.native.graph.nodes()) for h in (seen["simplification"], usual)]
-    assert nodes[0] > nodes[1]
     meets = [
         sum(line["meet"] for line in h.record.plan.step.native.plan(256).plan.describe())
         for h in (seen["threads that meet only where they must"], usual)
@@ -156,10 +169,10 @@ def test_a_formula_as_one_kernel_is_the_formula_in_many(
         np.testing.assert_allclose(state[name], value, rtol=near, atol=near)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_small_step_as_one_kernel_is_the_step_in_many(
-    dtype: type, batch: int, monkeypatch: pytest.MonkeyPatch
+    dtype: str, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, history = trained("small", 20, dtype=dtype, batch_size=batch)
     native_step = history.record.plan.step.native
@@ -169,7 +182,7 @@ def test_a_small_step_as_one_kernel_is_the_step_in_many(
     many, history = trained("small", 20, dtype=dtype, batch_size=batch)
     native_step = history.record.plan.step.native
     assert "tiny" not in [line["kernel"] for line in native_step.plan(batch).plan.describe()]
-    near = 1e-5 if dtype is np.float32 else 1e-13
+    near = 1e-5 if dtype == "float32" else 1e-13
     for name, value in one.state_dict().items():
         np.testing.assert_allclose(many.state_dict()[name], value, rtol=near, atol=near)
 

@@ -24,46 +24,46 @@ def forget() -> None:
     engine._COMPILED.clear()
 
 
-def dense() -> tuple[nn.Module, Array, int]:
+def dense(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
     return (
-        nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)),
+        nn.Sequential(nn.Linear(784, 128, dtype=dtype), nn.ReLU(), nn.Linear(128, 10, dtype=dtype)),
         np.random.default_rng(1).normal(size=(1250, 784)),
         128,
     )
 
 
-def recurrent() -> tuple[nn.Module, Array, int]:
+def recurrent(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
     return (
-        nn.Sequential(nn.LSTM(16, 64), nn.Linear(64, 10)),
+        nn.Sequential(nn.LSTM(16, 64, dtype=dtype), nn.Linear(64, 10, dtype=dtype)),
         np.random.default_rng(2).normal(size=(310, 32, 16)),
         32,
     )
 
 
-def norms() -> tuple[nn.Module, Array, int]:
+def norms(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
     layers = (
-        nn.Linear(64, 256),
-        nn.BatchNorm1d(256),
+        nn.Linear(64, 256, dtype=dtype),
+        nn.BatchNorm1d(256, dtype=dtype),
         nn.Tanh(),
         nn.Dropout(0.3),
-        nn.LayerNorm(256),
+        nn.LayerNorm(256, dtype=dtype),
         nn.GELU(),
-        nn.Linear(256, 10),
+        nn.Linear(256, 10, dtype=dtype),
     )
     return nn.Sequential(*layers), np.random.default_rng(3).normal(size=(2500, 64)), 256
 
 
-def small() -> tuple[nn.Module, Array, int]:
+def small(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
     """So small that the whole step is one kernel."""
     return (
-        nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)),
+        nn.Sequential(nn.Linear(2, 2, dtype=dtype), nn.Tanh(), nn.Linear(2, 1, dtype=dtype)),
         np.random.default_rng(4).normal(size=(10, 2)),
         1,
     )
 
 
 # The last batch of an epoch has fewer rows, but for `small`, and there are ten of them.
-NETWORKS: dict[str, Callable[[], tuple[nn.Module, Array, int]]] = {
+NETWORKS: dict[str, Callable[[str], tuple[nn.Module, Array, int]]] = {
     "mlp": dense,
     "lstm": recurrent,
     "norms": norms,
@@ -73,8 +73,9 @@ NETWORKS: dict[str, Callable[[], tuple[nn.Module, Array, int]]] = {
 
 def trained(name: str, epochs: int, seed: int = 0, **settings: Any) -> tuple[nn.Module, gg.History]:
     """The network after ten times so many steps."""
-    model, x, batch = NETWORKS[name]()
-    x = x.astype(settings.pop("dtype", np.float32))
+    dtype: str = settings.pop("dtype", "float32")
+    model, x, batch = NETWORKS[name](dtype)
+    x = x.astype(dtype)
     rows = len(x)
     y: Array = x[:, :1] * 0.5 if name == "small" else np.arange(rows) * 7 % 10
     usual: dict[str, Any] = {
