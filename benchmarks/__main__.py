@@ -43,7 +43,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--backend", default="auto", help="glassgrad's")
     add("--threads", type=_words, default=["1", "2"], metavar="N,N", help="each side's best of these counts; default 1,2")  # fmt: skip
     add("--runs", type=int, help="default 5, quick 3")
-    add("--seconds", type=float, help="of one side in one run; default 0.4, quick 0.05")
+    add("--seconds", type=float, help="of one side in one run; default 0.4, quick 0.04")
     add("--wheel", type=Path, metavar="FILE", help="default the newest in dist/")
     add("--json", type=Path, metavar="FILE", help="write every number")
     add("--picture", type=Path, metavar="FILE", help="draw the ratios as SVG")
@@ -65,15 +65,8 @@ def _settings(given: argparse.Namespace) -> Settings:
     settings = Settings(threads=tuple(map(int, given.threads)), peers=tuple(given.peers))
     if given.quick:
         few = (PRODUCTS[1], PRODUCTS[4], PRODUCTS[6])
-        settings = replace(
-            settings,
-            runs=3,
-            seconds=0.05,
-            starts=3,
-            imports=1,
-            shapes=few,
-            structures=("spiral", "mlp"),
-        )
+        shorter = replace(settings, runs=3, seconds=0.04, starts=3, imports=1, kernels=3)
+        settings = replace(shorter, shapes=few, structures=("spiral", "mlp"))
     if given.runs is not None:
         settings = replace(settings, runs=given.runs)
     if given.seconds is not None:

@@ -33,6 +33,7 @@ class Settings:
     peers: tuple[str, ...] = ()  # only these; all where empty
     shapes: tuple[tuple[int, int, int], ...] = PRODUCTS
     structures: tuple[str, ...] = STRUCTURES
+    kernels: int = 1  # 1 is all of them, 3 every third
 
     def chosen(self, peers: tuple[str, ...]) -> tuple[str, ...]:
         """The peers of a workload that take part; torch.compile where it was asked for."""
@@ -190,7 +191,7 @@ class Suite:
         """Kernels of this machine's instruction set beside the portable reference kernels."""
         self.say("kernels")
         process = self.processes.get("ours", 1)
-        names = process.ask("kernels")["names"]
+        names = process.ask("kernels")["names"][:: self.settings.kernels]
         if not names:
             yield Row("kernels", "kernels", note="no native executor here")
         ratios = []
@@ -253,7 +254,8 @@ class Suite:
             if side != "ours" and side not in self.settings.chosen(tuple(modules)):
                 continue
             try:
-                once(side, f"import {module}")  # its files are read and compiled
+                if self.settings.imports > 1:  # its files are read and compiled
+                    once(side, f"import {module}")
                 turns = range(self.settings.imports)
                 pairs = [(once(side, f"import {module}"), once(side, "pass")) for _ in turns]
             except Failed as error:

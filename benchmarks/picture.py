@@ -65,7 +65,7 @@ def drawn(rows: Sequence[Row], under: str) -> str:
     return picture(
         WIDTH,
         round(bottom + 40),
-        "glassgrad on a CPU: times as fast as",
+        "glassgrad on a CPU: how many times as fast as others",
         "; ".join(
             f"{row.work}: {number(row.value)} times as fast as {TITLES[row.peer]}" for row in shown
         ),
