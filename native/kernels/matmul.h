@@ -21,6 +21,7 @@ struct Area {
   T* c;
   int64_t c_row, c_column;
   const T* bias;
+  const T* gate;
 };
 
 template <class T>
@@ -41,6 +42,8 @@ template <class T>
   s.bias = area.bias;
   s.bias_row = t.bias_row;
   s.bias_column = t.bias_column;
+  s.gate = area.gate;
+  s.gate_row = t.gate_row;
   return s;
 }
 
@@ -70,15 +73,18 @@ void fill_strip(Strip<T>& s, int vectors, const Heights& h) {
     const T* const a = s.a;
     T* const c = s.c;
     const T* const bias = s.bias;
+    const T* const gate = s.gate;
     const int64_t done = h.high * h.height;
     s.a += done * s.a_row;
     s.c += done * s.c_row;
     if (s.bias) s.bias += done * s.bias_row;
+    if (s.gate) s.gate += done * s.gate_row;
     s.a_tile = (h.height - 1) * s.a_row;
     sweeps<T>.of[vectors][tail][h.height - 1](s, h.low);
     s.a = a;
     s.c = c;
     s.bias = bias;
+    s.gate = gate;
   }
 }
 
@@ -102,6 +108,7 @@ void run_plain(const MatmulTask& t, const Area<T>& area) {
     s.b += s.columns;
     s.c += s.columns * s.c_column;
     if (s.bias) s.bias += s.columns * s.bias_column;
+    if (s.gate) s.gate += s.columns;
   }
 }
 
@@ -160,6 +167,7 @@ struct Packed {
       s.c = area.c + j * strip * area.c_column;
       s.columns = left < strip ? left : strip;
       if (area.bias) s.bias = area.bias + j * strip * t.bias_column;
+      if (area.gate) s.gate = area.gate + j * strip;
       const int64_t bytes = strip * k * static_cast<int64_t>(sizeof(T));
       s.ahead = reinterpret_cast<const char*>(s.b) + bytes;
       s.ahead_tile = j + 1 < strips() ? bytes / (h.high + h.low) / 64 * 64 : 0;
@@ -182,6 +190,7 @@ struct Packed {
         tiles.a = a + done * k;
         tiles.c += done * area.c_row;
         if (tiles.bias) tiles.bias += done * t.bias_row;
+        if (tiles.gate) tiles.gate += done * t.gate_row;
         tiles.a_column = h.height - 1;
         tiles.a_tile = (h.height - 1) * k;
         sweeps<T>.of[vectors][tail][h.height - 1](tiles, h.low);
@@ -208,6 +217,7 @@ struct Packed {
         panel.a += row * t.a_row;
         panel.c += row * area.c_row;
         if (panel.bias) panel.bias += row * t.bias_row;
+        if (panel.gate) panel.gate += row * t.gate_row;
         run_depth(panel, b, d);
       }
     }
@@ -280,6 +290,9 @@ void run_product(const MatmulTask& t, const Frame& frame) {
     if (t.bias_slot >= 0)
       area.bias = reinterpret_cast<const T*>(frame.slot[t.bias_slot]) + m.begin * t.bias_row +
                   n.begin * t.bias_column;
+    area.gate = nullptr;
+    if (t.gated)
+      area.gate = reinterpret_cast<const T*>(frame.slot[t.gate_slot]) + m.begin * t.gate_row + n.begin;
     if (t.product == Product::packed) {
       if (!t.by_panels) {
         packed.run_all(area);
@@ -313,6 +326,7 @@ void run_whole(const MatmulTask& t, const Frame& frame) {
   area.c_row = t.c_row;
   area.c_column = t.c_column;
   area.bias = t.bias_slot < 0 ? nullptr : reinterpret_cast<const T*>(frame.slot[t.bias_slot]);
+  area.gate = t.gated ? reinterpret_cast<const T*>(frame.slot[t.gate_slot]) : nullptr;
   run_plain(t, area);
 }
 

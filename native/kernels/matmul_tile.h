@@ -39,6 +39,8 @@ struct Strip {
   bool relu;
   const T* bias;    // nullptr: none
   int64_t bias_row, bias_column;
+  const T* gate = nullptr;      // the sums count only where it is above 0; nullptr: everywhere
+  int64_t gate_row = 0;
   const char* ahead = nullptr;  // what will be read after this strip: so many bytes of it are fetched
   int64_t ahead_tile = 0;       // with each tile
   bool a_ahead = false;         // rows of a, where they are rows in memory, are fetched a tile early
@@ -153,6 +155,15 @@ void sweep_strip(const Strip<T>& s, int64_t tiles) {
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) sum[r][v] = relu(sum[r][v]);
+    }
+    if (s.last && s.gate) {
+      const T* gate = s.gate + t * R * s.gate_row;
+      const W zero = W::splat(0), one = W::splat(1);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v)
+          sum[r][v] = sum[r][v] * select(at.load(gate + r * s.gate_row, v) > zero, one, zero);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)

@@ -99,6 +99,18 @@ struct Text {
     return *other >= 0 && *other < first_step();
   }
 
+  // Whether the first two steps are the product times (x > 0), where x is a further input: which.
+  bool begins_with_gate(DType t, int64_t* x) const {
+    if (steps.size() < 2 || uses(0) != 1 || uses(first_step()) != 1) return false;
+    const Step &ask = steps[0], &times = steps[1];
+    const auto type = static_cast<int64_t>(t);
+    if (ask.operation != static_cast<int64_t>(Operation::greater) || ask.dtype != type) return false;
+    if (times.operation != static_cast<int64_t>(Operation::multiply) || times.dtype != type) return false;
+    if (times.a[0] != 0 || times.a[1] != first_step() || !is_zero(ask.a[1], t)) return false;
+    *x = ask.a[0];
+    return *x > 0 && *x < inputs;
+  }
+
   bool is_zero(int64_t value, DType t) const {
     if (value < inputs) return false;
     const Constant& c = constants[static_cast<size_t>(value - inputs)];
@@ -118,6 +130,14 @@ bool is_bias(const Operand& o, DType t) {
   for (int i = 0; i < o.rank - 1; ++i)
     if (o.stride[i] != 0 && o.shape[i] > 1) return false;
   return o.stride[o.rank - 1] == 1 || o.shape[o.rank - 1] <= 1;
+}
+
+// As it lies in a product that is one matrix: its columns are neighbours.
+bool is_rows(const Operand& o, DType t) {
+  if (o.dtype != t || o.rank < 2) return false;
+  for (int i = 0; i < o.rank - 2; ++i)
+    if (o.shape[i] != 1) return false;
+  return o.stride[o.rank - 1] == 1 || o.shape[o.rank - 1] == 1;
 }
 
 // Batches that lie one behind the other are one axis; where they all use the same b, more rows of a.
@@ -204,7 +224,9 @@ int64_t round_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
 }  // namespace
 
-MatmulTask prepare_matmul(const Instruction& in, Work* work) {
+namespace {
+
+MatmulTask prepare_product(const Instruction& in, Work* work, bool may_gate) {
   need(!in.ints.empty() && in.operands.size() >= 3, "too few operands");
   const int64_t rank = in.ints[0];
   need(rank >= 0 && rank + 2 <= max_rank, "too many axes");
@@ -262,6 +284,25 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
     text.take_first();
   }
 
+  // Whether a unit was awake, on the way back through relu.
+  const auto is_gate = [&](const Operand& o) {
+    const auto same = [&](const Operand* output) { return output->slot == o.slot; };
+    return is_rows(o, t.dtype) && std::none_of(outputs.begin(), outputs.end(), same);
+  };
+  if (may_gate && text.begins_with_gate(t.dtype, &other) &&
+      is_gate(*further[static_cast<size_t>(other) - 1])) {
+    const Operand& gate = *further[static_cast<size_t>(other) - 1];
+    t.gated = true;
+    t.gate_slot = gate.slot;
+    t.gate_row = gate.stride[gate.rank - 2];
+    text.take_first();
+    text.take_first();
+    if (text.uses(other) == 0) {
+      text.drop_input(other);
+      further.erase(further.begin() + static_cast<std::ptrdiff_t>(other) - 1);
+    }
+  }
+
   // The product goes to the output that it is, and the rest of the program reads it there; else to a
   // panel of scratch, and the rest of the program stores everything.
   const auto found = std::find(text.outputs.begin(), text.outputs.end(), 0);
@@ -309,12 +350,16 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
     t.b_batch[i] = b.stride[i];
     t.c_batch[i] = c->stride[i];
   }
-  const bool few = t.m * t.n <= 32 && t.k >= 256;  // said of the shape as it was given
+  const bool few = t.m * t.n <= 16 && t.k >= 256;  // said of the shape as it was given
   collapse(&t);
   t.batches = 1;
   for (int i = 0; i < t.batch_rank; ++i) t.batches *= t.batch_size[i];
   const int64_t rows = t.batches * t.m, columns = t.n, size = size_of(t.dtype);
   choose(&t, few);
+  const bool by_tiles = t.product == Product::plain || t.product == Product::packed;
+  if (t.gated && (t.turned || !by_tiles || t.batches != 1 || t.c_column != 1)) {
+    return prepare_product(in, work, false);
+  }
 
   t.by_panels = t.has_epilogue;
   t.packed_depth = t.by_panels ? t.k : std::min<int64_t>(t.k, 256);
@@ -346,8 +391,15 @@ MatmulTask prepare_matmul(const Instruction& in, Work* work) {
   if (t.turned) work->name += ", turned";
   if (t.bias_slot >= 0) work->name += " + bias";
   if (t.relu) work->name += " + relu";
+  if (t.gated) work->name += " + gate";
   if (t.has_epilogue) work->name += " + " + std::to_string(t.rest.program.steps) + " steps";
   return t;
+}
+
+}  // namespace
+
+MatmulTask prepare_matmul(const Instruction& in, Work* work) {
+  return prepare_product(in, work, true);
 }
 
 }  // namespace glassgrad

@@ -28,6 +28,7 @@ struct MatmulTask {
   bool pack_a;         // packed: whether a is copied, too
   bool columns_split;  // parts are shares of the columns of the result, not of its rows
   bool relu;
+  bool gated;          // the sums are multiplied by whether another operand is above 0
   bool stored;         // c is an operand; otherwise it is a panel in scratch, for the epilogue
   bool has_epilogue;
   int32_t a_slot, b_slot, c_slot, bias_slot;  // bias_slot -1: none
@@ -36,6 +37,8 @@ struct MatmulTask {
   int64_t b_row, b_column;
   int64_t c_row, c_column;
   int64_t bias_row, bias_column;
+  int32_t gate_slot;
+  int64_t gate_row;    // its columns are neighbours
   int batch_rank;
   int64_t batches;
   int64_t batch_size[max_rank];

@@ -106,8 +106,8 @@ T& at(const Array& x, const std::vector<int64_t>& index) {
 }
 
 // What follows on the product: times another operand, stored beside the product or alone, in a place of
-// its own or in that operand's.
-enum class Rest { nothing, other, twice, both };
+// its own or in that operand's; or times whether that operand is above 0.
+enum class Rest { nothing, other, twice, both, gate, gate_twice };
 
 // The rule, said again without tiles, tasks or strides of anything but the operands.
 template <class T>
@@ -130,7 +130,7 @@ void expected(const Array& a, const Array& b, const Array* bias, bool relu, Rest
         ai[rank] = ci[rank] = i;
         bi[rank + 1] = ci[rank + 1] = j;
         T lane[16] = {};
-        const int64_t count = m * n <= 32 && k >= 256 ? 16 : 1;
+        const int64_t count = m * n <= 16 && k >= 256 ? 16 : 1;
         for (int64_t p = 0; p < k; ++p) {
           ai[rank + 1] = bi[rank] = p;
           lane[p % count] = std::fma(at<T>(a, ai), at<T>(b, bi), lane[p % count]);
@@ -144,6 +144,8 @@ void expected(const Array& a, const Array& b, const Array* bias, bool relu, Rest
         if (rest == Rest::both) at<T>(d, ci) = x * at<T>(d, ci);
         if (rest == Rest::other) at<T>(c, ci) = x * at<T>(d, ci);
         if (rest == Rest::twice) at<T>(c, ci) = x * at<T>(c, ci);
+        if (rest == Rest::gate) at<T>(c, ci) = x * (at<T>(d, ci) > 0 ? T(1) : T(0));
+        if (rest == Rest::gate_twice) at<T>(c, ci) = x * (at<T>(c, ci) > 0 ? T(1) : T(0));
       }
   }
 }
@@ -154,9 +156,11 @@ std::vector<int64_t> program_of(int64_t rank, DType t, bool bias, bool relu, Res
   if (!bias && !relu && rest == Rest::nothing) return ints;
   const bool times = rest != Rest::nothing;
   const int64_t inputs = 1 + bias + times;
-  ints.insert(ints.end(), {inputs, relu ? 1 : 0, bias + relu + times, rest == Rest::both ? 2 : 1});
-  if (relu) ints.insert(ints.end(), {dtype, 0});
-  int64_t value = 0, next = inputs + (relu ? 1 : 0);
+  const bool gate = rest == Rest::gate || rest == Rest::gate_twice, zero = relu || gate;
+  const int64_t steps = bias + relu + times + gate;
+  ints.insert(ints.end(), {inputs, zero ? 1 : 0, steps, rest == Rest::both ? 2 : 1});
+  if (zero) ints.insert(ints.end(), {dtype, 0});
+  int64_t value = 0, next = inputs + (zero ? 1 : 0);
   if (bias) {
     ints.insert(ints.end(), {static_cast<int64_t>(Operation::add), dtype, 0, 1, -1});
     value = next++;
@@ -165,8 +169,13 @@ std::vector<int64_t> program_of(int64_t rank, DType t, bool bias, bool relu, Res
     ints.insert(ints.end(), {static_cast<int64_t>(Operation::maximum), dtype, value, inputs, -1});
     value = next++;
   }
+  int64_t factor = inputs - 1;
+  if (gate) {
+    ints.insert(ints.end(), {static_cast<int64_t>(Operation::greater), dtype, factor, inputs, -1});
+    factor = next++;
+  }
   if (times)
-    ints.insert(ints.end(), {static_cast<int64_t>(Operation::multiply), dtype, value, inputs - 1, -1});
+    ints.insert(ints.end(), {static_cast<int64_t>(Operation::multiply), dtype, value, factor, -1});
   if (rest == Rest::nothing || rest == Rest::both) ints.push_back(value);
   if (times) ints.push_back(next);
   return ints;
@@ -217,7 +226,7 @@ bool same_bits(const std::vector<const Table*>& tables, DType t) {
   fill<T>(c);
   Array d = array_of(t, with(m, n), 4, false, chance(0.2) ? 0.5 : 0);
   fill<T>(d);
-  const Rest rest = chance(0.5) ? Rest::nothing : static_cast<Rest>(draw(1, 3));
+  const Rest rest = chance(0.5) ? Rest::nothing : static_cast<Rest>(draw(1, 5));
   const auto contents = [&] {
     std::vector<char> all(c.memory->data, c.memory->data + c.memory->bytes());
     all.insert(all.end(), d.memory->data, d.memory->data + d.memory->bytes());
@@ -229,7 +238,7 @@ bool same_bits(const std::vector<const Table*>& tables, DType t) {
 
   Instruction in{Kernel::matmul, true, {a.operand, b.operand}, program_of(rank, t, has_bias, relu, rest), {}};
   if (has_bias) in.operands.push_back(bias.operand);
-  if (rest != Rest::nothing) in.operands.push_back(rest == Rest::twice ? c.operand : d.operand);
+  if (rest != Rest::nothing) in.operands.push_back(rest == Rest::twice || rest == Rest::gate_twice ? c.operand : d.operand);
   in.operands.push_back(c.operand);
   if (rest == Rest::both) in.operands.push_back(d.operand);
   Work work;

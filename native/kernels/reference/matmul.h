@@ -56,6 +56,7 @@ void run_product(const MatmulTask& t, const Frame& frame) {
       if (t.bias_slot >= 0)
         x += reinterpret_cast<const T*>(frame.slot[t.bias_slot])[i * t.bias_row + j * t.bias_column];
       if (t.relu) x = x <= 0 ? T(0) : x;
+      if (t.gated) x *= reinterpret_cast<const T*>(frame.slot[t.gate_slot])[i * t.gate_row + j] > 0 ? T(1) : T(0);
       to[column * step] = x;
     }
     if (t.has_epilogue && count > 0)
