@@ -124,7 +124,9 @@ def _run(given: argparse.Namespace) -> dict[str, object]:
 def _heading(about: dict[str, object]) -> str:
     sides, peak = about["sides"], about["peak GFLOP/s"]
     assert isinstance(sides, dict)
-    lines = [f"{about['machine']}, {about['cores']} cores, load {about['load']}; {about['when']}"]
+    lines = [
+        f"{about['machine']}, {about['cores']} cores, load {about['load']}; {about['when']}, {about['seconds']:.0f} s"
+    ]
     lines.append("; ".join(sides.values()))
     if isinstance(peak, dict):
         each = ", ".join(f"{n}: {number(v)}" for n, v in peak.items())
