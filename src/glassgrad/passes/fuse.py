@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from glassgrad.ir import Graph, Node, Value
 from glassgrad.ops import OPS, Tracer
 
+from .formulas import Formula, formulas
 from .layout import Ints, Sizes
 from .rewrite import rewrite
-from .whole import Whole, wholes
 
 ENABLED = True  # the off switch: every node is then a kernel of its own
 _MOST_NODES = 48  # of a program: registers and code stay small
@@ -36,7 +36,7 @@ class Group:
     head: Node | None = None
     nodes: list[Node] = field(default_factory=list)
     before: bool = False  # the nodes come before the head: a sum of products, say
-    whole: Whole | None = None  # a formula with a kernel of its own
+    formula: Formula | None = None  # that it is, with a kernel of its own
 
     @property
     def everything(self) -> list[Node]:
@@ -72,7 +72,7 @@ class Fuser:
         self._waiting: set[Value] = set()  # cheap to make: made where it is read
         self._leaving = tuple(leaving)
         self._guarded = tuple(guarded)
-        self._whole: dict[Node, Whole] = {}
+        self._formulas: dict[Node, Formula] = {}
         self._cone: set[Node] = set()
         todo = [v.node for v in self._guarded]
         while todo:
@@ -84,7 +84,7 @@ class Fuser:
     def run(self, order: Sequence[Node]) -> list[Group]:
         """The groups, in an order in which they can run."""
         early, rest = self._hosts(order)
-        self._whole = wholes(order, (*self._leaving, *self._guarded))
+        self._formulas = formulas(order, (*self._leaving, *self._guarded))
         for node in [*early, *rest]:
             if self._guarded and self.guard < 0 and self._is_update(node):
                 self._make_guard()
@@ -115,8 +115,8 @@ class Fuser:
 
     def _visit(self, node: Node) -> None:
         kind = self.kind(node)
-        if node in self._whole:
-            self._visit_whole(self._whole[node])
+        if node in self._formulas:
+            self._visit_formula(self._formulas[node])
             return
         if kind in ("input", "constant"):
             found = -1
@@ -137,13 +137,13 @@ class Fuser:
         for value in node.values:
             self.made_by[value] = found
 
-    def _visit_whole(self, whole: Whole) -> None:
-        if whole.nodes[0].values[0] in self.made_by:
+    def _visit_formula(self, formula: Formula) -> None:
+        if formula.nodes[0].values[0] in self.made_by:
             return  # with the first of its nodes
-        for value in whole.reads.values():
+        for value in formula.reads.values():
             self._settle(value)
-        self.made_by |= {v: len(self.groups) for n in whole.nodes for v in n.values}
-        self.groups.append(Group(whole.kind, (), None, list(whole.nodes), whole=whole))
+        self.made_by |= {v: len(self.groups) for n in formula.nodes for v in n.values}
+        self.groups.append(Group(formula.kind, (), None, list(formula.nodes), formula=formula))
 
     def _can_wait(self, node: Node) -> bool:
         """Whether a node of the way back is quicker to do where it is read than to be kept.

@@ -23,7 +23,7 @@ import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.backends import native
 from glassgrad.backends.native import planner, tiny
-from glassgrad.passes import fuse, plan_memory, simplify, whole as formulas
+from glassgrad.passes import formulas, fuse, plan_memory, simplify
 from glassgrad.train import whole
 from tests.backends.native.training import NETWORKS, forget, made, trained
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from glassgrad.ir import Node
+from glassgrad.passes.formulas import Formula
 from glassgrad.passes.layout import Lay, Sizes, count, reshaped, stretched
-from glassgrad.passes.whole import Whole
 
 from .program import DTYPES, Program
 from .step import Step
@@ -44,30 +44,30 @@ def encoded(node: Node, reads: list[Lay], writes: list[Lay]) -> Step:
     return Step(name, reads, writes, ints, split=numbers >= NUMBERS_SHARED)
 
 
-def whole_steps(
-    whole: Whole, reads: Mapping[str, Lay], writes: Mapping[str, Lay], planner: Planner
+def formula_steps(
+    formula: Formula, reads: Mapping[str, Lay], writes: Mapping[str, Lay], planner: Planner
 ) -> list[Step]:
     """The instructions of a formula that has a kernel of its own."""
     if not writes:
         return []
-    if whole.kind == "cross_entropy":
+    if formula.kind == "cross_entropy":
         return _cross_entropy(reads, dict(writes), planner)
-    axes = whole.settings["axes"]
-    shape = reads["x" if whole.kind == "normalise" else "d"].shape
+    axes = formula.settings["axes"]
+    shape = reads["x" if formula.kind == "normalise" else "d"].shape
     split = count(shape) >= NUMBERS_SHARED
     given = {k: stretched(v, shape) if k in ("scale", "shift") else v for k, v in reads.items()}
-    if whole.kind == "normalise_back":
+    if formula.kind == "normalise_back":
         names = ("d", "scale", "normalised", "std")
         operands = [given[name] for name in names if name in given]
         ints = [len(axes), *axes, int("scale" in given)]
-        return [Step(whole.kind, operands, [writes["dx"]], ints, split=split)]
+        return [Step(formula.kind, operands, [writes["dx"]], ints, split=split)]
     if "result" not in writes:  # what it would be made of
         given = {"x": given["x"]}
     every = ("scale", "shift", "normalised", "result", "mean", "variance", "std")
     there = sum(1 << i for i, name in enumerate(every) if name in given or name in writes)
     made = [writes[name] for name in every if name in writes]
     ints = [len(axes), *axes, there]
-    return [Step(whole.kind, [*given.values()], made, ints, [whole.settings["eps"]], split)]
+    return [Step(formula.kind, [*given.values()], made, ints, [formula.settings["eps"]], split)]
 
 
 def _cross_entropy(

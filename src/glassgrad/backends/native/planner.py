@@ -12,6 +12,7 @@ from typing import Any
 
 from glassgrad.errors import InternalError
 from glassgrad.ir import INPUT, Graph, Node, Value
+from glassgrad.passes.formulas import Formula
 from glassgrad.passes.fuse import Fuser, Group, fold_into_sums
 from glassgrad.passes.layout import (
     SIZE_OF,
@@ -27,7 +28,6 @@ from glassgrad.passes.layout import (
     view,
 )
 from glassgrad.passes.rewrite import scheduled
-from glassgrad.passes.whole import Whole
 
 from . import kernels
 from .cells import REDUCTIONS, is_view, kind
@@ -332,8 +332,8 @@ class Block:
 
     def _emit(self, group: Group) -> None:
         node = group.head
-        if group.whole is not None:
-            self._emit_whole(group.whole, set(self._needed(group)))
+        if group.formula is not None:
+            self._emit_formula(group.formula, set(self._needed(group)))
         elif node is None or group.kind in ("reduce", "matmul"):
             self._emit_program(group)
         elif group.kind == "scan":
@@ -471,13 +471,13 @@ class Block:
         split = flop >= kernels.PRODUCT_SHARED
         self.planner.steps.append(Step("matmul", [a, b, *others], writes, ints, [], split, about))
 
-    def _emit_whole(self, whole: Whole, needed: set[Value]) -> None:
-        reads = {name: self.lay(v) for name, v in whole.reads.items()}
-        writes = {name: self.place(v) for name, v in whole.writes.items() if v in needed}
-        if whole.kind == "cross_entropy":
+    def _emit_formula(self, formula: Formula, needed: set[Value]) -> None:
+        reads = {name: self.lay(v) for name, v in formula.reads.items()}
+        writes = {name: self.place(v) for name, v in formula.writes.items() if v in needed}
+        if formula.kind == "cross_entropy":
             reads["target"] = self.whole(reads["target"])
-        for step in kernels.whole_steps(whole, reads, writes, self.planner):
-            step.about = about_nodes([*whole.nodes])
+        for step in kernels.formula_steps(formula, reads, writes, self.planner):
+            step.about = about_nodes([*formula.nodes])
             self.planner.steps.append(step)
 
     def _emit_concatenate(self, node: Node) -> None:

@@ -16,7 +16,7 @@ ENABLED = True  # the off switch: every node is then planned by itself
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Formula:
     """One formula: its nodes, what it reads, by name, and what others may read of it, by name."""
 
     kind: str  # cross_entropy, normalise or normalise_back
@@ -46,33 +46,37 @@ class Readers:
         """Readers that are this op."""
         return [n for n in self.of.get(value, []) if n.op.name == op]
 
-    def enclosed(self, whole: Whole) -> bool:
+    def enclosed(self, formula: Formula) -> bool:
         """Whether only what it writes is read outside, and nothing it reads is made inside."""
-        inside, given = set(whole.nodes), set(whole.writes.values())
-        for node in whole.nodes:
+        inside, given = set(formula.nodes), set(formula.writes.values())
+        for node in formula.nodes:
             for value in node.values:
                 if value in given:
                     continue
                 if value in self.leaving or any(n not in inside for n in self.of.get(value, [])):
                     return False
-        return all(v.node not in inside for v in whole.reads.values())
+        return all(v.node not in inside for v in formula.reads.values())
 
 
-def wholes(order: Sequence[Node], leaving: Iterable[Value]) -> dict[Node, Whole]:
+def formulas(order: Sequence[Node], leaving: Iterable[Value]) -> dict[Node, Formula]:
     """Each node that belongs to a formula, with the formula."""
-    found: dict[Node, Whole] = {}
+    found: dict[Node, Formula] = {}
     if not ENABLED:
         return found
     readers = Readers(order, leaving)
     place = {node: i for i, node in enumerate(order)}
     for node in order:
         look = _LOOKS.get(node.op.name)
-        whole = look(node, readers) if look and node not in found else None
-        if whole is None or not readers.enclosed(whole) or any(n in found for n in whole.nodes):
+        formula = look(node, readers) if look and node not in found else None
+        if (
+            formula is None
+            or not readers.enclosed(formula)
+            or any(n in found for n in formula.nodes)
+        ):
             continue
-        first = min(place[n] for n in whole.nodes)
-        if all(_there(v, place, first) for v in whole.reads.values()):
-            found |= dict.fromkeys(whole.nodes, whole)
+        first = min(place[n] for n in formula.nodes)
+        if all(_there(v, place, first) for v in formula.reads.values()):
+            found |= dict.fromkeys(formula.nodes, formula)
     return found
 
 
@@ -84,7 +88,7 @@ def _there(value: Value, place: dict[Node, int], first: int) -> bool:
     return node.op.name in ("input", "constant") or place[node] < first
 
 
-def _cross_entropy(head: Node, readers: Readers) -> Whole | None:
+def _cross_entropy(head: Node, readers: Readers) -> Formula | None:
     """The mean of -log_softmax(z)[target] over all rows, and (softmax(z) - one-hot) / n."""
     z, scores = head.inputs[0], head.values[0]
     picks = readers.some(scores, "pick")
@@ -103,10 +107,10 @@ def _cross_entropy(head: Node, readers: Readers) -> Whole | None:
         if less and share and less.inputs[1] is target and _constant(share.inputs[1]) == rows:
             nodes += [exp, less, share]
             writes["d"] = share.values[0]
-    return Whole("cross_entropy", tuple(nodes), {"z": z, "target": target}, writes)
+    return Formula("cross_entropy", tuple(nodes), {"z": z, "target": target}, writes)
 
 
-def _normalise(head: Node, readers: Readers) -> Whole | None:
+def _normalise(head: Node, readers: Readers) -> Formula | None:
     """(x - mean) / sqrt(variance + eps), and that times a scale, plus a shift."""
     x, axes = head.inputs[0], head.attributes["axis"]
     if not head.attributes["keepdims"] or not _rows_or_columns(x, axes):
@@ -141,11 +145,11 @@ def _normalise(head: Node, readers: Readers) -> Whole | None:
                 reads[name] = other
                 result = writes["result"] = step.values[0]
             settings = {"axes": axes, "eps": float(eps)}
-            return Whole("normalise", tuple(nodes), reads, writes, settings)
+            return Formula("normalise", tuple(nodes), reads, writes, settings)
     return None
 
 
-def _normalise_back(head: Node, readers: Readers) -> Whole | None:
+def _normalise_back(head: Node, readers: Readers) -> Formula | None:
     """(d - mean(d) - normalised * mean(d * normalised)) / std."""
     d, axes = head.inputs[0], head.attributes["axis"]
     if not head.attributes["keepdims"] or not _rows_or_columns(d, axes):
@@ -167,28 +171,28 @@ def _normalise_back(head: Node, readers: Readers) -> Whole | None:
             continue
         nodes = [head, less, product, mean, back, final, share]
         reads = {"d": d, "normalised": normalised, "std": share.inputs[1]}
-        whole = Whole(
+        formula = Formula(
             "normalise_back", tuple(nodes), reads, {"dx": share.values[0]}, {"axes": axes}
         )
-        return _scaled_back(whole, readers)
+        return _scaled_back(formula, readers)
     return None
 
 
-def _scaled_back(whole: Whole, readers: Readers) -> Whole:
+def _scaled_back(formula: Formula, readers: Readers) -> Formula:
     """The same, where d is a derivative times the scale and nothing else reads it."""
-    product = whole.reads["d"].node
-    inside = set(whole.nodes)
-    if product.op.name != "multiply" or whole.reads["d"] in readers.leaving:
-        return whole
-    if any(n not in inside for n in readers.of[whole.reads["d"]]):
-        return whole
-    shape = whole.reads["d"].type.shape
+    product = formula.reads["d"].node
+    inside = set(formula.nodes)
+    if product.op.name != "multiply" or formula.reads["d"] in readers.leaving:
+        return formula
+    if any(n not in inside for n in readers.of[formula.reads["d"]]):
+        return formula
+    shape = formula.reads["d"].type.shape
     for d, scale in (product.inputs, product.inputs[::-1]):
         if d.type.shape == shape and scale.type.shape != shape:
-            reads = {**whole.reads, "d": d, "scale": scale}
-            nodes = (product, *whole.nodes)
-            return Whole(whole.kind, nodes, reads, whole.writes, whole.settings)
-    return whole
+            reads = {**formula.reads, "d": d, "scale": scale}
+            nodes = (product, *formula.nodes)
+            return Formula(formula.kind, nodes, reads, formula.writes, formula.settings)
+    return formula
 
 
 def _rows_or_columns(x: Value, axes: Any) -> bool:
@@ -218,11 +222,11 @@ def _constant(value: Value) -> Any:
     return value.node.attributes["value"] if value.node.op.name == "constant" else None
 
 
-def _mean(head: Node, readers: Readers) -> Whole | None:
+def _mean(head: Node, readers: Readers) -> Formula | None:
     return _normalise(head, readers) or _normalise_back(head, readers)
 
 
-_LOOKS: dict[str, Callable[[Node, Readers], Whole | None]] = {
+_LOOKS: dict[str, Callable[[Node, Readers], Formula | None]] = {
     "log_softmax": _cross_entropy,
     "mean": _mean,
 }
