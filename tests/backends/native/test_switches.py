@@ -22,7 +22,7 @@ import pytest
 import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.backends import native
-from glassgrad.backends.native import planner, tiny
+from glassgrad.backends.native import loops, planner, tiny
 from glassgrad.passes import formulas, fuse, plan_memory, simplify
 from glassgrad.train import whole
 from tests.backends.native.training import NETWORKS, forget, made, trained
@@ -39,6 +39,7 @@ SWITCHES: dict[str, Switch] = {
     "threads that meet only where they must": lambda patch: patch.setattr(
         _native, "Plan", functools.partial(_native.Plan, careful=True)
     ),
+    "factors laid out for a loop": lambda patch: patch.setattr(loops, "READY_FACTORS", False),
     "the loop over batches": lambda patch: patch.setattr(whole, "ENABLED", False),
 }
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -120,6 +121,12 @@ def test_switches_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels(seen["fusion"], "norms") > 2 * kernels(usual, "norms")
     assert kernels(seen["epilogues of products"], "norms") > kernels(usual, "norms")
     assert arena(seen["sharing of memory"], "norms") > 1.5 * arena(usual, "norms")
+    _, usual = trained("lstm", 1)
+    with monkeypatch.context() as patch:
+        SWITCHES["factors laid out for a loop"](patch)
+        forget()
+        assert kernels(trained("lstm", 1)[1], "lstm") < kernels(usual, "lstm")
+    _, usual = trained("norms", 1)
     meets = [
         sum(line["meet"] for line in h.record.plan.step.native.plan(256).plan.describe())
         for h in (seen["threads that meet only where they must"], usual)

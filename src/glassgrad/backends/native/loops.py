@@ -15,6 +15,7 @@ from .step import Step, about_nodes
 if TYPE_CHECKING:
     from .planner import Block, Planner
 
+READY_FACTORS = True  # the off switch: factors are read where they lie
 _ROUNDS = 4  # from which on a copy pays
 _FACTOR_BYTES = 4096
 
@@ -53,7 +54,12 @@ class Loop:
         all fall into a few lines of the cache.
         """
         bytes_ = SIZE_OF[lay.dtype]
-        if self.length < _ROUNDS or len(lay.shape) != 2 or lay.size * bytes_ < _FACTOR_BYTES:
+        if (
+            not READY_FACTORS
+            or self.length < _ROUNDS
+            or len(lay.shape) != 2
+            or lay.size * bytes_ < _FACTOR_BYTES
+        ):
             return lay
         for node in self.body.nodes():
             if node.op.name != "matmul":
@@ -146,7 +152,7 @@ class Loop:
         loop = Step("loop", [], [], [self.number, count_, 0, 0], about=about_nodes([node]))
         planner.steps.append(loop)
         at = len(planner.steps)
-        body = block.inside(self.body, inner, self.number)
+        body = block.inside(self.body, inner, self.number, node.origin.scope or block.within)
         # The next state goes to its place only when nothing reads the last one any more.
         kept: dict[Value, list[Lay]] = {end: [] for end, _ in copied}
         body.plan(self.body, {**kept, **wanted})

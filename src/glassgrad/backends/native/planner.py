@@ -111,21 +111,23 @@ class Block:
         sizes: Sizes,
         lays: dict[Value, Lay],
         loop: int = -1,
+        within: str = "",  # the layer whose loop this is
     ) -> None:
         self.planner = planner
         self.sizes = sizes
         self.lays = lays  # where values lie
         self.targets: dict[Value, Lay] = {}  # where values are to be made
         self.loop = loop
+        self.within = within
         self.asked: dict[Value, set[int]] = {}  # of each loop, what its readers want
         self._loops: dict[Value, Loop] = {}
         self._uses: dict[Value, _Uses] = {}
         self._maker: dict[Value, Group] = {}
         self._number: dict[Group, int] = {}
 
-    def inside(self, body: Graph, lays: dict[Value, Lay], loop: int) -> Block:
-        """The body of a loop, to be planned."""
-        block = Block(self.planner, self.sizes, lays, loop)
+    def inside(self, body: Graph, lays: dict[Value, Lay], loop: int, layer: str) -> Block:
+        """The body of a layer's loop, to be planned."""
+        block = Block(self.planner, self.sizes, lays, loop, layer)
         block.asked = asked_of(body.nodes())
         return block
 
@@ -349,7 +351,7 @@ class Block:
             if group.kind == "uniform":  # seed and step are whole numbers
                 reads = [self.whole(lay) for lay in reads]
             step = kernels.encoded(node, reads, [self.place(v) for v in node.values])
-            step.about = about_nodes([node])
+            step.about = about_nodes([node], self.within)
             self.planner.steps.append(step)
 
     def _needed(self, group: Group) -> list[Value]:
@@ -366,7 +368,7 @@ class Block:
         return found
 
     def _emit_program(self, group: Group) -> None:
-        head, about = group.head, about_nodes(group.everything)
+        head, about = group.head, about_nodes(group.everything, self.within)
         if group.kind == "reduce" and head is not None:
             program, (result,) = self._program(group.nodes, [head.inputs[0]], None)
             self._emit_reduce(head, program, result, about)
@@ -477,7 +479,7 @@ class Block:
         if formula.kind == "cross_entropy":
             reads["target"] = self.whole(reads["target"])
         for step in kernels.formula_steps(formula, reads, writes, self.planner):
-            step.about = about_nodes([*formula.nodes])
+            step.about = about_nodes([*formula.nodes], self.within)
             self.planner.steps.append(step)
 
     def _emit_concatenate(self, node: Node) -> None:

@@ -22,9 +22,9 @@ class Step:
     body: int = 0  # of a loop: how many of the following steps it repeats
 
 
-def about_nodes(nodes: list[Node]) -> str:
-    """The layer and the ops of a kernel, for people."""
-    scopes = dict.fromkeys(n.origin.scope for n in nodes if n.origin.scope)
+def about_nodes(nodes: list[Node], within: str = "") -> str:
+    """The layer and the ops of a kernel, for people; `within` is the layer whose loop it is in."""
+    scopes = dict.fromkeys(n.origin.scope or within for n in nodes if n.origin.scope or within)
     phase = nodes[0].origin.phase
     where = ", ".join([*scopes][:2])
     return f"{where or '-'}, {phase}: {' '.join(n.op.name for n in nodes)}"
