@@ -77,9 +77,9 @@ def train_step(x, y, weights, rate):
             d_forget_gate * (forget_gate[t] * (1 - forget_gate[t])), d_candidate * (1 - candidate[t] ** 2),
             d_output_gate * (output_gate[t] * (1 - output_gate[t]))], axis=1)
         d_h, d_c_later = d_z[t] @ lstm_recurrent.T, d_c * forget_gate[t]
-    d_lstm_part = d_z.reshape(12 * n, 64)
-    d_lstm_recurrent = h[:-1].reshape(12 * n, 16).T @ d_lstm_part
-    d_lstm_weight = x.swapaxes(0, 1).reshape(12 * n, 8).T @ d_lstm_part
+    d_z_rows = d_z.reshape(12 * n, 64)
+    d_lstm_recurrent = h[:-1].reshape(12 * n, 16).T @ d_z_rows
+    d_lstm_weight = x.swapaxes(0, 1).reshape(12 * n, 8).T @ d_z_rows
     d_lstm_bias = d_z.sum(axis=(0, 1))
 
     # -- update: SGD   w <- w - rate * dL/dw -----------------------------------

@@ -50,9 +50,9 @@ def train_step(x, y, weights, rate):
     for t in reversed(range(12)):
         d_z[t] = d_h * (1 - h[t + 1] ** 2)
         d_h = d_z[t] @ rnn_recurrent.T
-    d_rnn_part = d_z.reshape(12 * n, 16)
-    d_rnn_recurrent = h[:-1].reshape(12 * n, 16).T @ d_rnn_part
-    d_rnn_weight = x.swapaxes(0, 1).reshape(12 * n, 8).T @ d_rnn_part
+    d_z_rows = d_z.reshape(12 * n, 16)
+    d_rnn_recurrent = h[:-1].reshape(12 * n, 16).T @ d_z_rows
+    d_rnn_weight = x.swapaxes(0, 1).reshape(12 * n, 8).T @ d_z_rows
     d_rnn_bias = d_z.sum(axis=(0, 1))
 
     # -- update: SGD   w <- w - rate * dL/dw -----------------------------------

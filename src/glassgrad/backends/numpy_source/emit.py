@@ -306,6 +306,10 @@ class Writer:
         if not wish:
             if "random" in value.node.op.roles:
                 return self.names.take("draws")
+            if value.node.op.name == "reshape" and len(value.type.shape) == 2:
+                whole = value.node.inputs[0]  # its rows, of all batches or times
+                if name := self.identifier.get(whole) or self._wish(whole):
+                    return self.names.take(f"{name}_rows")
             backward = value.node.origin.phase == "backward"
             wish = f"d_{scope or 'value'}_part" if backward else f"{scope or 'value'}_part"
             return self.names.take(wish)
