@@ -205,6 +205,7 @@ import numpy as np, glassgrad as gg
 from tests.backends.native.training import NETWORKS, made, trained
 from glassgrad import optim
 from glassgrad.train.callbacks import Callback
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 class Told(Callback):
     def on_begin(self, run):
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
