@@ -10,6 +10,7 @@ struct MapTask;
 struct ReduceTask;
 struct RowsTask;    // a program over the rows of a product
 struct MatmulTask;
+struct ConvTask;
 struct RowTask;     // softmax, log-softmax, cross-entropy, normalise and their derivatives
 struct IndexTask;   // take, add_at, pick, argmax, sort, cumsum, ...
 struct RandomTask;
@@ -24,6 +25,7 @@ struct Table {
   void (*rows)(const RowsTask&, const Frame&, int64_t batch, int64_t row, int64_t rows, int64_t column,
                int64_t columns, char* product, int64_t stride);
   void (*matmul)(const MatmulTask&, const Frame&);
+  void (*conv)(const ConvTask&, const Frame&);
   void (*row)(const RowTask&, const Frame&);
   void (*index)(const IndexTask&, const Frame&);
   void (*random)(const RandomTask&, const Frame&);

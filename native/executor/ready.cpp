@@ -1,6 +1,7 @@
 #include "ready.h"
 
 #include "guard.h"
+#include "prepare/conv.h"
 #include "prepare/index.h"
 #include "prepare/map.h"
 #include "prepare/matmul.h"
@@ -57,6 +58,11 @@ Ready make_ready(const Instruction& in, const Table& table) {
       break;
     case Kernel::matmul:
       fill(ready, table.matmul, prepare_matmul(in, work));
+      break;
+    case Kernel::conv:
+    case Kernel::conv_dx:
+    case Kernel::conv_dw:
+      fill(ready, table.conv, prepare_conv(in, work));
       break;
     case Kernel::tiny:
       fill(ready, table.tiny, prepare_tiny(in, work));

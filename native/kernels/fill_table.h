@@ -9,8 +9,10 @@
 #include "kernels/map.h"
 #include "kernels/math.h"
 #ifdef GG_PLAIN
+#include "kernels/reference/conv.h"
 #include "kernels/reference/matmul.h"
 #else
+#include "kernels/conv.h"
 #include "kernels/matmul.h"
 #endif
 #include "kernels/peak.h"
@@ -31,6 +33,7 @@ constexpr Table table = {
     .reduce = run_reduce,
     .rows = run_rows,
     .matmul = run_matmul,
+    .conv = run_conv,
     .row = run_row,
     .index = run_index,
     .random = run_random,

@@ -18,15 +18,16 @@ REDUCTIONS = {"sum": "sum", "mean": "sum", "prod": "prod", "max": "max", "min": 
     "all": "all",
 }
 PRODUCTS = frozenset({"matmul", "linear"})
+CONVOLUTIONS = frozenset({"conv", "conv_dx"})
 MOVES = frozenset({"concatenate", "pad", "roll", "scan"})  # written as copies, or as loops
 KERNELS = frozenset(
     """log_softmax softmax take add_at pick put_at subtract_one_at take_along_axis add_along_axis
-    arange argmax argmin argsort cumsum uniform""".split()
+    arange argmax argmin argsort cumsum uniform conv_dw""".split()
 )
 
 _IMAGES = "images have no native kernels yet"
 UNSUPPORTED = dict.fromkeys(
-    """conv conv_dx conv_dw columns uncolumns max_pool max_unpool max_pick mean_pool
+    """columns uncolumns max_pool max_unpool max_pick mean_pool
     mean_unpool""".split(),
     _IMAGES,
 )
@@ -48,6 +49,8 @@ def kind_of_op(op: Op) -> str | None:
         return "reduce"
     if name in PRODUCTS:
         return "matmul"
+    if name in CONVOLUTIONS:
+        return "conv"
     if name in ("input", "constant") or name in MOVES or name in KERNELS:
         return name
     return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from glassgrad.errors import InternalError
 from glassgrad.ir import INPUT, Graph, Node, Value
+from glassgrad.passes import image_order
 from glassgrad.passes.formulas import Formula
 from glassgrad.passes.fuse import Fuser, Group, fold_into_sums
 from glassgrad.passes.layout import (
@@ -29,13 +30,13 @@ from glassgrad.passes.layout import (
 )
 from glassgrad.passes.rewrite import scheduled
 
-from . import kernels
+from . import images, kernels
 from .cells import REDUCTIONS, is_view, kind
 from .loops import Loop, asked_of
 from .program import Program
 from .step import Step, about_nodes
 
-_TAKES_NODES = frozenset({"matmul"})
+_TAKES_NODES = frozenset({"matmul", "conv"})
 _MOST_OUTPUTS = 8  # of one program
 
 
@@ -54,9 +55,10 @@ class Planner:
         self.pieces.append(Memory(max(size, 1)))
         return self.pieces[-1]
 
-    def fresh(self, shape: Ints, dtype: str) -> Lay:
-        """A new place for numbers that lie end to end."""
-        return Lay(self.memory(count(shape) * SIZE_OF[dtype]), dtype, shape, row_major(shape))
+    def fresh(self, shape: Ints, dtype: str, strides: Ints | None = None) -> Lay:
+        """A new place for numbers that lie end to end, in row-major order unless strides are given."""
+        memory = self.memory(count(shape) * SIZE_OF[dtype])
+        return Lay(memory, dtype, shape, row_major(shape) if strides is None else strides)
 
     def copy(self, source: Lay, target: Lay, about: str = "copy") -> None:
         """Numbers moved, in another dtype if the places differ in it."""
@@ -121,6 +123,8 @@ class Block:
         self.within = within
         self.asked: dict[Value, set[int]] = {}  # of each loop, what its readers want
         self._loops: dict[Value, Loop] = {}
+        self._images: frozenset[Value] = frozenset()
+        self._innermost: str | None = None  # axis of images
         self._uses: dict[Value, _Uses] = {}
         self._maker: dict[Value, Group] = {}
         self._number: dict[Group, int] = {}
@@ -142,6 +146,9 @@ class Block:
         """All steps. `wanted` says where values must be in the end; states come after the guard."""
         order = scheduled(graph) if states is not None else graph.nodes()
         guarded = [graph.outputs[name] for name in graph.guard]
+        self._innermost = image_order.innermost(order, self.sizes)
+        if self._innermost is not None:
+            self._images = image_order.images(order, kind)
         fuser = Fuser(kind, _TAKES_NODES, self.sizes, guarded, wanted)
         groups = fuser.run(order)
         leaving = [*wanted, *guarded]
@@ -263,8 +270,7 @@ class Block:
         """What is put end to end is made in its place."""
         value = node.values[0]
         if value not in self.targets:
-            shape = self.sizes.of(value.type.shape)
-            self.targets[value] = self.planner.fresh(shape, value.type.dtype)
+            self.targets[value] = self._fresh(value)
         for part, lay in self._pieces(node, self.targets[value]):
             self._aimed(part, lay)
 
@@ -284,9 +290,16 @@ class Block:
         """Where a value is made: where it must be, or a new place."""
         lay = self.targets.get(value)
         if lay is None:
-            lay = self.planner.fresh(self.sizes.of(value.type.shape), value.type.dtype)
+            lay = self._fresh(value)
         self.lays[value] = lay
         return lay
+
+    def _fresh(self, value: Value) -> Lay:
+        """A new place for a value: images lie in the order that suits the graph."""
+        shape, strides = self.sizes.of(value.type.shape), None
+        if self._innermost is not None and value in self._images:
+            strides = image_order.strides(shape, self._innermost)
+        return self.planner.fresh(shape, value.type.dtype, strides)
 
     # -- where values are read -----------------------------------------------------------------
 
@@ -338,6 +351,10 @@ class Block:
             self._emit_formula(group.formula, set(self._needed(group)))
         elif node is None or group.kind in ("reduce", "matmul"):
             self._emit_program(group)
+        elif group.kind == "conv":
+            self._emit_conv(group, node)
+        elif group.kind == "conv_dw":
+            self._emit_conv_dw(node)
         elif group.kind == "scan":
             self._loops[node.values[0]] = Loop(self, node)
         elif group.kind == "concatenate":
@@ -472,6 +489,44 @@ class Block:
         flop = 2 * count(shape) * a.shape[-1]
         split = flop >= kernels.PRODUCT_SHARED
         self.planner.steps.append(Step("matmul", [a, b, *others], writes, ints, [], split, about))
+
+    def _emit_conv(self, group: Group, head: Node) -> None:
+        needed = self._needed(group)
+        tail = images.tail_of(head, group.nodes, needed, self.sizes)
+        own = [head, *group.nodes[: tail.nodes]]
+        reads = [self.lay(v) for v in head.inputs]
+        if tail.bias is not None:
+            reads.append(images.bias_lay(self.lay(tail.bias)))
+        if tail.gate is not None:
+            reads.append(self.lay(tail.gate))
+        settings = (tail.bias is not None, tail.relu, tail.gate is not None)
+        ints = images.encoded(head, bias=settings[0], relu=settings[1], gate=settings[2])
+        step = Step(head.op.name, reads, [self.place(tail.value)], ints, split=True)
+        step.about = about_nodes(own, self.within)
+        self.planner.steps.append(step)
+        left = [v for v in needed if v is not tail.value]
+        for i in range(0, len(left), _MOST_OUTPUTS):
+            rest, part = group.nodes[tail.nodes :], left[i : i + _MOST_OUTPUTS]
+            self._emit_part(rest, part, None, about_nodes(rest, self.within))
+
+    def _emit_conv_dw(self, node: Node) -> None:
+        d, x = (self.lay(v) for v in node.inputs)
+        target = self.place(node.values[0])
+        partial = images.partial_sums(node, d, target)
+        about = about_nodes([node], self.within)
+        writes = images.as_one_chunk(target) if partial is None else partial
+        ints = images.encoded(node)
+        self.planner.steps.append(Step("conv_dw", [d, x], [writes], ints, split=True, about=about))
+        if partial is None:
+            return
+        self.planner.pieces.append(partial.memory)
+        program = Program(self.planner.operations, self.sizes)
+        code = program.encoded([program.input(partial)])
+        space = partial.shape
+        ints = [self.planner.reductions["sum"], len(space), *space, 1, 0, *code]
+        out = images.as_one_chunk(target)
+        split = partial.size >= kernels.MAP_SHARED
+        self.planner.steps.append(Step("reduce", [partial], [out], ints, [1.0], split, about))
 
     def _emit_formula(self, formula: Formula, needed: set[Value]) -> None:
         reads = {name: self.lay(v) for name, v in formula.reads.items()}

@@ -1,0 +1,111 @@
+// Images copied into the order in which a convolution reads them, with a border of zeros.
+#pragma once
+
+#include <cstring>
+
+#include "core/types.h"
+#include "kernels/matmul_pack.h"
+#include "prepare/conv.h"
+
+namespace glassgrad::GG_ISA {
+namespace {
+
+// Images of one sample or block: where position 0 lies, and steps in numbers.
+template <class T>
+struct Grid {
+  const T* at;
+  int64_t channel, space[max_space];
+};
+
+// The order of a copy: (z, y, x, channel), (channel, z, y, x, sample) or (channel, z, y, x).
+template <class T>
+Grid<T> grid_of(const ConvTask& t, const T* copy) {
+  int64_t size[max_space], total = 1;
+  for (int a = 0; a < max_space; ++a) total *= size[a] = t.before[a] + t.source_size[a] + t.after[a];
+  const int64_t step = t.along == Along::channel ? t.in : t.along == Along::batch ? samples : 1;
+  Grid<T> g{copy, t.along == Along::channel ? 1 : total * step, {size[1] * size[2] * step, size[2] * step, step}};
+  for (int a = 0; a < max_space; ++a) g.at += t.before[a] * g.space[a];
+  return g;
+}
+
+inline int64_t copy_numbers(const ConvTask& t) {
+  int64_t total = t.in * (t.along == Along::batch ? samples : 1);
+  for (int a = 0; a < max_space; ++a) total *= t.before[a] + t.source_size[a] + t.after[a];
+  return total;
+}
+
+// The border stays as it is while images come and go.
+template <class T>
+void clear_border(const ConvTask& t, T* copy) {
+  if (t.copied) std::memset(copy, 0, static_cast<size_t>(copy_numbers(t)) * sizeof(T));
+}
+
+template <class T>
+Grid<T> copied_source(const ConvTask& t, const T* from, int64_t n, T* copy) {
+  const Grid<T> g = grid_of(t, static_cast<const T*>(copy));
+  const int64_t count = t.n - n < samples ? t.n - n : samples, width = t.source_size[2];
+  if (t.along == Along::batch && count < samples) clear_border(t, copy);  // of samples that are not there
+  T* to = copy + (g.at - copy);
+  for (int64_t channel = 0; channel < (t.along == Along::channel ? 1 : t.in); ++channel)
+    for (int64_t z = 0; z < t.source_size[0]; ++z)
+      for (int64_t y = 0; y < t.source_size[1]; ++y) {
+        const T* row = from + channel * t.source.channel + z * t.source.space[0] + y * t.source.space[1];
+        T* at = to + channel * g.channel + z * g.space[0] + y * g.space[1];
+        const int64_t step = t.source.space[2];
+        if (t.along == Along::channel) {
+          if (t.source.channel == 1 && step == t.in)
+            std::memcpy(at, row, static_cast<size_t>(width * t.in) * sizeof(T));
+          else
+            pack(at, t.in, row, t.in, t.source.channel, step, width);
+        } else if (t.along == Along::batch) {
+          pack(at, samples, row, count, t.source.n, step, width);
+        } else if (step == 1) {
+          std::memcpy(at, row, static_cast<size_t>(width) * sizeof(T));
+        } else {
+          pack(at, int64_t{1}, row, int64_t{1}, int64_t{1}, step, width);
+        }
+      }
+  return g;
+}
+
+// A group's derivatives as (place, channel).
+template <class T>
+void copy_places(const ConvTask& t, const T* from, T* to) {
+  const int64_t width = t.result_size[2];
+  for (int64_t z = 0; z < t.result_size[0]; ++z)
+    for (int64_t y = 0; y < t.result_size[1]; ++y, to += width * t.out)
+      pack(to, t.out, from + z * t.result.space[0] + y * t.result.space[1], t.out, t.result.channel,
+           t.result.space[2], width);
+}
+
+// How many groups of 16 lanes a row of places has.
+inline int64_t lane_groups(const ConvTask& t) {
+  const int64_t width = t.result_size[2];
+  return t.along == Along::row ? (width + lanes - 1) / lanes : width;
+}
+
+template <class T>
+void clear_lanes(const ConvTask& t, T* to) {
+  if (t.along == Along::channel) return;
+  const int64_t numbers = t.out * t.result_size[0] * t.result_size[1] * lane_groups(t) * lanes;
+  std::memset(to, 0, static_cast<size_t>(numbers) * sizeof(T));
+}
+
+// A group's derivatives as (channel, z, y, lanes): 16 samples of each place, or places of a row, with zeros
+// to a multiple of 16.
+template <class T>
+void copy_lanes(const ConvTask& t, const T* from, int64_t n, T* to) {
+  const int64_t count = t.n - n < samples ? t.n - n : samples, width = t.result_size[2];
+  const int64_t row_numbers = lane_groups(t) * lanes;
+  if (t.along == Along::batch && count < samples) clear_lanes(t, to);
+  for (int64_t channel = 0; channel < t.out; ++channel)
+    for (int64_t z = 0; z < t.result_size[0]; ++z)
+      for (int64_t y = 0; y < t.result_size[1]; ++y, to += row_numbers) {
+        const T* row = from + channel * t.result.channel + z * t.result.space[0] + y * t.result.space[1];
+        if (t.along == Along::batch) pack(to, samples, row, count, t.result.n, t.result.space[2], width);
+        else pack(to, int64_t{1}, row, int64_t{1}, int64_t{1}, t.result.space[2], width);
+      }
+}
+
+}  // namespace
+}  // namespace glassgrad::GG_ISA
