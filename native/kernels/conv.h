@@ -126,10 +126,10 @@ struct Forward : Conv<T> {
            r[2].first * stride[2];
   }
 
-  static void sweep(const Windows<T>& s, bool a_gathered, int rows, int64_t tiles) {
+  template <Gather gather>
+  static void sweep(const Windows<T>& s, int rows, int64_t tiles) {
     const int v = static_cast<int>((s.columns + Vec<T>::width - 1) / Vec<T>::width);
-    const bool tail = s.columns % Vec<T>::width != 0;
-    (a_gathered ? window_sweeps<T, true>.of[v][tail][rows] : window_sweeps<T, false>.of[v][tail][rows])(s, tiles);
+    window_sweeps<T, gather>.of[v][s.columns % Vec<T>::width != 0][rows](s, tiles);
   }
 
   // Vectors go along the channels of the result; rows of a tile are neighbouring places.
@@ -157,13 +157,14 @@ struct Forward : Conv<T> {
           T* row = c + at(r, t.result.space, z, y) + o * s.c_column;
           const T* open = gate ? gate + at(r, t.gate.space, z, y) + o * s.gate_column : nullptr;
           tiles_of(rows.count[2], rows_of(broad), [&](int64_t x, int high, int64_t tiles) {
-            s.a = a + x * s.a_row;
+            s.a = a + x * s.a_row + (t.each ? o : 0);
             s.c = row + x * s.c_row;
             s.gate = open ? open + x * s.gate_row : nullptr;
             s.a_tile = high * s.a_row;
             s.c_tile = high * s.c_row;
             s.gate_tile = high * s.gate_row;
-            sweep(s, true, high, tiles);
+            if (t.each) sweep<Gather::vectors>(s, high, tiles);
+            else sweep<Gather::a>(s, high, tiles);
           });
         }
     }
@@ -204,7 +205,7 @@ struct Forward : Conv<T> {
               s.b_tile = r[2].source_step * from.space[2];
               s.c_tile = r[2].step * t.result.space[2];
               s.gate_tile = r[2].step * t.gate.space[2];
-              sweep(s, false, high, places);
+              sweep<Gather::b>(s, high, places);
             }
           });
         }
@@ -272,7 +273,7 @@ struct Weights : Conv<T> {
     if (images.begin == images.end || places == 0) return fill(to, T(0));
     const Images& g = t.result;
     const bool tight = g.channel == 1 && g.space[1] == row * g.space[2] && g.space[0] == t.result_size[1] * g.space[1];
-    const int64_t band = row * band_of(row * (t.in + t.out) * static_cast<int64_t>(sizeof(T)));
+    const int64_t band = row * band_of(row * (t.channels + t.out) * static_cast<int64_t>(sizeof(T)));
     for (int64_t n = images.begin; n < images.end; ++n) {
       const Grid<T> from = this->source(n, group);
       const T* d = this->images(g, n, group * t.out);
@@ -284,12 +285,16 @@ struct Weights : Conv<T> {
       }
       if (n == images.begin) note_places(from);
       Windows<T> s{};
-      const bool joined = t.dilation[2] * from.space[2] == t.in && t.partial_space[2] == t.in * t.partial_in;
+      // Rows of a tile are channels of the source, and taps that follow each other if they can; or taps alone.
+      const bool joined = t.each || (t.dilation[2] * from.space[2] == t.in &&
+                                     t.partial_space[2] == t.in * t.partial_in);
       const int64_t rows = joined ? t.in * t.window[2] : t.in;
-      s.a_row = from.channel;
+      s.a_row = t.each ? t.dilation[2] * from.space[2] : from.channel;
       s.b_row = d_row;
-      s.c_row = t.partial_in;
+      s.c_row = t.each ? t.partial_space[2] : t.partial_in;
       s.c_column = t.partial_out;
+      const int64_t wide = rows <= 3 ? widest_window * Vec<T>::width : strip;
+      const int64_t most = rows_of(rows <= 3 ? widest_window : broad);
       for (int64_t place = 0; place < places; place += band) {
         s.k = places - place < band ? places - place : band;
         s.along = this->along + place;
@@ -301,15 +306,16 @@ struct Weights : Conv<T> {
                            (y * t.dilation[1] - t.padding[1]) * from.space[1] +
                            (x * t.dilation[2] - t.padding[2]) * from.space[2];
               T* c = to + z * t.partial_space[0] + y * t.partial_space[1] + x * t.partial_space[2];
-              for (int64_t o = 0; o < t.out; o += strip) {
-                s.columns = t.out - o < strip ? t.out - o : strip;
+              for (int64_t o = 0; o < t.out; o += wide) {
+                s.columns = t.out - o < wide ? t.out - o : wide;
                 s.b = d + place * d_row + o;
-                tiles_of(rows, rows_of(broad), [&](int64_t q, int high, int64_t tiles) {
-                  s.a = a + q * s.a_row;
+                tiles_of(rows, most, [&](int64_t q, int high, int64_t tiles) {
+                  s.a = a + q * s.a_row + (t.each ? o : 0);
                   s.c = c + q * s.c_row + o * s.c_column;
                   s.a_tile = high * s.a_row;
                   s.c_tile = high * s.c_row;
-                  Forward<T>::sweep(s, true, high, tiles);
+                  if (t.each) Forward<T>::template sweep<Gather::vectors>(s, high, tiles);
+                  else Forward<T>::template sweep<Gather::a>(s, high, tiles);
                 });
               }
             }

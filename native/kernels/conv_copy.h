@@ -22,14 +22,14 @@ template <class T>
 Grid<T> grid_of(const ConvTask& t, const T* copy) {
   int64_t size[max_space], total = 1;
   for (int a = 0; a < max_space; ++a) total *= size[a] = t.before[a] + t.source_size[a] + t.after[a];
-  const int64_t step = t.along == Along::channel ? t.in : t.along == Along::batch ? samples : 1;
+  const int64_t step = t.along == Along::channel ? t.channels : t.along == Along::batch ? samples : 1;
   Grid<T> g{copy, t.along == Along::channel ? 1 : total * step, {size[1] * size[2] * step, size[2] * step, step}};
   for (int a = 0; a < max_space; ++a) g.at += t.before[a] * g.space[a];
   return g;
 }
 
 inline int64_t copy_numbers(const ConvTask& t) {
-  int64_t total = t.in * (t.along == Along::batch ? samples : 1);
+  int64_t total = t.channels * (t.along == Along::batch ? samples : 1);
   for (int a = 0; a < max_space; ++a) total *= t.before[a] + t.source_size[a] + t.after[a];
   return total;
 }
@@ -53,10 +53,10 @@ Grid<T> copied_source(const ConvTask& t, const T* from, int64_t n, T* copy) {
         T* at = to + channel * g.channel + z * g.space[0] + y * g.space[1];
         const int64_t step = t.source.space[2];
         if (t.along == Along::channel) {
-          if (t.source.channel == 1 && step == t.in)
-            std::memcpy(at, row, static_cast<size_t>(width * t.in) * sizeof(T));
+          if (t.source.channel == 1 && step == t.channels)
+            std::memcpy(at, row, static_cast<size_t>(width * t.channels) * sizeof(T));
           else
-            pack(at, t.in, row, t.in, t.source.channel, step, width);
+            pack(at, t.channels, row, t.channels, t.source.channel, step, width);
         } else if (t.along == Along::batch) {
           pack(at, samples, row, count, t.source.n, step, width);
         } else if (step == 1) {

@@ -8,8 +8,15 @@
 namespace glassgrad::GG_ISA {
 namespace {
 
+// Of a sum's two factors one is gathered: `along` says where its numbers of a step lie.
+enum class Gather {
+  b,       // vectors
+  a,       // numbers, each times a vector
+  vectors  // a again, but vectors, lane by lane
+};
+
 // Tiles of R rows by V vectors. Each step of the sum multiplies a number of each row, from a, with
-// vectors from b. One of the two is gathered: `along` says where its numbers of a step lie.
+// vectors from b.
 template <class T>
 struct Windows {
   int64_t k;
@@ -44,7 +51,7 @@ template <class T>
     }
 }
 
-template <class T, int R, int V, bool tail, bool a_gathered>
+template <class T, int R, int V, bool tail, Gather gather>
 void sweep_windows(const Windows<T>& s, int64_t tiles) {
   using W = Vec<T>;
   const Columns<T, V, tail> at{s.columns - (V - 1) * W::width};
@@ -60,16 +67,21 @@ void sweep_windows(const Windows<T>& s, int64_t tiles) {
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) sum[r][v] = s.first ? W::splat(0) : at.load(c + r * c_row, v);
     for (int64_t p = 0; p < k; ++p) {
-      const T* y = a_gathered ? a + along[p] : a + p;
-      const T* from = a_gathered ? b + p * b_row : b + along[p];
+      const T* y = gather == Gather::b ? a + p : a + along[p];
+      const T* from = gather == Gather::b ? b + along[p] : b + p * b_row;
       W x[V];
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) x[v] = at.load(from, v);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const W z = W::splat(y[r * a_row]);
+        if constexpr (gather == Gather::vectors) {
 #pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) sum[r][v] = fma(z, x[v], sum[r][v]);
+          for (int v = 0; v < V; ++v) sum[r][v] = fma(at.load(y + r * a_row, v), x[v], sum[r][v]);
+        } else {
+          const W z = W::splat(y[r * a_row]);
+#pragma GCC unroll 16
+          for (int v = 0; v < V; ++v) sum[r][v] = fma(z, x[v], sum[r][v]);
+        }
       }
     }
     if (!vectors) {
@@ -113,22 +125,22 @@ void sweep_windows(const Windows<T>& s, int64_t tiles) {
 
 // One function for each size of a tile.
 constexpr int widest_window = 4;
-template <class T, bool a_gathered>
+template <class T, Gather gather>
 struct WindowSweeps {
   using Sweep = void (*)(const Windows<T>&, int64_t tiles);
   Sweep of[widest_window + 1][2][highest + 1] = {};
 
   template <int V, int R>
   constexpr void add() {
-    of[V][0][R] = sweep_windows<T, R, V, false, a_gathered>;
-    of[V][1][R] = sweep_windows<T, R, V, true, a_gathered>;
+    of[V][0][R] = sweep_windows<T, R, V, false, gather>;
+    of[V][1][R] = sweep_windows<T, R, V, true, gather>;
     if constexpr (R > 1) add<V, R - 1>();
     else if constexpr (V > 1) add<V - 1, rows_of(V - 1)>();
   }
   constexpr WindowSweeps() { add<widest_window, rows_of(widest_window)>(); }
 };
-template <class T, bool a_gathered>
-constexpr WindowSweeps<T, a_gathered> window_sweeps;
+template <class T, Gather gather>
+constexpr WindowSweeps<T, gather> window_sweeps;
 
 // `count` rows in as few tiles as there must be, of sizes that differ by one at most: a last tile of one or
 // two rows would take as long as a full one.

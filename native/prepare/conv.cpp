@@ -48,7 +48,7 @@ void find_border(ConvTask* t) {
 }
 
 int64_t reach_of(const ConvTask& t) {
-  int64_t last = std::abs(t.source.channel) * std::max<int64_t>(t.in - 1, 0);
+  int64_t last = std::abs(t.source.channel) * std::max<int64_t>(t.channels - 1, 0);
   for (int a = 0; a < max_space; ++a)
     last += std::abs(t.source.space[a]) * std::max<int64_t>(t.source_size[a] - 1, 0);
   return last;
@@ -159,11 +159,20 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
               : t.result.space[2] == 1 && by_row         ? Along::row
                                                          : Along::channel;
   }
+  t.channels = t.in;
+  if (t.along == Along::channel && t.groups > 1 && t.in == 1 && t.out == 1 &&
+      (!weights || t.partial_out == 1) && (weights || t.result.channel == 1) &&
+      (t.gate.slot < 0 || t.gate.channel == 1)) {
+    t.each = true;
+    t.out = t.channels = t.groups;
+    if (t.back) t.weight_out = t.weight_in;
+    t.groups = 1;
+  }
   find_border(&t);
   const bool border = std::any_of(t.before, t.before + max_space, [](int64_t b) { return b > 0; }) ||
                       std::any_of(t.after, t.after + max_space, [](int64_t b) { return b > 0; });
   t.copied = border || reach_of(t) >= limit;
-  if (t.along == Along::channel) t.copied = t.copied || (t.source.channel != 1 && t.in > 1);
+  if (t.along == Along::channel) t.copied = t.copied || (t.source.channel != 1 && t.channels > 1);
   else if (t.along == Along::batch) t.copied = t.copied || weights || t.source.n != 1 || t.n > samples;
   else t.copied = t.copied || weights || (t.source.space[2] != 1 && t.source_size[2] > 1);
   if (weights && t.along == Along::row) {  // whole groups of 16 are read
@@ -173,7 +182,7 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
 
   // What it takes.
   const int64_t size = size_of(t.dtype), taps = t.taps(), k = t.in * taps;
-  int64_t copy = t.in * (t.along == Along::batch ? samples : 1);
+  int64_t copy = t.channels * (t.along == Along::batch ? samples : 1);
   for (int a = 0; a < max_space; ++a)
     need(!__builtin_mul_overflow(copy, t.before[a] + t.source_size[a] + t.after[a], &copy) && copy < limit,
          "images that are too large");
@@ -194,10 +203,11 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
   const double n = static_cast<double>(t.n), groups = static_cast<double>(t.groups);
   const double places_of_y = static_cast<double>(places[0] * places[1] * places[2]);
   work->flop = 2 * n * groups * places_of_y * static_cast<double>(k * t.out);
-  const double of_source = static_cast<double>(t.source_size[0] * t.source_size[1] * t.source_size[2] * t.in);
+  const double of_source = static_cast<double>(t.source_size[0] * t.source_size[1] * t.source_size[2] * t.channels);
   work->bytes = n * groups * static_cast<double>(size) * (of_source + static_cast<double>(t.places() * t.out));
   static const char* const name[] = {"by samples", "by channels", "by rows"};
   work->name = std::string("conv, ") + name[static_cast<int>(t.along)];
+  if (t.each) work->name += " each";
   if (bias) work->name += " + bias";
   if (t.relu) work->name += " + relu";
   if (gated) work->name += " + gate";

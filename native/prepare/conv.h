@@ -25,14 +25,17 @@ struct Images {
 };
 
 // conv and conv_dx are one task: `source` is x or the derivative of y, `result` the other. conv_dw has
-// them as they are in conv: `source` is x, `result` the derivative of y.
+// them as they are in conv: `source` is x, `result` the derivative of y. Where `each` is set, there is one
+// group of `out` channels, each of which meets its own channel of the source only; `in` is 1.
 struct ConvTask {
   DType dtype;
   bool back;    // conv_dx
   Along along;
+  bool each;    // a channel for each group (depthwise): groups are taken together, lane by lane
   bool copied;  // sources are copied, with a border of zeros and in the order in which they are read
   int64_t n, groups;
   int64_t in, out;                  // channels of the source and of the result, of one group
+  int64_t channels;                 // of the source that are read together: `in`, or all where `each`
   int64_t source_size[max_space], result_size[max_space];
   int64_t window[max_space], stride[max_space], dilation[max_space], padding[max_space];
   int64_t before[max_space], after[max_space];  // the border that the copy has

@@ -32,12 +32,14 @@ struct PlainConv {
     return true;
   }
 
-  // fma(number of the source, w, sum)
-  void add(T* sum, int64_t n, int64_t group, int64_t q, const int64_t* place, const int64_t* tap, T w) const {
+  // fma(number of the source, w, sum); q counts the channels of all groups
+  int64_t channel_of(int64_t group, int64_t o, int64_t q) const { return t.each ? o : group * t.in + q; }
+
+  void add(T* sum, int64_t n, int64_t q, const int64_t* place, const int64_t* tap, T w) const {
     int64_t at[max_space];
     bool inside;
     if (!meets(place, tap, at, &inside)) return;
-    const T x = inside ? *images(t.source, n, group * t.in + q, at) : T(0);
+    const T x = inside ? *images(t.source, n, q, at) : T(0);
     *sum = multiply_add(w, x, *sum);
   }
 
@@ -59,11 +61,13 @@ struct PlainConv {
     };
     if (t.along == Along::channel)
       each(t.window, [&](const int64_t* tap) {
-        for (int64_t q = 0; q < t.in; ++q) add(&sum, n, group, q, place, tap, weight(q, tap));
+        for (int64_t q = 0; q < t.in; ++q) add(&sum, n, channel_of(group, o, q), place, tap, weight(q, tap));
       });
     else
       for (int64_t q = 0; q < t.in; ++q)
-        each(t.window, [&](const int64_t* tap) { add(&sum, n, group, q, place, tap, weight(q, tap)); });
+        each(t.window, [&](const int64_t* tap) {
+          add(&sum, n, channel_of(group, o, q), place, tap, weight(q, tap));
+        });
     return sum;
   }
 
@@ -91,7 +95,7 @@ struct PlainConv {
     const Range mine = share(blocks, static_cast<int>(chunk), static_cast<int>(t.chunks));
     T lane[lanes] = {};
     const auto take = [&](int64_t n, const int64_t* place, int l) {
-      add(lane + l, n, group, q, place, tap, *images(t.result, n, group * t.out + o, place));
+      add(lane + l, n, channel_of(group, o, q), place, tap, *images(t.result, n, group * t.out + o, place));
     };
     for (int64_t b = mine.begin; b < mine.end; ++b)
       each(t.result_size, [&](const int64_t* place) {

@@ -144,6 +144,19 @@ def permuted(lay: Lay, axes: Sequence[int]) -> Lay:
     )
 
 
+def in_memory(lays: Sequence[Lay]) -> Ints:
+    """Axes in the order of the memory of what lies whole, the slowest first; as they are for others."""
+    for lay in lays:
+        steps = {i: abs(lay.strides[i]) for i, size in enumerate(lay.shape) if size > 1}
+        if 0 in steps.values():
+            continue
+        order = sorted(steps, key=lambda i: -steps[i])
+        if order == [*steps]:
+            break
+        return (*[i for i in range(len(lay.shape)) if i not in steps], *order)
+    return tuple(range(len(lays[0].shape)))
+
+
 def stretched(lay: Lay, shape: Ints) -> Lay:
     """Stretched to a shape by NumPy's rule: stride 0 where it is repeated."""
     if lay.shape == shape:

@@ -22,6 +22,8 @@ from glassgrad.passes.layout import (
     Memory,
     Sizes,
     count,
+    in_memory,
+    permuted,
     reshaped,
     row_major,
     sliced,
@@ -90,6 +92,29 @@ class Planner:
         self.steps.append(
             Step("map", reads, writes, ints, split=work >= kernels.MAP_SHARED, about=about)
         )
+
+
+    def reduce(
+        self,
+        name: str,
+        program: Program,
+        result: tuple[str, int],
+        shape: Ints,
+        axes: Ints,
+        out: Lay,
+        divisor: float,
+        about: str,
+    ) -> None:
+        """A program's numbers summed, or the like, over some axes; `out` has size 1 there."""
+        reads = [stretched(lay, shape) for lay in program.inputs]
+        order = in_memory([*reads, out])
+        reads, (out,) = [permuted(v, order) for v in reads], [permuted(out, order)]
+        axes = tuple(sorted(order.index(i) for i in axes))
+        space = reads[0].shape if reads else shape
+        code = [self.reductions[name], len(space), *space, len(axes), *axes]
+        split = count(shape) * (program.length + 1) >= kernels.MAP_SHARED
+        ints = [*code, *program.encoded([result])]
+        self.steps.append(Step("reduce", reads, [out], ints, [divisor], split, about))
 
 
 @dataclass(slots=True)
@@ -452,15 +477,10 @@ class Block:
             raise InternalError("a sum has no place to go to", where=about)
         number = count([shape[i] for i in axes])
         divisor = float(number) if head.op.name == "mean" else 1.0
-        space, kept = shape or (1,), kept or (1,)
         if not shape:
             out, axes = replace(out, shape=(1,), strides=(0,)), (0,)
-        kind_number = self.planner.reductions[REDUCTIONS[head.op.name]]
-        ints = [kind_number, len(space), *space, len(axes), *axes, *program.encoded([result])]
-        reads = [stretched(lay, space) for lay in program.inputs]
-        work = count(shape) * (program.length + 1)
-        split = work >= kernels.MAP_SHARED
-        self.planner.steps.append(Step("reduce", reads, [out], ints, [divisor], split, about))
+        name = REDUCTIONS[head.op.name]
+        self.planner.reduce(name, program, result, shape or (1,), axes, out, divisor, about)
 
     def _emit_product(
         self,
@@ -521,12 +541,8 @@ class Block:
             return
         self.planner.pieces.append(partial.memory)
         program = Program(self.planner.operations, self.sizes)
-        code = program.encoded([program.input(partial)])
-        space = partial.shape
-        ints = [self.planner.reductions["sum"], len(space), *space, 1, 0, *code]
-        out = images.as_one_chunk(target)
-        split = partial.size >= kernels.MAP_SHARED
-        self.planner.steps.append(Step("reduce", [partial], [out], ints, [1.0], split, about))
+        result, out = program.input(partial), images.as_one_chunk(target)
+        self.planner.reduce("sum", program, result, partial.shape, (0,), out, 1.0, about)
 
     def _emit_formula(self, formula: Formula, needed: set[Value]) -> None:
         reads = {name: self.lay(v) for name, v in formula.reads.items()}
