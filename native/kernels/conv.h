@@ -17,6 +17,7 @@ struct Conv {
   const ConvTask& t;
   const Frame& frame;
   int32_t* along = reinterpret_cast<int32_t*>(frame.scratch);
+  T* bias = reinterpret_cast<T*>(frame.scratch + t.bias_at);
   T* weights = reinterpret_cast<T*>(frame.scratch + t.weights_at);
   T* copy = reinterpret_cast<T*>(frame.scratch + t.source_at);
   T* other = reinterpret_cast<T*>(frame.scratch + t.other_at);
@@ -72,6 +73,12 @@ struct Conv {
     }
   }
 
+  void copy_bias(int64_t group) const {
+    if (t.bias_slot < 0) return;
+    const T* from = reinterpret_cast<const T*>(frame.slot[t.bias_slot]) + group * t.out * t.bias_step;
+    for (int64_t o = 0; o < t.out; ++o) bias[o] = from[o * t.bias_step];
+  }
+
   // Each reach of the result with its number and the steps of all before it.
   template <class Do>
   void each_reach(Do&& each) const {
@@ -92,12 +99,15 @@ struct Rows {
   int64_t count[max_space];  // of the three axes; the last is the row
 };
 
-inline Rows merged(const Reach* r, const int64_t* from, const int64_t* to) {
+inline Rows merged(const ConvTask& t, const Reach* r, const int64_t* from) {
   Rows rows{{r[0].count, r[1].count, r[2].count}};
   for (int axis = 1; axis >= 0; --axis) {
-    const bool follows = from[axis] * r[axis].source_step == rows.count[2] * from[2] * r[2].source_step &&
-                         to[axis] * r[axis].step == rows.count[2] * to[2] * r[2].step;
-    if (rows.count[axis] > 1 && !follows) break;
+    const auto follows = [&](const int64_t* stride) {
+      return stride[axis] * r[axis].step == rows.count[2] * stride[2] * r[2].step;
+    };
+    const bool all = from[axis] * r[axis].source_step == rows.count[2] * from[2] * r[2].source_step &&
+                     follows(t.result.space) && (t.gate.slot < 0 || follows(t.gate.space));
+    if (rows.count[axis] > 1 && !all) break;
     rows.count[2] *= rows.count[axis];
     rows.count[axis] = 1;
   }
@@ -115,8 +125,7 @@ struct Forward : Conv<T> {
     s.first = true;
     s.relu = t.relu;
     s.c = this->images(t.result, n, group * t.out);
-    if (t.bias_slot >= 0)
-      s.bias = reinterpret_cast<const T*>(this->frame.slot[t.bias_slot]) + group * t.out * t.bias_step;
+    if (t.bias_slot >= 0) s.bias = this->bias;
     if (t.gate.slot >= 0) s.gate = this->images(t.gate, n, group * t.out);
     return s;
   }
@@ -134,22 +143,22 @@ struct Forward : Conv<T> {
 
   // Vectors go along the channels of the result; rows of a tile are neighbouring places.
   void by_channels(const Reach* r, int64_t k, int64_t before, const Grid<T>& from, Windows<T> s) const {
-    const Rows rows = merged(r, from.space, t.result.space);
+    const Rows rows = merged(t, r, from.space);
     s.k = k;
     s.along = this->along + before;
     s.a_row = r[2].source_step * from.space[2];
     s.b_row = strip;
     s.c_row = r[2].step * t.result.space[2];
-    s.c_column = t.result.channel;
+    s.c_column = t.out > 1 ? t.result.channel : 1;
     s.gate_row = r[2].step * t.gate.space[2];
-    s.gate_column = t.gate.channel;
+    s.gate_column = t.out > 1 ? t.gate.channel : 1;
     s.bias_column = 1;
-    T *const c = s.c;
-    const T *const gate = s.gate, *const bias = s.bias;
+    T* const c = s.c;
+    const T* const gate = s.gate;
     const T* w = this->weights + before * ((t.out + strip - 1) / strip * strip);
     for (int64_t o = 0; o < t.out; o += strip, w += strip * k) {
       s.columns = t.out - o < strip ? t.out - o : strip;
-      s.bias = bias ? bias + o : nullptr;
+      if (s.bias) s.bias = this->bias + o;
       s.b = w;
       for (int64_t z = 0; z < rows.count[0]; ++z)
         for (int64_t y = 0; y < rows.count[1]; ++y) {
@@ -181,7 +190,7 @@ struct Forward : Conv<T> {
     s.c_column = row ? t.result.space[2] : t.result.n;
     s.gate_row = t.gate.channel;
     s.gate_column = row ? t.gate.space[2] : t.gate.n;
-    s.bias_row = t.bias_step;
+    s.bias_row = 1;
     const int64_t places = row ? 1 : r[2].count;  // of a row: one by one
     const int64_t all = row ? r[2].count : columns;
     const int64_t widest_here = t.out <= 3 ? widest_window * Vec<T>::width : strip;
@@ -227,6 +236,7 @@ struct Forward : Conv<T> {
           this->note_steps(r, from, this->along + before);
           this->pack_weights(r, group, this->weights + before * wide, k, strip);
         });
+        this->copy_bias(group);
         packed = group;
       }
       const Windows<T> s = begin(n, group);
@@ -289,7 +299,7 @@ struct Weights : Conv<T> {
       const bool joined = t.each || (t.dilation[2] * from.space[2] == t.in &&
                                      t.partial_space[2] == t.in * t.partial_in);
       const int64_t rows = joined ? t.in * t.window[2] : t.in;
-      s.a_row = t.each ? t.dilation[2] * from.space[2] : from.channel;
+      s.a_row = t.each ? t.dilation[2] * from.space[2] : joined ? 1 : from.channel;
       s.b_row = d_row;
       s.c_row = t.each ? t.partial_space[2] : t.partial_in;
       s.c_column = t.partial_out;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <initializer_list>
 
 #include "core/instruction.h"
 #include "prepare/places.h"
@@ -34,17 +35,20 @@ Images images_of(const Operand& o, int spatial) {
 // The border that the source needs, so that every tap of every place finds a number.
 void find_border(ConvTask* t) {
   for (int axis = 0; axis < max_space; ++axis) {
-    int64_t low = 0, high = 0;
-    for (int64_t rest = 0; rest < reaches(*t, axis); ++rest) {
-      const Reach r = reach(*t, axis, rest);
-      if (r.count == 0 || r.taps == 0) continue;
-      const int64_t last = r.offset + (r.taps - 1) * r.offset_step;
-      low = std::min({low, r.offset, last});
-      high = std::max({high, (r.count - 1) * r.source_step + std::max(r.offset, last)});
-    }
-    t->before[axis] = -low;
+    const int64_t s = t->stride[axis], p = t->padding[axis], last = t->result_size[axis] - 1;
+    const int64_t span = t->dilation[axis] * (t->window[axis] - 1);
+    const int64_t low = t->back ? (span > p ? (p - span) / s : 0) : -p;
+    const int64_t high = t->back ? (last + p) / s : last * s + span - p;
+    t->before[axis] = std::max<int64_t>(0, -low);
     t->after[axis] = std::max<int64_t>(0, high - (t->source_size[axis] - 1));
   }
+}
+
+int64_t times(std::initializer_list<int64_t> numbers) {
+  int64_t found = 1;
+  for (const int64_t x : numbers)
+    need(!__builtin_mul_overflow(found, x, &found) && found < int64_t{1} << 40, "images that are too large");
+  return found;
 }
 
 int64_t reach_of(const ConvTask& t) {
@@ -92,6 +96,7 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
   need(x.rank == rank && y.rank == rank && w.rank == rank + weights, "an operand of another rank");
   t.dtype = x.dtype;
   need(t.dtype == DType::f32 || t.dtype == DType::f64, "numbers that are not real");
+  for (int a = 0; a < w.rank; ++a) need(w.shape[a] <= 1 || w.stride[a] != 0, "kernels that are stretched");
   for (const Operand& o : in.operands) {
     need(o.dtype == t.dtype, "two kinds of numbers");
     for (int a = 0; a < o.rank; ++a) need(o.shape[a] >= 0 && o.shape[a] < limit, "a size out of range");
@@ -141,14 +146,14 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
     t.partial_slot = w.slot;
     t.chunks = w.shape[0];
     t.partial_chunk = w.stride[0];
-    t.partial_out = w.stride[1];
+    t.partial_out = w.shape[1] > 1 ? w.stride[1] : 1;
     t.partial_in = w.stride[2];
     space_of(w.stride + 3, spatial, 0, t.partial_space);
     need(t.chunks >= 1, "no chunks");
     t.along = t.partial_out == 1 || !(by_row || t.result.n == 1) ? Along::channel
               : t.result.n == 1                                 ? Along::batch
                                                                 : Along::row;
-    need(t.along != Along::channel || t.partial_out == 1 || t.out * t.groups == 1, "sums whose channels are apart");
+    need(t.along != Along::channel || t.partial_out == 1, "sums whose channels are apart");
   } else {
     t.weight_slot = w.slot;
     t.weight_out = w.stride[t.back ? 1 : 0];
@@ -181,23 +186,24 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
   }
 
   // What it takes.
-  const int64_t size = size_of(t.dtype), taps = t.taps(), k = t.in * taps;
-  int64_t copy = t.channels * (t.along == Along::batch ? samples : 1);
-  for (int a = 0; a < max_space; ++a)
-    need(!__builtin_mul_overflow(copy, t.before[a] + t.source_size[a] + t.after[a], &copy) && copy < limit,
-         "images that are too large");
-  const int64_t steps = weights && t.along == Along::channel ? t.places() : k;
-  t.weights_at = round_up(4 * steps, 64);
+  const int64_t size = size_of(t.dtype), k = times({t.in, t.window[0], t.window[1], t.window[2]});
+  int64_t copy = times({t.channels, t.along == Along::batch ? samples : 1});
+  for (int a = 0; a < max_space; ++a) copy = times({copy, t.before[a] + t.source_size[a] + t.after[a]});
+  need(!t.copied || copy < limit, "images that are too large");
+  const int64_t steps =
+      weights && t.along == Along::channel ? times({t.result_size[0], t.result_size[1], t.result_size[2]}) : k;
+  t.bias_at = round_up(4 * steps, 64);
+  t.weights_at = t.bias_at + (bias ? round_up(t.out * size, 64) : 0);
   const int64_t strips = t.along == Along::channel ? round_up(t.out, 2 * 64 / size) : t.out;
-  t.source_at = t.weights_at + (weights ? 0 : round_up(k * strips * size, 64));
+  t.source_at = t.weights_at + (weights ? 0 : round_up(times({k, strips, size}), 64));
   t.other_at = t.source_at + (t.copied ? round_up(copy * size, 64) : 0);
   t.sums_at = t.other_at;
   if (weights) {
     const int64_t rows = t.result_size[0] * t.result_size[1], row = t.result_size[2];
     const int64_t wide = t.along == Along::row ? round_up(row, lanes) : t.along == Along::batch ? row * lanes : row;
-    t.sums_at += round_up(t.out * rows * wide * size, 64);
+    t.sums_at += round_up(times({t.out, rows, wide, size}), 64);
   }
-  work->scratch = t.sums_at + (weights && t.along != Along::channel ? t.out * k * lanes * size : 0);
+  work->scratch = t.sums_at + (weights && t.along != Along::channel ? times({t.out, k, lanes, size}) : 0);
   const int64_t units = weights ? t.chunks : t.along == Along::batch ? (t.n + samples - 1) / samples : t.n;
   work->units = std::max<int64_t>(1, t.groups * units);
   const double n = static_cast<double>(t.n), groups = static_cast<double>(t.groups);

@@ -49,7 +49,7 @@ struct ConvTask {
   int32_t partial_slot;
   int64_t chunks, partial_chunk, partial_in, partial_out, partial_space[max_space];
   // Where in scratch what lies, in bytes.
-  int64_t weights_at, source_at, other_at, sums_at;
+  int64_t bias_at, weights_at, source_at, other_at, sums_at;
 
   int64_t taps() const { return window[0] * window[1] * window[2]; }
   int64_t places() const { return result_size[0] * result_size[1] * result_size[2]; }
@@ -87,6 +87,10 @@ constexpr Reach reach(const ConvTask& t, int axis, int64_t rest) {
   return found;
 }
 
-constexpr int64_t reaches(const ConvTask& t, int axis) { return t.back ? t.stride[axis] : 1; }
+// How many there are; further ones would have no position.
+constexpr int64_t reaches(const ConvTask& t, int axis) {
+  if (!t.back) return 1;
+  return t.stride[axis] < t.result_size[axis] ? t.stride[axis] : t.result_size[axis];
+}
 
 }  // namespace glassgrad
