@@ -61,7 +61,8 @@ def state(threads):
              sys.excepthook, sys.getswitchinterval(), sys.getrecursionlimit(), os.getcwd(),
              np.random.get_state()[1].tolist(), signal.pthread_sigmask(signal.SIG_BLOCK, [])]
     with open("/proc/self/status") as file:
-        kept = ("Sig", "Shd", "Threads") if threads else ("Sig", "Shd")
+        kept = ("SigPnd", "SigBlk", "SigIgn", "SigCgt", "ShdPnd")  # SigQ counts other processes' too
+        kept += ("Threads",) if threads else ()
         return found + [line for line in file if line.startswith(kept)]
 """
 

@@ -93,7 +93,6 @@ class Planner:
             Step("map", reads, writes, ints, split=work >= kernels.MAP_SHARED, about=about)
         )
 
-
     def reduce(
         self,
         name: str,
