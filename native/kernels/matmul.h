@@ -93,7 +93,7 @@ void run_plain(const MatmulTask& t, const Area<T>& area) {
   constexpr int64_t width = Vec<T>::width;
   Strip<T> s = strip_of(t, area);
   const int64_t vectors = (area.columns + width - 1) / width;
-  int64_t most = vectors_of(area.rows);
+  int64_t most = vectors_of(t.k == 1 ? 1 : area.rows);  // a product of two vectors is written row by row
   if (most > broad) {  // strips of nearly the same width
     const int64_t strips = (vectors + most - 1) / most;
     most = (vectors + strips - 1) / strips;

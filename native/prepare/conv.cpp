@@ -141,7 +141,7 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
     need(in.operands[i].slot != written.slot, "a result in place of an operand");
   work->written = {static_cast<int>(last)};
 
-  const bool by_row = t.back ? t.stride[2] == 1 : t.stride[2] == 1;
+  const bool by_row = t.stride[2] == 1;
   if (weights) {
     t.partial_slot = w.slot;
     t.chunks = w.shape[0];
@@ -150,9 +150,9 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
     t.partial_in = w.stride[2];
     space_of(w.stride + 3, spatial, 0, t.partial_space);
     need(t.chunks >= 1, "no chunks");
-    t.along = t.partial_out == 1 || !(by_row || t.result.n == 1) ? Along::channel
-              : t.result.n == 1                                 ? Along::batch
-                                                                : Along::row;
+    t.along = (t.partial_out == 1 && w.shape[1] > 1) || !(by_row || t.result.n == 1) ? Along::channel
+              : t.result.n == 1                                                     ? Along::batch
+                                                                                    : Along::row;
     need(t.along != Along::channel || t.partial_out == 1, "sums whose channels are apart");
   } else {
     t.weight_slot = w.slot;

@@ -372,7 +372,10 @@ MatmulTask prepare_product(const Instruction& in, Work* work, bool may_gate) {
   work->row_axis[1] = -1;
   t.panel = INT64_MAX;
   if (t.product == Product::packed && t.pack_a) t.panel = 768 / size;
-  if (t.has_epilogue) t.panel = std::clamp<int64_t>(131072 / std::max<int64_t>(1, columns * size), 24, t.panel);
+  // A panel of a short sum is made quickly: then it had better stay in the first cache.
+  const int64_t panel_bytes = t.k < 8 ? 12 * 1024 : 128 * 1024;
+  if (t.has_epilogue)
+    t.panel = std::clamp<int64_t>(panel_bytes / std::max<int64_t>(1, columns * size), 24, t.panel);
   t.panel_bytes = t.stored ? 0 : round_up(std::min(t.panel, t.turned ? t.n : t.m) * columns * size, 64);
   work->scratch = t.panel_bytes;
   if (t.product == Product::packed) {

@@ -11,6 +11,7 @@ from glassgrad.passes.layout import SIZE_OF, Lay, Memory, Sizes, count, row_majo
 from glassgrad.passes.lower import lower
 from glassgrad.passes.simplify import simplify
 
+from . import rank_one
 from .cells import has_cell, missing
 from .encode import Encoded, encoded
 from .loops import asked_of
@@ -115,6 +116,7 @@ def planned(
         block = Block(planner, known, lays)
         block.asked = asked_of(graph.nodes())
         block.plan(graph, wanted, graph.state)
+        rank_one.fold(planner)
     numbers = encoded(
         planner.steps,
         planner.pieces,
