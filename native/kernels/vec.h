@@ -139,13 +139,24 @@ template <class T> struct Vec {
 #endif
 #if defined(__AVX2__)
     if constexpr (register_bytes == 32) {
+      // Piece by piece: a masked store takes 42 steps inside some processors (Zen 3).
+      if (n >= width) return store(p);
       __m256i raw;
       std::memcpy(&raw, &v, 32);
-      if constexpr (sizeof(T) == 4) {
-        _mm256_maskstore_epi32(reinterpret_cast<int*>(p), first(n), raw);
-      } else {
-        _mm256_maskstore_epi64(reinterpret_cast<long long*>(p), first(n), raw);
+      __m128i low = _mm256_castsi256_si128(raw);
+      char* to = reinterpret_cast<char*>(p);
+      const int64_t bytes = n * static_cast<int64_t>(sizeof(T));
+      if (bytes & 16) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), low);
+        low = _mm256_extracti128_si256(raw, 1);
+        to += 16;
       }
+      if (bytes & 8) {
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(to), low);
+        low = _mm_unpackhi_epi64(low, low);
+        to += 8;
+      }
+      if (bytes & 4) _mm_storeu_si32(to, low);
       return;
     }
 #endif
