@@ -120,8 +120,8 @@ struct Forward : Conv<T> {
   using Conv<T>::t;
   static constexpr int64_t strip = broad * Vec<T>::width;
 
-  Windows<T> begin(int64_t n, int64_t group) const {
-    Windows<T> s{};
+  ConvTiles<T> begin(int64_t n, int64_t group) const {
+    ConvTiles<T> s{};
     s.first = true;
     s.relu = t.relu;
     s.c = this->images(t.result, n, group * t.out);
@@ -136,13 +136,13 @@ struct Forward : Conv<T> {
   }
 
   template <Gather gather>
-  static void sweep(const Windows<T>& s, int rows, int64_t tiles) {
+  static void sweep(const ConvTiles<T>& s, int rows, int64_t tiles) {
     const int v = static_cast<int>((s.columns + Vec<T>::width - 1) / Vec<T>::width);
     window_sweeps<T, gather>.of[v][s.columns % Vec<T>::width != 0][rows](s, tiles);
   }
 
   // Vectors go along the channels of the result; rows of a tile are neighbouring places.
-  void by_channels(const Reach* r, int64_t k, int64_t before, const Grid<T>& from, Windows<T> s) const {
+  void by_channels(const Reach* r, int64_t k, int64_t before, const Grid<T>& from, ConvTiles<T> s) const {
     const Rows rows = merged(t, r, from.space);
     s.k = k;
     s.along = this->along + before;
@@ -180,7 +180,7 @@ struct Forward : Conv<T> {
   }
 
   // Vectors go along samples, or along a row; rows of a tile are channels of the result.
-  void by_places(const Reach* r, int64_t k, int64_t before, const Grid<T>& from, Windows<T> s,
+  void by_places(const Reach* r, int64_t k, int64_t before, const Grid<T>& from, ConvTiles<T> s,
                  int64_t columns) const {
     const bool row = t.along == Along::row;
     s.k = k;
@@ -194,7 +194,7 @@ struct Forward : Conv<T> {
     const int64_t places = row ? 1 : r[2].count;  // of a row: one by one
     const int64_t all = row ? r[2].count : columns;
     const int64_t widest_here = t.out <= 3 ? widest_window * Vec<T>::width : strip;
-    const Windows<T> start = s;
+    const ConvTiles<T> start = s;
     const T* w = this->weights + before * t.out;
     for (int64_t z = 0; z < r[0].count; ++z)
       for (int64_t y = 0; y < r[1].count; ++y) {
@@ -239,7 +239,7 @@ struct Forward : Conv<T> {
         this->copy_bias(group);
         packed = group;
       }
-      const Windows<T> s = begin(n, group);
+      const ConvTiles<T> s = begin(n, group);
       this->each_reach([&](const Reach* r, int64_t k, int64_t before) {
         if (t.along == Along::channel) by_channels(r, k, before, from, s);
         else by_places(r, k, before, from, s, t.n - n < block ? t.n - n : block);
@@ -294,7 +294,7 @@ struct Weights : Conv<T> {
         d_row = t.out;
       }
       if (n == images.begin) note_places(from);
-      Windows<T> s{};
+      ConvTiles<T> s{};
       // Rows of a tile are channels of the source, and taps that follow each other if they can; or taps alone.
       const bool joined = t.each || (t.dilation[2] * from.space[2] == t.in &&
                                      t.partial_space[2] == t.in * t.partial_in);

@@ -18,7 +18,7 @@ enum class Gather {
 // Tiles of R rows by V vectors. Each step of the sum multiplies a number of each row, from a, with
 // vectors from b.
 template <class T>
-struct Windows {
+struct ConvTiles {
   int64_t k;
   const int32_t* along;
   const T* a;
@@ -38,7 +38,7 @@ struct Windows {
 
 // Where the columns of a result are not neighbours: number by number, through a tile in memory.
 template <class T>
-[[gnu::noinline]] void scatter_windows(const Windows<T>& s, const T* tile, int64_t tile_row, int64_t at,
+[[gnu::noinline]] void scatter_windows(const ConvTiles<T>& s, const T* tile, int64_t tile_row, int64_t at,
                                        int64_t rows) {
   T* c = s.c + at * s.c_tile;
   for (int64_t i = 0; i < rows; ++i)
@@ -52,7 +52,7 @@ template <class T>
 }
 
 template <class T, int R, int V, bool tail, Gather gather>
-void sweep_windows(const Windows<T>& s, int64_t tiles) {
+void sweep_windows(const ConvTiles<T>& s, int64_t tiles) {
   using W = Vec<T>;
   const Columns<T, V, tail> at{s.columns - (V - 1) * W::width};
   const int64_t k = s.k, a_row = s.a_row, b_row = s.b_row, c_row = s.c_row;
@@ -127,7 +127,7 @@ void sweep_windows(const Windows<T>& s, int64_t tiles) {
 constexpr int widest_window = 4;
 template <class T, Gather gather>
 struct WindowSweeps {
-  using Sweep = void (*)(const Windows<T>&, int64_t tiles);
+  using Sweep = void (*)(const ConvTiles<T>&, int64_t tiles);
   Sweep of[widest_window + 1][2][highest + 1] = {};
 
   template <int V, int R>
