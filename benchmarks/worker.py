@@ -24,7 +24,7 @@ from benchmarks.inputs import inputs
 from benchmarks.sides import Job, side
 
 WARM = 3
-LONG_CALL = 0.05  # seconds; a job that scales is scaled until one call takes as long
+LONG_CALL = 0.05  # seconds a thread; a job that scales is scaled until one call takes as long
 
 
 def measured(job: Job, seconds: float, enough: int = 20_000) -> list[float]:
@@ -41,7 +41,7 @@ def measured(job: Job, seconds: float, enough: int = 20_000) -> list[float]:
     return found
 
 
-def scale(job: Job) -> None:
+def scale(job: Job, threads: int) -> None:
     """Warm up, and raise the epochs of a call until its own cost is small beside its steps'.
 
     By processor time: a call that only waited for others would end it too early.
@@ -57,8 +57,9 @@ def scale(job: Job) -> None:
         found.append(took())
     job.short = found[-1] < 1
     least = min(found)
-    while job.scales and least < LONG_CALL:
-        job.epochs *= max(2, min(10, int(LONG_CALL / max(least, 1e-9))))
+    enough = LONG_CALL * threads
+    while job.scales and least < enough:
+        job.epochs *= max(2, min(10, int(enough / max(least, 1e-9))))
         least = min(took(), took())
 
 
@@ -86,7 +87,7 @@ class Worker:
 
     def prepare(self, work: str) -> dict[str, Any]:
         self.job = self.side.job(work, self.threads)
-        scale(self.job)
+        scale(self.job, self.threads)
         return {"steps": self.job.steps * self.job.epochs, "inputs": inputs(work).fingerprint()}
 
     def product(self, m: int, k: int, n: int, fused: bool) -> dict[str, Any]:
@@ -96,7 +97,7 @@ class Worker:
         a, b = (r.standard_normal(shape).astype(np.float32) for shape in ((m, k), (k, n)))
         bias = r.standard_normal(n).astype(np.float32) if fused else None
         self.job = self.side.product(a, b, bias)
-        scale(self.job)
+        scale(self.job, self.threads)
         return {"numbers": self.job.losses(1)}
 
     def run(self, seconds: float) -> dict[str, Any]:
