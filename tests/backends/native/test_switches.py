@@ -23,7 +23,7 @@ import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.backends import native
 from glassgrad.backends.native import loops, planner, tiny
-from glassgrad.passes import formulas, fuse, plan_memory, simplify
+from glassgrad.passes import formulas, fuse, image_order, plan_memory, simplify
 from glassgrad.train import whole
 from tests.backends.native.training import NETWORKS, forget, made, trained
 
@@ -106,6 +106,20 @@ def test_simplification_off_is_on_bit_for_bit(
         nodes.append(len(history.record.plan.step.native.graph.nodes()))
     assert found[0] == found[1]
     assert nodes[0] < nodes[1]
+
+
+@pytest.mark.parametrize("name", ["few channels", "many channels"])
+def test_images_in_another_order_of_memory_are_the_same_images(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order decides in which order sums are taken: the same but for rounding."""
+    on, history = trained(name, 1, dtype="float64")
+    monkeypatch.setattr(image_order, "ENABLED", False)
+    forget()
+    off, plain = trained(name, 1, dtype="float64")
+    np.testing.assert_allclose(history["loss"], plain["loss"], rtol=1e-9)
+    for (path, a), b in zip(on.state_dict().items(), off.state_dict().values(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8, err_msg=path)
 
 
 def test_switches_switch(monkeypatch: pytest.MonkeyPatch) -> None:

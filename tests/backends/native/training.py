@@ -62,12 +62,43 @@ def small(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
     )
 
 
+def few_channels(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
+    """Images with samples innermost."""
+    layers = (
+        nn.Conv2d(1, 4, 5, dtype=dtype),
+        nn.ReLU(),
+        nn.Conv2d(4, 6, 3, stride=2, dtype=dtype),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Linear(54, 10, dtype=dtype),
+    )
+    return nn.Sequential(*layers), np.random.default_rng(5).normal(size=(390, 1, 12, 11)), 40
+
+
+def many_channels(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
+    """Images with channels innermost; strided, depthwise and transposed convolutions."""
+    layers = (
+        nn.Conv2d(3, 16, 3, padding=1, dtype=dtype),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1, groups=16, dtype=dtype),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1, dtype=dtype),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 20, 2, stride=2, dtype=dtype),
+        nn.GlobalAvgPool(),
+        nn.Linear(20, 10, dtype=dtype),
+    )
+    return nn.Sequential(*layers), np.random.default_rng(6).normal(size=(77, 3, 9, 10)), 8
+
+
 # The last batch of an epoch has fewer rows, but for `small`, and there are ten of them.
 NETWORKS: dict[str, Callable[[str], tuple[nn.Module, Array, int]]] = {
     "mlp": dense,
     "lstm": recurrent,
     "norms": norms,
     "small": small,
+    "few channels": few_channels,
+    "many channels": many_channels,
 }
 
 
