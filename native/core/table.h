@@ -15,6 +15,7 @@ struct RowTask;     // softmax, log-softmax, cross-entropy, normalise and their 
 struct IndexTask;   // take, add_at, pick, argmax, sort, cumsum, ...
 struct RandomTask;
 struct TinyTask;
+struct PoolTask;    // windows over images: pooling and its derivatives, columns put back
 
 struct Table {
   const char* name;  // "reference", "avx2", "avx512", "neon"
@@ -30,6 +31,7 @@ struct Table {
   void (*index)(const IndexTask&, const Frame&);
   void (*random)(const RandomTask&, const Frame&);
   void (*tiny)(const TinyTask&, const Frame&);
+  void (*pool)(const PoolTask&, const Frame&);
   // Whether all of so many numbers are finite.
   bool (*finite_f32)(const float*, int64_t);
   bool (*finite_f64)(const double*, int64_t);

@@ -5,6 +5,7 @@
 #include "prepare/index.h"
 #include "prepare/map.h"
 #include "prepare/matmul.h"
+#include "prepare/pool.h"
 #include "prepare/random.h"
 #include "prepare/reduce.h"
 #include "prepare/row.h"
@@ -73,6 +74,15 @@ Ready make_ready(const Instruction& in, const Table& table) {
     case Kernel::normalise:
     case Kernel::normalise_back:
       fill(ready, table.row, prepare_row(in, work));
+      break;
+    case Kernel::max_pool:
+    case Kernel::max_place:
+    case Kernel::max_unpool:
+    case Kernel::max_pick:
+    case Kernel::mean_pool:
+    case Kernel::mean_unpool:
+    case Kernel::uncolumns:
+      fill(ready, table.pool, prepare_pool(in, work));
       break;
     case Kernel::uniform:
       fill(ready, table.random, prepare_random(in, work));

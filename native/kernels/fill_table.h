@@ -11,9 +11,11 @@
 #ifdef GG_PLAIN
 #include "kernels/reference/conv.h"
 #include "kernels/reference/matmul.h"
+#include "kernels/reference/pool.h"
 #else
 #include "kernels/conv.h"
 #include "kernels/matmul.h"
+#include "kernels/pool.h"
 #endif
 #include "kernels/peak.h"
 #include "kernels/random.h"
@@ -38,6 +40,7 @@ constexpr Table table = {
     .index = run_index,
     .random = run_random,
     .tiny = run_tiny,
+    .pool = run_pool,
     .finite_f32 = finite_f32,
     .finite_f64 = finite_f64,
     .gather_rows = gather_rows,

@@ -19,7 +19,7 @@ ENABLED = True  # the off switch: every node is then planned by itself
 class Formula:
     """One formula: its nodes, what it reads, by name, and what others may read of it, by name."""
 
-    kind: str  # cross_entropy, normalise or normalise_back
+    kind: str  # cross_entropy, normalise, normalise_back or max_unpool
     nodes: tuple[Node, ...]
     reads: dict[str, Value]
     writes: dict[str, Value]
@@ -195,6 +195,22 @@ def _scaled_back(formula: Formula, readers: Readers) -> Formula:
     return formula
 
 
+def _max_unpool(head: Node, readers: Readers) -> Formula | None:
+    """What goes back through max pooling y of x, times x > 0, where nothing else undoes it."""
+    d, x, y = head.inputs
+    gated = readers.only(head.values[0], "multiply")
+    if gated is None or y.node.op.name != "max_pool" or y.node.inputs[0] is not x:
+        return None
+    undone = readers.some(y, "max_unpool") + readers.some(y, "max_pick")
+    gate = gated.inputs[1].node
+    if len(undone) > 1 or y.node.attributes != head.attributes or gate.op.name != "greater":
+        return None
+    if gate.inputs[0] is not x or _constant(gate.inputs[1]) != 0:
+        return None
+    nodes = (head, gate, gated)
+    return Formula("max_unpool", nodes, {"d": d, "y": y}, {"dx": gated.values[0]})
+
+
 def _rows_or_columns(x: Value, axes: Any) -> bool:
     """The last axes, or the first of two: what layer and 1-d batch normalisation go over."""
     rank = len(x.type.shape)
@@ -229,4 +245,5 @@ def _mean(head: Node, readers: Readers) -> Formula | None:
 _LOOKS: dict[str, Callable[[Node, Readers], Formula | None]] = {
     "log_softmax": _cross_entropy,
     "mean": _mean,
+    "max_unpool": _max_unpool,
 }

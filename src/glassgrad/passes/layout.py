@@ -93,6 +93,13 @@ def _tight(shape: Ints, strides: Ints) -> bool:
     return True
 
 
+def strides_like(lay: Lay) -> Ints:
+    """Strides of elements that lie end to end, the axes in the order in which these lie."""
+    order = sorted(range(len(lay.shape)), key=lambda i: -abs(lay.strides[i]) * (lay.shape[i] > 1))
+    dense = row_major([lay.shape[i] for i in order])
+    return tuple([dense[order.index(i)] for i in range(len(order))])
+
+
 @dataclass(slots=True)
 class Sizes:
     """Named sizes with their values."""
@@ -177,6 +184,17 @@ def sliced(lay: Lay, spans: Sequence[Sequence[int]]) -> Lay:
         offset += start * stride if size else 0
         strides.append(stride * step)
     return replace(lay, shape=tuple(shape), strides=tuple(strides), offset=offset)
+
+
+def windowed(lay: Lay, kernel: Ints, stride: Ints, dilation: Ints) -> Lay:
+    """Images (n, c, *size) as (n, c, *kernel, *windows): what windows share is shown in each."""
+    size, steps = lay.shape[2:], lay.strides[2:]
+    every = tuple(zip(size, kernel, stride, dilation, strict=True))
+    windows = tuple([(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in every])
+    between = tuple([step * d for step, d in zip(steps, dilation, strict=True)])
+    apart = tuple([step * s for step, s in zip(steps, stride, strict=True)])
+    shape = (*lay.shape[:2], *kernel, *windows)
+    return replace(lay, shape=shape, strides=(*lay.strides[:2], *between, *apart))
 
 
 def flipped(lay: Lay, axes: Any) -> Lay:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.backends.native.encode import Encoded
+from glassgrad.backends.numpy_source import helpers as _helpers
 
 Array = NDArray[Any]
+helpers: Any = _helpers  # text for programs, without types
 DTYPES = [np.float32, np.float64, np.int64, np.uint32, np.uint8, np.bool_]
 
 
@@ -264,6 +266,52 @@ class Interpreter:
         where = list(np.ogrid[tuple([slice(s) for s in index.shape])])
         where[axis] = index
         np.add.at(out, tuple(where), values)
+
+    def _windows(self, instruction: Instruction) -> list[tuple[int, ...]]:
+        n, *ints = instruction.ints
+        return [tuple(ints[i : i + n]) for i in range(0, len(ints) // n * n, n)]
+
+    def _note(self, x: Array, y: Array, places: Array, instruction: Instruction) -> None:
+        kernel, stride = self._windows(instruction)[:2]
+        places[...] = np.iinfo(places.dtype).max
+        every = helpers.taps(x.shape[2:], kernel, stride)
+        for place in range(len(every) - 1, -1, -1):
+            here = x[every[place]] == y
+            if instruction.ints[-1]:
+                here &= y > 0
+            places[here] = place
+
+    def _max_pool(self, views: list[Array], instruction: Instruction) -> None:
+        x, y, *places = views
+        y[...] = helpers.max_pool(x, *self._windows(instruction)[:2])
+        if places:
+            self._note(x, y, places[0], instruction)
+
+    def _max_place(self, views: list[Array], instruction: Instruction) -> None:
+        self._note(views[0], views[1], views[2], instruction)
+
+    def _max_unpool(self, views: list[Array], instruction: Instruction) -> None:
+        d, places, out = views
+        kernel, stride = self._windows(instruction)
+        out[...] = 0
+        for i, place in enumerate(helpers.taps(out.shape[2:], kernel, stride)):
+            out[place] += d * (places == i)
+
+    def _max_pick(self, views: list[Array], instruction: Instruction) -> None:
+        v, places, out = views
+        kernel, stride = self._windows(instruction)
+        out[...] = 0
+        for i, place in enumerate(helpers.taps(v.shape[2:], kernel, stride)):
+            out += v[place] * (places == i)
+
+    def _mean_pool(self, views: list[Array], instruction: Instruction) -> None:
+        views[1][...] = helpers.mean_pool(views[0], *self._windows(instruction))
+
+    def _mean_unpool(self, views: list[Array], instruction: Instruction) -> None:
+        views[1][...] = helpers.mean_unpool(views[0], views[1].shape, *self._windows(instruction))
+
+    def _uncolumns(self, views: list[Array], instruction: Instruction) -> None:
+        views[1][...] = helpers.uncolumns(views[0], views[1].shape, *self._windows(instruction))
 
     def _uniform(self, views: list[Array], instruction: Instruction) -> None:
         seed, step, out = views

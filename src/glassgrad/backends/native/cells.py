@@ -24,13 +24,9 @@ KERNELS = frozenset(
     """log_softmax softmax take add_at pick put_at subtract_one_at take_along_axis add_along_axis
     arange argmax argmin argsort cumsum uniform conv_dw""".split()
 )
+WINDOWS = frozenset("columns uncolumns max_pool max_unpool max_pick mean_pool mean_unpool".split())
 
-_IMAGES = "images have no native kernels yet"
-UNSUPPORTED = dict.fromkeys(
-    """columns uncolumns max_pool max_unpool max_pick mean_pool
-    mean_unpool""".split(),
-    _IMAGES,
-)
+UNSUPPORTED: dict[str, str] = {}  # the name of an op that has no cell, and why
 
 
 def has_cell(op: Op) -> bool:
@@ -51,6 +47,8 @@ def kind_of_op(op: Op) -> str | None:
         return "matmul"
     if name in CONVOLUTIONS:
         return "conv"
+    if name in WINDOWS:
+        return "windows"
     if name in ("input", "constant") or name in MOVES or name in KERNELS:
         return name
     return None

@@ -37,6 +37,7 @@ from .cells import REDUCTIONS, is_view, kind
 from .loops import Loop, asked_of
 from .program import Program
 from .step import Step, about_nodes
+from .windows import Windows
 
 _TAKES_NODES = frozenset({"matmul", "conv"})
 _MOST_OUTPUTS = 8  # of one program
@@ -149,6 +150,7 @@ class Block:
         self._loops: dict[Value, Loop] = {}
         self._images: frozenset[Value] = frozenset()
         self._innermost: str | None = None  # axis of images
+        self._windows = Windows(self)
         self._uses: dict[Value, _Uses] = {}
         self._maker: dict[Value, Group] = {}
         self._number: dict[Group, int] = {}
@@ -182,6 +184,7 @@ class Block:
         self._maker = {v: g for g in groups for n in g.everything for v in n.values}
         self._note_uses(groups, fuser, leaving, guarded)
         late = self._aim(order, wanted, graph, states or {}, groups)
+        self._windows.look(order, [g.formula for g in groups if g.formula is not None])
         for group in groups:
             if group.kind == "guard":
                 lays = [self.lay(v) for v in guarded]
@@ -387,6 +390,8 @@ class Block:
             self._emit_pad(node)
         elif group.kind == "roll":
             self._emit_roll(node)
+        elif group.kind == "windows":
+            self._windows.emit(node, about_nodes([node], self.within))
         else:
             reads = [self.lay(v) for v in node.inputs]
             if group.kind == "uniform":  # seed and step are whole numbers
@@ -544,6 +549,10 @@ class Block:
         self.planner.reduce("sum", program, result, partial.shape, (0,), out, 1.0, about)
 
     def _emit_formula(self, formula: Formula, needed: set[Value]) -> None:
+        if formula.kind == "max_unpool":
+            if needed:
+                self._windows.emit_gated(formula, about_nodes([*formula.nodes], self.within))
+            return
         reads = {name: self.lay(v) for name, v in formula.reads.items()}
         writes = {name: self.place(v) for name, v in formula.writes.items() if v in needed}
         if formula.kind == "cross_entropy":
