@@ -55,7 +55,8 @@ class Windows:
             if value in self._asked:
                 self._noted[value] = self._fresh_places(node, writes[0])
                 writes.append(self._noted[value])
-            self._step(name, reads, writes, self._choosing(node, value), about)
+            choice = self._choosing(node, value) if value in self._asked else [*numbers(node), 0]
+            self._step(name, reads, writes, choice, about)
         elif name in ("max_unpool", "max_pick"):
             places = self._places(node, about)
             reads = [block.lay(node.inputs[0]), places]
