@@ -128,7 +128,7 @@ struct Case {
 template <typename T>
 bool same_numbers(const std::vector<T>& found, const std::vector<char>& wanted) {
   std::vector<T> want(wanted.size() / sizeof(T));
-  std::memcpy(want.data(), wanted.data(), wanted.size());
+  if (!wanted.empty()) std::memcpy(want.data(), wanted.data(), wanted.size());
   return std::equal(found.begin(), found.end(), want.begin(), want.end(), same_number<T>);
 }
 
@@ -156,7 +156,8 @@ void check(Case& c, const std::string& name) {
         else if (array.dtype == DType::f64) compare(double{});
         else if (array.dtype == DType::u8) compare(uint8_t{});
         else compare(uint32_t{});
-        expect(std::memcmp(after.data(), array.memory->data, after.size()) == 0, where + ": the gaps");
+        const bool left = after.empty() || std::memcmp(after.data(), array.memory->data, after.size()) == 0;
+        expect(left, where + ": the gaps");
       }
     }
   }
