@@ -14,6 +14,7 @@ struct ConvTask;
 struct RowTask;     // softmax, log-softmax, cross-entropy, normalise and their derivatives
 struct IndexTask;   // take, add_at, pick, argmax, sort, cumsum, ...
 struct RandomTask;
+struct AttentionTask;
 struct TinyTask;
 struct PoolTask;    // windows over images: pooling and its derivatives, columns put back
 
@@ -30,6 +31,7 @@ struct Table {
   void (*row)(const RowTask&, const Frame&);
   void (*index)(const IndexTask&, const Frame&);
   void (*random)(const RandomTask&, const Frame&);
+  void (*attention)(const AttentionTask&, const Frame&);
   void (*tiny)(const TinyTask&, const Frame&);
   void (*pool)(const PoolTask&, const Frame&);
   // Whether all of so many numbers are finite.

@@ -1,6 +1,7 @@
 #include "ready.h"
 
 #include "guard.h"
+#include "prepare/attention.h"
 #include "prepare/conv.h"
 #include "prepare/index.h"
 #include "prepare/map.h"
@@ -64,6 +65,10 @@ Ready make_ready(const Instruction& in, const Table& table) {
     case Kernel::conv_dx:
     case Kernel::conv_dw:
       fill(ready, table.conv, prepare_conv(in, work));
+      break;
+    case Kernel::attention:
+    case Kernel::attention_back:
+      fill(ready, table.attention, prepare_attention(in, work));
       break;
     case Kernel::tiny:
       fill(ready, table.tiny, prepare_tiny(in, work));

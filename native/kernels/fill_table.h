@@ -9,10 +9,12 @@
 #include "kernels/map.h"
 #include "kernels/math.h"
 #ifdef GG_PLAIN
+#include "kernels/reference/attention.h"
 #include "kernels/reference/conv.h"
 #include "kernels/reference/matmul.h"
 #include "kernels/reference/pool.h"
 #else
+#include "kernels/attention.h"
 #include "kernels/conv.h"
 #include "kernels/matmul.h"
 #include "kernels/pool.h"
@@ -39,6 +41,7 @@ constexpr Table table = {
     .row = run_row,
     .index = run_index,
     .random = run_random,
+    .attention = run_attention,
     .tiny = run_tiny,
     .pool = run_pool,
     .finite_f32 = finite_f32,

@@ -5,6 +5,9 @@
 #include "core/types.h"
 #include "kernels/vec.h"
 
+// A function within one, which must not keep registers in memory.
+#define GG_WITHIN __attribute__((always_inline))
+
 namespace glassgrad::GG_ISA {
 namespace {
 

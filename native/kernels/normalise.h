@@ -6,9 +6,6 @@
 #include "kernels/walk.h"
 #include "prepare/row.h"
 
-// A function within one, which must not keep registers in memory.
-#define GG_WITHIN __attribute__((always_inline))
-
 namespace glassgrad::GG_ISA {
 namespace {
 namespace normalising {
