@@ -442,6 +442,45 @@ def attention_weights(q: Array, k: Array, *masks: Array, causal: bool) -> Array:
     return found
 
 
+def slope_of(which: int) -> Oracle:
+    """By how much g * attention grows with each number of an operand: differences in 40 digits."""
+
+    def total(matrices: list[Any], masks: list[Any], causal: bool) -> Any:
+        g, q, k, v = matrices
+        found = mpf(0)
+        for i in np.ndindex(*g.shape[:-1]):
+            keys = range(i[-1] + 1 if causal else k.shape[-2])
+            open_ = [j for j in keys if j < k.shape[-2] and all(m[i][j] for m in masks)]
+            products = [mp.fdot(q[i], k[(*i[:-1], j)]) / mp.sqrt(q.shape[-1]) for j in open_]
+            for j, share in zip(open_, logarithms(products), strict=True):
+                found += mp.exp(share) * mp.fdot(map(mpf, g[i].tolist()), v[(*i[:-1], j)])
+        return found
+
+    def oracle(g: Array, *operands: Array, causal: bool) -> Array:
+        batch, queries, keys = g.shape[:-2], g.shape[-2], operands[1].shape[-2]
+        matrices = [np.broadcast_to(m, (*batch, *m.shape[-2:])).astype(float) for m in operands[:3]]
+        exact_ = [np.frompyfunc(mpf, 1, 1)(m).astype(object) for m in matrices]
+        masks = [np.broadcast_to(m, (*batch, queries, keys)) for m in operands[3:]]
+        step, moved = mpf(10) ** -13, exact_[which]
+
+        def grown(i: tuple[int, ...], by: Any) -> Any:
+            """Only the batch that the number is in."""
+            b, before = i[:-2], moved[i]
+            moved[i] = before + by
+            here = [m[b] for m in (g, *exact_)]
+            found = total(here, [m[b] for m in masks], causal)
+            moved[i] = before
+            return found
+
+        def slope(*i: int) -> Any:
+            """Differences are good for 24 digits behind the point."""
+            return mp.nint((grown(i, step) - grown(i, -step)) / (2 * step) * 10**24) / 10**24
+
+        return at(moved.shape, slope)
+
+    return oracle
+
+
 def cross_entropy(z: list[Any], k: int, label_smoothing: float, ignore_index: int | None) -> Any:
     shares = [
         mpf(label_smoothing) / len(z) + (1 - mpf(label_smoothing)) * (i == k) for i in range(len(z))
@@ -677,6 +716,9 @@ ORACLES: dict[str, Oracle] = {
     "attention": lambda q, k, v, *masks, causal: matmul(
         attention_weights(q, k, *masks, causal=causal), v
     ),
+    "attention_dq": slope_of(0),
+    "attention_dk": slope_of(1),
+    "attention_dv": slope_of(2),
     "linear": lambda x, w, b: matmul(x, w) + b.astype(float),
     "layer_norm": layer_norm,
     "batch_norm": batch_norm,

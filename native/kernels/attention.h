@@ -87,36 +87,43 @@ void multiply(const T* a, int64_t a_row, int64_t a_column, const Strips<T>& b, T
 }
 
 template <class T>
-Lanes<T> powers(Lanes<T> x) {
+GG_INLINE Lanes<T> powers(Lanes<T> x) {
   for (Vec<T>& r : x.r) r = exp(r);
   return x;
 }
 
+// Up to whole lanes.
+constexpr int64_t in_lanes(int64_t count) { return (count + lanes - 1) / lanes * lanes; }
+
+template <class T>
+void fill(T* row, int64_t begin, int64_t end, T number) {
+  for (int64_t j = begin; j < end; ++j) row[j] = number;
+}
+
 // The scores of a query become powers, those behind `count` up to `end` 0. Gives their sum; 1 where
-// there are no keys at all.
+// there are no keys at all. A row has room for whole lanes.
 template <class T>
 T powers_of_row(T* scores, int64_t count, int64_t end) {
   using L = Lanes<T>;
   const T none = -static_cast<T>(__builtin_inf());
+  const int64_t whole = in_lanes(count);
+  fill(scores, count, whole, none);  // whose power is 0
   L most = L::all(none);
-  for (int64_t at = 0; at < count; at += lanes) {
-    const L some = L::load(scores + at, count - at, none);
-    for (int k = 0; k < L::registers; ++k) most.r[k] = maximum(some.r[k], most.r[k]);
-  }
-  T largest = none, lane[lanes];
-  most.store(lane);
-  for (const T number : lane) largest = number > largest || number != number ? number : largest;
+  for (int64_t at = 0; at < whole; at += lanes)
+    for (int k = 0; k < L::registers; ++k)
+      most.r[k] = maximum(Vec<T>::load(scores + at + k * L::width), most.r[k]);
+  const T largest = folded(most, [](Vec<T> a, Vec<T> b) GG_WITHIN { return maximum(a, b); });
   if (largest == none) {
-    for (int64_t j = 0; j < end; ++j) scores[j] = 0;
+    fill(scores, 0, end, T(0));
     return 1;
   }
   const L middle = L::all(largest);
-  const T sum = sum_of<T>(count, [&](const L& so_far, int64_t at, int64_t left) GG_WITHIN {
-    const L power = powers(L::load(scores + at, left, none) - middle);
-    power.store(scores + at, left);
+  const T sum = sum_of<T>(whole, [&](const L& so_far, int64_t at, int64_t) GG_WITHIN {
+    const L power = powers(L::load(scores + at) - middle);
+    power.store(scores + at);
     return so_far + power;
   });
-  for (int64_t j = count; j < end; ++j) scores[j] = 0;
+  fill(scores, whole, end, T(0));
   return sum;
 }
 
@@ -189,18 +196,19 @@ struct Batch {
   // Back through the softmax of a row: powers become weights, the derivatives of weights those of scores.
   void slope(T* powers, T* d, T sum, int64_t count, int64_t end) const {
     using L = Lanes<T>;
+    const int64_t whole = in_lanes(count);
     const L share = L::all(1 / sum);
-    const T along = sum_of<T>(count, [&](const L& so_far, int64_t at, int64_t left) GG_WITHIN {
-      const L weight = L::load(powers + at, left) * share;
-      weight.store(powers + at, left);
-      return fused(weight, L::load(d + at, left), so_far);
+    fill(powers, count, whole, T(0));
+    fill(d, count, whole, T(0));
+    const T along = sum_of<T>(whole, [&](const L& so_far, int64_t at, int64_t) GG_WITHIN {
+      const L weight = L::load(powers + at) * share;
+      weight.store(powers + at);
+      return fused(weight, L::load(d + at), so_far);
     });
     const L middle = L::all(along);
-    for (int64_t at = 0; at < count; at += lanes) {
-      const int64_t left = count - at;
-      (L::load(powers + at, left) * (L::load(d + at, left) - middle)).store(d + at, left);
-    }
-    for (int64_t j = count; j < end; ++j) d[j] = 0;
+    for (int64_t at = 0; at < whole; at += lanes)
+      (L::load(powers + at) * (L::load(d + at) - middle)).store(d + at);
+    fill(d, whole, end, T(0));
   }
 
   void back(int64_t begin, int64_t end) const {

@@ -101,22 +101,26 @@ Lanes<T> larger(Lanes<T> a, const Lanes<T>& b) {
 }
 
 // Lane l and lane l + 8, then 4, 2 and 1. In one register what is above the half no longer counts.
-template <typename T>
-[[gnu::always_inline]] inline T fold(const Lanes<T>& sum) {
+template <typename T, typename Join>
+[[gnu::always_inline]] inline T folded(Lanes<T> x, Join join) {
   using L = Lanes<T>;
   using Places = RawOf<WholeOf<T>>;
-  L folded = sum;
   for (int half = L::registers / 2; half > 0; half /= 2) {
-    for (int k = 0; k < half; ++k) folded.r[k] = folded.r[k] + folded.r[k + half];
+    for (int k = 0; k < half; ++k) x.r[k] = join(x.r[k], x.r[k + half]);
   }
-  RawOf<T> last = folded.r[0].v;
+  Vec<T> last = x.r[0];
   if constexpr (L::width > 8) {
-    last = last + __builtin_shuffle(last, Places{8, 9, 10, 11, 12, 13, 14, 15});
+    last = join(last, Vec<T>{__builtin_shuffle(last.v, Places{8, 9, 10, 11, 12, 13, 14, 15})});
   }
-  if constexpr (L::width > 4) last = last + __builtin_shuffle(last, Places{4, 5, 6, 7});
-  if constexpr (L::width > 2) last = last + __builtin_shuffle(last, Places{2, 3});
-  if constexpr (L::width > 1) last = last + __builtin_shuffle(last, Places{1});
+  if constexpr (L::width > 4) last = join(last, Vec<T>{__builtin_shuffle(last.v, Places{4, 5, 6, 7})});
+  if constexpr (L::width > 2) last = join(last, Vec<T>{__builtin_shuffle(last.v, Places{2, 3})});
+  if constexpr (L::width > 1) last = join(last, Vec<T>{__builtin_shuffle(last.v, Places{1})});
   return last[0];
+}
+
+template <typename T>
+[[gnu::always_inline]] inline T fold(const Lanes<T>& sum) {
+  return folded(sum, [](Vec<T> a, Vec<T> b) GG_WITHIN { return a + b; });
 }
 
 // Sums of chunks as they come, added as a tree: neighbours first, what is left over goes up.

@@ -1,6 +1,8 @@
-// (x - mean) / sqrt(variance + eps) of rows, and its derivative. The variance is that of the numbers
-// less their mean, which does not cancel.
+// (x - mean) / sqrt(variance + eps) of rows, and its derivative; or without the mean. The variance is
+// that of the numbers less their mean, which does not cancel.
 #pragma once
+
+#include <cstring>
 
 #include "kernels/lanes.h"
 #include "kernels/walk.h"
@@ -45,9 +47,9 @@ struct Moments {
 };
 
 template <typename T>
-Moments<T> moments_of(const T* x, int64_t size, T eps) {
+Moments<T> moments_of(const T* x, int64_t size, T eps, bool centred) {
   using L = Lanes<T>;
-  const T mean = sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) GG_WITHIN {
+  const T mean = !centred ? T(0) : sum_of<T>(size, [&](const L& sum, int64_t at, int64_t count) GG_WITHIN {
     return sum + L::load(x + at, count);
   }) / T(size);
   const L middle = L::all(mean);
@@ -84,9 +86,9 @@ struct Along {
 
 template <typename T>
 Moments<T> forward_row(const Forward<T>& row, int64_t size, int64_t scale_step, int64_t shift_step,
-                       T eps) {
+                       T eps, bool centred) {
   using L = Lanes<T>;
-  const Moments<T> found = moments_of(row.x, size, eps);
+  const Moments<T> found = moments_of(row.x, size, eps, centred);
   const L middle = L::all(found.mean), share = L::all(T(1) / found.std);
   const T* x = row.x;
   T *normalised = row.normalised, *result = row.result;
@@ -108,7 +110,7 @@ Moments<T> forward_row(const Forward<T>& row, int64_t size, int64_t scale_step, 
 }
 
 template <bool has_scale, typename T>
-void back_row(const Back<T>& row, int64_t size, int64_t scale_step, T std) {
+void back_row(const Back<T>& row, int64_t size, int64_t scale_step, T std, bool centred) {
   using L = Lanes<T>;
   const Along<T> scales(row.scale, scale_step, T(1));
   const Strip<T> scale = scales.strip;
@@ -118,7 +120,7 @@ void back_row(const Back<T>& row, int64_t size, int64_t scale_step, T std) {
     const L d = L::load(from + at, count);
     return has_scale ? d * scale.at(at, count) : d;
   };
-  const T mean = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) GG_WITHIN {
+  const T mean = !centred ? T(0) : sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) GG_WITHIN {
     return sum + scaled(at, count);
   }) / T(size);
   const T product = sum_of<T>(size, [=](const L& sum, int64_t at, int64_t count) GG_WITHIN {
@@ -132,18 +134,49 @@ void back_row(const Back<T>& row, int64_t size, int64_t scale_step, T std) {
   }
 }
 
+// The numbers of operand k of a row, in stretches that lie at one step: `move(number, address, step, how
+// many)`.
+template <typename T, typename Move>
+void each_stretch(const RowTask& task, int k, T* row, Move move) {
+  const int last = task.row.rank - 1;
+  const int64_t stretch = last < 0 ? 1 : task.row.size[last];
+  for (int64_t j = 0; j < task.size; j += stretch) {
+    const Walk<row_operands> at(task.row, j);
+    move(j, row + at.offset[k], last < 0 ? 1 : task.row.stride[last][k], stretch);
+  }
+}
+
 // Copies the numbers of operand k of a row together, or back.
 template <typename T>
 T* together(const RowTask& task, int k, const T* row, T* to) {
-  Walk<row_operands> number(task.row, 0);
-  for (int64_t j = 0; j < task.size; ++j, number.next()) to[j] = row[number.offset[k]];
+  each_stretch(task, k, row, [to](int64_t j, const T* from, int64_t step, int64_t count) {
+    if (step == 1) {
+      std::memcpy(to + j, from, static_cast<size_t>(count) * sizeof(T));
+    } else {
+      for (int64_t i = 0; i < count; ++i) to[j + i] = from[i * step];
+    }
+  });
   return to;
 }
 
 template <typename T>
 void apart(const RowTask& task, int k, const T* from, T* row) {
-  Walk<row_operands> number(task.row, 0);
-  for (int64_t j = 0; j < task.size; ++j, number.next()) row[number.offset[k]] = from[j];
+  each_stretch(task, k, row, [from](int64_t j, T* to, int64_t step, int64_t count) {
+    if (step == 1) {
+      std::memcpy(to, from + j, static_cast<size_t>(count) * sizeof(T));
+    } else {
+      for (int64_t i = 0; i < count; ++i) to[i * step] = from[j + i];
+    }
+  });
+}
+
+// From number to number of an operand that is the same along a row, or that lies along it: in the row
+// itself, or in what was copied together.
+inline int64_t step_along(const RowTask& task, int k) {
+  if (task.way != RowWay::gathered) return task.row.rank == 0 ? 0 : task.row.stride[0][k];
+  bool same = true;
+  for (int axis = 0; axis < task.row.rank; ++axis) same = same && task.row.stride[axis][k] == 0;
+  return same ? 0 : 1;
 }
 
 template <typename T>
@@ -158,8 +191,7 @@ void forward_rows(const RowTask& task, const Frame& frame, Range mine) {
   T* mean = address<T>(task, frame, op::mean);
   T* variance = address<T>(task, frame, op::variance);
   T* std = address<T>(task, frame, op::std);
-  const int64_t scale_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[0][op::scale];
-  const int64_t shift_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[0][op::shift];
+  const int64_t scale_step = step_along(task, op::scale), shift_step = step_along(task, op::shift);
   Walk<row_operands> at(task.outer, mine.begin);
   for (int64_t i = mine.begin; i < mine.end; ++i, at.next()) {
     Forward<T> row{all.x + at.offset[op::x],
@@ -170,12 +202,12 @@ void forward_rows(const RowTask& task, const Frame& frame, Range mine) {
     const Forward<T> home = row;
     if (gathered) {
       row.x = together(task, op::x, row.x, scratch);
-      if (row.scale) row.scale = together(task, op::scale, row.scale, scratch + size);
-      if (row.shift) row.shift = together(task, op::shift, row.shift, scratch + 2 * size);
+      if (row.scale && scale_step) row.scale = together(task, op::scale, row.scale, scratch + size);
+      if (row.shift && shift_step) row.shift = together(task, op::shift, row.shift, scratch + 2 * size);
       if (row.normalised) row.normalised = scratch + 3 * size;
       if (row.result) row.result = scratch + 4 * size;
     }
-    const Moments<T> found = forward_row(row, size, scale_step, shift_step, T(task.eps));
+    const Moments<T> found = forward_row(row, size, scale_step, shift_step, T(task.eps), task.centred);
     if (gathered && row.normalised) apart(task, op::normalised, row.normalised, home.normalised);
     if (gathered && row.result) apart(task, op::result, row.result, home.result);
     if (mean) mean[at.offset[op::mean]] = found.mean;
@@ -195,7 +227,7 @@ void back_rows(const RowTask& task, const Frame& frame, Range mine) {
   const T* normalised = address<const T>(task, frame, op::normalised);
   const T* std = address<const T>(task, frame, op::std);
   T* dx = address<T>(task, frame, op::dx);
-  const int64_t scale_step = gathered ? 1 : task.row.rank == 0 ? 0 : task.row.stride[0][op::scale];
+  const int64_t scale_step = step_along(task, op::scale);
   Walk<row_operands> at(task.outer, mine.begin);
   for (int64_t i = mine.begin; i < mine.end; ++i, at.next()) {
     Back<T> row{d + at.offset[op::d], scale == nullptr ? nullptr : scale + at.offset[op::scale],
@@ -203,15 +235,15 @@ void back_rows(const RowTask& task, const Frame& frame, Range mine) {
     T* home = row.dx;
     if (gathered) {
       row.d = together(task, op::d, row.d, scratch);
-      if (row.scale) row.scale = together(task, op::scale, row.scale, scratch + size);
+      if (row.scale && scale_step) row.scale = together(task, op::scale, row.scale, scratch + size);
       row.normalised = together(task, op::normalised, row.normalised, scratch + 2 * size);
       row.dx = scratch + 3 * size;
     }
     const T row_std = std[at.offset[op::std]];
     if (row.scale != nullptr) {
-      back_row<true>(row, size, scale_step, row_std);
+      back_row<true>(row, size, scale_step, row_std, task.centred);
     } else {
-      back_row<false>(row, size, scale_step, row_std);
+      back_row<false>(row, size, scale_step, row_std, task.centred);
     }
     if (gathered) apart(task, op::dx, row.dx, home);
   }
@@ -263,19 +295,28 @@ void put_by_column(T* to, int64_t step, int64_t column, int64_t count, const Lan
   for (int64_t l = 0; l < count; ++l) to[(column + l) * step] = some[l];
 }
 
+// Where operand k of a block of rows begins; nullptr: there is none.
 template <typename T>
-void forward_columns(const RowTask& task, const Frame& frame, int64_t column, int64_t count) {
+T* of_block(const RowTask& task, const Frame& frame, const Walk<row_operands>& block, int k) {
+  T* const first = address<T>(task, frame, k);
+  return first == nullptr ? nullptr : first + block.offset[k];
+}
+
+template <typename T>
+void forward_columns(const RowTask& task, const Frame& frame, const Walk<row_operands>& block, int64_t column,
+                     int64_t count) {
   namespace op = normalise_operand;
   using L = Lanes<T>;
   const int64_t size = task.size;
-  const int64_t* outer = task.outer.stride[0];
+  const int64_t* outer = task.outer.stride[task.outer.rank - 1];
   const int64_t* down = task.row.stride[0];
-  const T* x = address<const T>(task, frame, op::x) + column;
-  T* normalised = address<T>(task, frame, op::normalised);
-  T* result = address<T>(task, frame, op::result);
+  const auto of = [&](int k) { return of_block<T>(task, frame, block, k); };
+  const T* x = of(op::x) + column;
+  T* normalised = of(op::normalised);
+  T* result = of(op::result);
   const int64_t step = down[op::x];
   const L by_size = L::all(T(size));
-  const L mean = sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN {
+  const L mean = !task.centred ? L::all(0) : sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN {
     return sum + L::load(x + i * step, count);
   }) / by_size;
   const L variance = sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN {
@@ -285,10 +326,8 @@ void forward_columns(const RowTask& task, const Frame& frame, int64_t column, in
   const L std = roots(variance + L::all(T(task.eps)));
   if (normalised != nullptr || result != nullptr) {
     const L share = L::all(1) / std;
-    const L scale = by_column(address<const T>(task, frame, op::scale), outer[op::scale], column,
-                              count, T(1));
-    const L shift = by_column(address<const T>(task, frame, op::shift), outer[op::shift], column,
-                              count, T(0));
+    const L scale = by_column<T>(of(op::scale), outer[op::scale], column, count, T(1));
+    const L shift = by_column<T>(of(op::shift), outer[op::shift], column, count, T(0));
     const int64_t to_normalised = down[op::normalised], to_result = down[op::result];
     for (int64_t i = 0; i < size; ++i) {
       const L normal = (L::load(x + i * step, count) - mean) * share;
@@ -296,25 +335,26 @@ void forward_columns(const RowTask& task, const Frame& frame, int64_t column, in
       if (result) fused(normal, scale, shift).store(result + column + i * to_result, count);
     }
   }
-  put_by_column(address<T>(task, frame, op::mean), outer[op::mean], column, count, mean);
-  put_by_column(address<T>(task, frame, op::variance), outer[op::variance], column, count,
-                variance);
-  put_by_column(address<T>(task, frame, op::std), outer[op::std], column, count, std);
+  put_by_column(of(op::mean), outer[op::mean], column, count, mean);
+  put_by_column(of(op::variance), outer[op::variance], column, count, variance);
+  put_by_column(of(op::std), outer[op::std], column, count, std);
 }
 
 template <typename T>
-void back_columns(const RowTask& task, const Frame& frame, int64_t column, int64_t count) {
+void back_columns(const RowTask& task, const Frame& frame, const Walk<row_operands>& block, int64_t column,
+                  int64_t count) {
   namespace op = back_operand;
   using L = Lanes<T>;
   const int64_t size = task.size;
+  const int64_t* outer = task.outer.stride[task.outer.rank - 1];
   const int64_t* down = task.row.stride[0];
-  const T* d = address<const T>(task, frame, op::d) + column;
-  const T* normalised = address<const T>(task, frame, op::normalised) + column;
-  T* dx = address<T>(task, frame, op::dx) + column;
-  const T* scales = address<const T>(task, frame, op::scale);
-  const L scale = by_column(scales, task.outer.stride[0][op::scale], column, count, T(1));
-  const L std = by_column(address<const T>(task, frame, op::std), task.outer.stride[0][op::std],
-                          column, count, T(1));
+  const auto of = [&](int k) { return of_block<T>(task, frame, block, k); };
+  const T* d = of(op::d) + column;
+  const T* normalised = of(op::normalised) + column;
+  T* dx = of(op::dx) + column;
+  const T* scales = of(op::scale);
+  const L scale = by_column(scales, outer[op::scale], column, count, T(1));
+  const L std = by_column<T>(of(op::std), outer[op::std], column, count, T(1));
   const int64_t from_d = down[op::d], from_normalised = down[op::normalised];
   const int64_t to_dx = down[op::dx];
   const auto scaled = [=](int64_t i) GG_WITHIN {
@@ -325,8 +365,9 @@ void back_columns(const RowTask& task, const Frame& frame, int64_t column, int64
     return L::load(normalised + i * from_normalised, count);
   };
   const L by_size = L::all(T(size));
-  const L mean =
-      sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN { return sum + scaled(i); }) / by_size;
+  const L mean = !task.centred ? L::all(0) : sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN {
+    return sum + scaled(i);
+  }) / by_size;
   const L along = sum_down<T>(size, [&](const L& sum, int64_t i) GG_WITHIN {
     return fused(scaled(i), normal(i), sum);
   }) / by_size;
@@ -344,13 +385,15 @@ void run(const RowTask& task, const Frame& frame, Range mine) {
     if (forward) return forward_rows<T>(task, frame, mine);
     return back_rows<T>(task, frame, mine);
   }
+  const int64_t across = (task.columns + columns_at_once - 1) / columns_at_once;  // units of a block
   for (int64_t unit = mine.begin; unit < mine.end; ++unit) {
-    const int64_t column = unit * columns_at_once, left = task.outer.count - column;
+    const Walk<row_operands> block(task.blocks, unit / across);
+    const int64_t column = unit % across * columns_at_once, left = task.columns - column;
     const int64_t count = left < columns_at_once ? left : columns_at_once;
     if (forward) {
-      forward_columns<T>(task, frame, column, count);
+      forward_columns<T>(task, frame, block, column, count);
     } else {
-      back_columns<T>(task, frame, column, count);
+      back_columns<T>(task, frame, block, column, count);
     }
   }
 }

@@ -198,10 +198,11 @@ void normal_way(Parts& parts, const std::vector<int>& axes, const std::vector<in
   parts.split(x, axes, stride);
   require(task->size > 0 || task->outer.count == 0, "no numbers to take the mean of");
 
-  bool columns = task->outer.rank == 1 && task->row.rank == 1;
+  const int last = task->outer.rank - 1;
+  bool columns = last >= 0 && task->row.rank == 1;
   bool along = parts.in_pieces(dense);
   for (const int k : dense) {
-    columns = columns && (parts.operand[k] == nullptr || task->outer.stride[0][k] == 1);
+    columns = columns && (parts.operand[k] == nullptr || task->outer.stride[last][k] == 1);
   }
   for (const int k : stretched) {
     if (parts.operand[k] == nullptr) continue;
@@ -210,9 +211,14 @@ void normal_way(Parts& parts, const std::vector<int>& axes, const std::vector<in
             (task->row.rank == 0 || task->row.stride[0][k] >= 0);
   }
   task->way = along ? RowWay::along : columns ? RowWay::columns : RowWay::gathered;
-  task->units = task->way == RowWay::columns
-                    ? (task->outer.count + columns_at_once - 1) / columns_at_once
-                    : task->outer.count;
+  task->units = task->outer.count;
+  if (task->way == RowWay::columns) {
+    task->blocks = task->outer;
+    task->columns = task->outer.size[last];
+    --task->blocks.rank;
+    task->blocks.count = task->columns > 0 ? task->outer.count / task->columns : 0;
+    task->units = task->blocks.count * ((task->columns + columns_at_once - 1) / columns_at_once);
+  }
   if (task->way == RowWay::gathered) {
     const int64_t rows = static_cast<int64_t>(dense.size() + stretched.size());
     require(!__builtin_mul_overflow(task->size, rows * 8, &parts.work->scratch),
@@ -225,6 +231,8 @@ void normalise(Parts& parts) {
   const std::vector<int> axes = axes_in(parts);
   const int64_t which = parts.number();
   require(which > 0 && which < 1 << 7, "which operands is unclear");
+  parts.task->centred = parts.number() != 0;
+  require(parts.task->centred || (which >> (mean - scale) & 1) == 0, "a mean is not taken");
   parts.take(x);
   for (int k = scale; k <= std; ++k) {
     if (which >> (k - scale) & 1) parts.take(k, k >= normalised);
@@ -240,6 +248,7 @@ void normalise_back(Parts& parts) {
   using namespace back_operand;
   const std::vector<int> axes = axes_in(parts);
   const bool scaled = parts.number() != 0;
+  parts.task->centred = parts.number() != 0;
   parts.take(d);
   if (scaled) parts.take(scale);
   parts.take(normalised);

@@ -29,7 +29,7 @@ enum : int { d, scale, normalised, std, dx };
 enum class RowWay : int64_t {
   beside,    // short rows, many of them side by side: a register holds one number of each
   along,     // rows that lie in one piece
-  columns,   // numbers of a row lie apart, those of neighbouring rows together
+  columns,   // numbers of a row lie apart, those of neighbouring rows together: blocks of such rows
   gathered,  // anything else: copied together first
 };
 
@@ -42,6 +42,9 @@ struct RowTask {
   int64_t units;
   Places<row_operands> outer;    // the rows
   Places<row_operands> row;      // the numbers of a row
+  Places<row_operands> blocks;   // columns: the rows but for the last axis,
+  int64_t columns;               // which has so many
+  bool centred;                  // normalise: less the mean
   bool mean;                     // cross_entropy: one loss, the mean over the rows that count
   bool shared;                   // cross_entropy: d is over the number of rows that count
   bool ignores;

@@ -239,10 +239,11 @@ void normalising(Random& random) {
   const size_t rows = static_cast<size_t>(product(kept));
   Exact mean(rows), variance(rows), std(rows), normal(count), result(count), dx(count);
   const long double size = static_cast<long double>(count) / static_cast<long double>(rows);
-  for (size_t i = 0; i < count; ++i) mean[at(i, kept)] += x[i] / size;
+  const bool centred = random.chance(75);
+  for (size_t i = 0; centred && i < count; ++i) mean[at(i, kept)] += x[i] / size;
   for (size_t i = 0; i < count; ++i) {
-    const long double centred = x[i] - mean[at(i, kept)];
-    variance[at(i, kept)] += centred * centred / size;
+    const long double number = x[i] - mean[at(i, kept)];
+    variance[at(i, kept)] += number * number / size;
   }
   for (size_t k = 0; k < rows; ++k) std[k] = std::sqrt(variance[k] + eps);
   for (size_t i = 0; i < count; ++i) normal[i] = (x[i] - mean[at(i, kept)]) / std[at(i, kept)];
@@ -276,6 +277,7 @@ void normalising(Random& random) {
   if (shifted) forward.read(shape, shift), stretch(forward, stored[1]);
   int64_t results = random.between(1, 31);
   if (which == 0) results &= ~2;
+  if (!centred) results &= ~4;
   if (results == 0) results = 1;
   if (results & 1) forward.written(shape, normal);
   if (results & 2) forward.written(shape, result);
@@ -285,6 +287,7 @@ void normalising(Random& random) {
   which |= results << 2;
   std::vector<int64_t> more = ints;
   more.push_back(which);
+  more.push_back(centred);
   check(random, Kernel::normalise, forward, more, {eps}, "normalise " + std::to_string(which));
 
   // The derivative takes the rounded numbers as they are.
@@ -299,7 +302,7 @@ void normalising(Random& random) {
   }
   for (size_t i = 0; i < count; ++i) {
     const size_t row = at(i, kept);
-    dx[i] = (g[i] - mean_g[row] - normal_read[i] * along[row]) / std_read[row];
+    dx[i] = (g[i] - (centred ? mean_g[row] : 0) - normal_read[i] * along[row]) / std_read[row];
   }
   Operands<T> back;
   back.read(shape, d);
@@ -309,6 +312,7 @@ void normalising(Random& random) {
   back.written(shape, dx);
   more = ints;
   more.push_back(scaled);
+  more.push_back(centred);
   // What eps 0.01 lets grow tenfold may be off by as much.
   for (auto& one : back.all) {
     if (one.kind == 1) one.written = dx;
@@ -356,7 +360,7 @@ void in_place(Random& random) {
       for (const int64_t axis : {0, 1}) {
         Array a = laid_out(random, shape, x, true), b = lay_out(random, dtype_of<T>(), shape, true);
         Instruction in{kernel, true, {a.operand(0), b.operand(1)},
-                       norm ? std::vector<int64_t>{1, axis, 4} : std::vector<int64_t>{axis},
+                       norm ? std::vector<int64_t>{1, axis, 4, 1} : std::vector<int64_t>{axis},
                        norm ? std::vector<double>{1e-5} : std::vector<double>{}};
         for (const Table* table : tables()) {
           a.put(x);
@@ -419,10 +423,10 @@ void bench() {
     for (const Sizes& shape : {Sizes{300, 64}, Sizes{32, 512}, Sizes{2048, 64}}) {
       const std::string size = std::to_string(shape[0]) + " x " + std::to_string(shape[1]);
       const Sizes row{shape[0], 1}, column{1, shape[1]};
-      time(Kernel::normalise, {shape, shape, shape, shape, shape, row}, {1, 1, 3 | 4 | 8 | 64}, {1e-5}, ("layer norm " + size).c_str(), {{}, {0}, {0}});
-      time(Kernel::normalise_back, {shape, shape, shape, row, shape}, {1, 1, 1}, {}, ("layer norm back " + size).c_str(), {{}, {0}});
-      time(Kernel::normalise, {shape, shape, shape, shape, shape, column}, {1, 0, 3 | 4 | 8 | 64}, {1e-5}, ("batch norm " + size).c_str(), {{}, {0}, {0}});
-      time(Kernel::normalise_back, {shape, shape, shape, column, shape}, {1, 0, 1}, {}, ("batch norm back " + size).c_str(), {{}, {0}});
+      time(Kernel::normalise, {shape, shape, shape, shape, shape, row}, {1, 1, 3 | 4 | 8 | 64, 1}, {1e-5}, ("layer norm " + size).c_str(), {{}, {0}, {0}});
+      time(Kernel::normalise_back, {shape, shape, shape, row, shape}, {1, 1, 1, 1}, {}, ("layer norm back " + size).c_str(), {{}, {0}});
+      time(Kernel::normalise, {shape, shape, shape, shape, shape, column}, {1, 0, 3 | 4 | 8 | 64, 1}, {1e-5}, ("batch norm " + size).c_str(), {{}, {0}, {0}});
+      time(Kernel::normalise_back, {shape, shape, shape, column, shape}, {1, 0, 1, 1}, {}, ("batch norm back " + size).c_str(), {{}, {0}});
     }
   }
 }

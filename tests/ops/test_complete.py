@@ -31,6 +31,8 @@ CLASSES: dict[str, tuple[Callable[[Sample], bool], dict[str, str]]] = {
             "concatenate": ROWS, "take": ROWS, "add_at": ROWS, "pick": ROWS,
             "subtract_one_at": ROWS, "log_softmax": ROWS, "softmax": ROWS,
             "attention": "works on matrices", "attention_weights": "works on matrices",
+            "attention_dq": "works on matrices", "attention_dk": "works on matrices",
+            "attention_dv": "works on matrices",
             "matmul": "works on matrices", "linear": "works on matrices",
             "conv": IMAGES, "conv_dx": IMAGES, "conv_dw": IMAGES, "conv_transpose": IMAGES, "columns": IMAGES,
             "uncolumns": IMAGES, "max_pool": IMAGES, "max_unpool": IMAGES, "max_pick": IMAGES,

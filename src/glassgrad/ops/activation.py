@@ -300,7 +300,7 @@ ROOT_TWO_OVER_PI = Spelled(math.sqrt(2 / math.pi), "math.sqrt(2 / math.pi)")
 
 
 def _bent(x: Any) -> Any:
-    return named(tanh(ROOT_TWO_OVER_PI * (x + 0.044715 * x**3)), "bent")
+    return named(tanh(ROOT_TWO_OVER_PI * (x * (1 + 0.044715 * x**2))), "bent")  # not x**3: slow
 
 
 def _tanh_share(x: Any) -> Any:

@@ -1,7 +1,9 @@
 """Scaled dot-product attention: every query takes a weighted mean of values, by its likeness to keys.
 
-Both records recompute what they need of the forward pass; in a graph, equals are merged, so the
-weights are computed once. A mask is True where a query may attend to a key.
+The records recompute what they need of the forward pass; in a graph, equals are merged, so the
+weights are computed once. A mask is True where a query may attend to a key. The derivatives of
+`attention` are composites of their own, so that a backend can make the weights again block by
+block, and keep none.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from .contraction import matmul_type
 from .elementwise import exp, maximum, select
 from .index import positions
 from .naming import named
-from .record import Draw, Mistake, Sample, Spelled, flag, need_float
+from .record import Draw, Mistake, Sample, Spelled, flag, need_float, whole
 
 _INF = math.inf
 
@@ -95,7 +97,7 @@ def _to_keys(d: Any, q: Any) -> Any:
     return d.swapaxes(-1, -2) @ _scaled(q)
 
 
-def _samples(values: bool) -> tuple[Sample, ...]:
+def _samples(values: bool, slopes: bool = False) -> tuple[Sample, ...]:
     found = []
     for q, k, masks, causal, order, about in (
         ((3, 4), (5, 4), (), False, "C", "one head"),
@@ -110,7 +112,9 @@ def _samples(values: bool) -> tuple[Sample, ...]:
         ((0, 3, 2), (0, 4, 2), (), False, "C", "empty"),
         ((3, 4), (5, 4), ((3, 5),), False, "F", "non-contiguous"),
     ):
-        drawn = [Draw(q, order=order), Draw(k, order=order)]
+        result = [whole(s, "a size") for s in (*broadcast(q[:-2], k[:-2]), q[-2], 3)]
+        drawn = [Draw(tuple(result), order=order)] * slopes
+        drawn += [Draw(q, order=order), Draw(k, order=order)]
         drawn += [Draw((*k[:-1], 3), order=order)] * values
         drawn += [Draw(mask, kind="bool") for mask in masks]
         found.append(Sample(tuple(drawn), {"causal": causal}, about))
@@ -163,6 +167,79 @@ def _d_attention(g: Any, q: Any, k: Any, v: Any, masks: tuple[Any, ...], causal:
     return _d_scores(named(g @ v.swapaxes(-1, -2), "d_weights"), _shares(q, k, masks, causal))
 
 
+def _slope_type(g: Type, q: Type, k: Type, v: Type, *masks: Type, causal: bool) -> Type:
+    """The scores, once it is clear that everything fits."""
+    result = _attention_type(q, k, v, *masks, causal=causal)
+    if g != result:
+        raise ShapeError(
+            "a derivative has the shape of what it is of", expected=repr(result), received=repr(g)
+        )
+    return _weights_type(q, k, *masks, causal=causal)
+
+
+def _dq_type(g: Type, q: Type, k: Type, v: Type, *masks: Type, causal: bool) -> Type:
+    scores = _slope_type(g, q, k, v, *masks, causal=causal)
+    return Type((*scores.shape[:-1], q.shape[-1]), q.dtype)
+
+
+def _dk_type(g: Type, q: Type, k: Type, v: Type, *masks: Type, causal: bool) -> Type:
+    scores = _slope_type(g, q, k, v, *masks, causal=causal)
+    return Type((*scores.shape[:-2], scores.shape[-1], k.shape[-1]), k.dtype)
+
+
+def _dv_type(g: Type, q: Type, k: Type, v: Type, *masks: Type, causal: bool) -> Type:
+    scores = _slope_type(g, q, k, v, *masks, causal=causal)
+    turned = Type((*scores.shape[:-2], scores.shape[-1], scores.shape[-2]), v.dtype)
+    return matmul_type(turned, g)
+
+
+def _slope(name: str, of: str, formula: str, plain: str, type_rule: Any, expand: Any) -> Op:
+    """The derivative of attention by one of its operands, summed over no axis it is stretched on."""
+    return Op(
+        name,
+        ("g", "q", "k", "v", "*masks"),
+        (flag("causal", False),),
+        says=f"The derivative of attention by its {of}, from that of its result.",
+        formula=formula,
+        type_rule=type_rule,
+        expand=expand,
+        roles=frozenset({"composite"}),
+        family="attention",
+        plain=(plain, ""),
+        samples=_samples(values=True, slopes=True),
+        errors=(
+            Mistake((Type((3, 2), _F), *_QK, Type((5, 3), _F)), {}, "shape of what it is of"),
+            Mistake((Type((3, 3), _F), *_QK, Type((4, 3), _F)), {}, "inner sizes differ"),
+        ),
+    )
+
+
+attention_dq = _slope(
+    "attention_dq",
+    "queries",
+    r"dS\, K / \sqrt{d}",
+    "dQ = dS @ K / sqrt(d), dS = W * (dW - rowsum(dW * W)), dW = dy @ V.T",
+    _dq_type,
+    lambda g, q, k, v, *masks, causal: _to_queries(_d_attention(g, q, k, v, masks, causal), q, k),
+)
+attention_dk = _slope(
+    "attention_dk",
+    "keys",
+    r"dS^{\mathsf T} Q / \sqrt{d}",
+    "dK = dS.T @ Q / sqrt(d), dS = W * (dW - rowsum(dW * W)), dW = dy @ V.T",
+    _dk_type,
+    lambda g, q, k, v, *masks, causal: _to_keys(_d_attention(g, q, k, v, masks, causal), q),
+)
+attention_dv = _slope(
+    "attention_dv",
+    "values",
+    r"W^{\mathsf T} dY",
+    "dV = W.T @ dy",
+    _dv_type,
+    lambda g, q, k, v, *masks, causal: _shares(q, k, masks, causal).swapaxes(-1, -2) @ g,
+)
+
+
 attention = Op(
     "attention",
     ("q", "k", "v", "*masks"),
@@ -171,11 +248,9 @@ attention = Op(
     formula=r"\operatorname{softmax}\left(Q K^{\mathsf T} / \sqrt{d}\right) V",
     type_rule=_attention_type,
     vjp=(
-        lambda g, y, q, k, v, *masks, causal: _to_queries(
-            _d_attention(g, q, k, v, masks, causal), q, k
-        ),
-        lambda g, y, q, k, v, *masks, causal: _to_keys(_d_attention(g, q, k, v, masks, causal), q),
-        lambda g, y, q, k, v, *masks, causal: _shares(q, k, masks, causal).swapaxes(-1, -2) @ g,
+        lambda g, y, q, k, v, *masks, causal: attention_dq(g, q, k, v, *masks, causal=causal),
+        lambda g, y, q, k, v, *masks, causal: attention_dk(g, q, k, v, *masks, causal=causal),
+        lambda g, y, q, k, v, *masks, causal: attention_dv(g, q, k, v, *masks, causal=causal),
         None,
     ),
     expand=lambda q, k, v, *masks, causal: _shares(q, k, masks, causal) @ v,

@@ -19,7 +19,7 @@ ENABLED = True  # the off switch: every node is then planned by itself
 class Formula:
     """One formula: its nodes, what it reads, by name, and what others may read of it, by name."""
 
-    kind: str  # cross_entropy, normalise, normalise_back or max_unpool
+    kind: str  # cross_entropy, normalise, normalise_back, max_unpool or attention_back
     nodes: tuple[Node, ...]
     reads: dict[str, Value]
     writes: dict[str, Value]
@@ -112,8 +112,8 @@ def _cross_entropy(head: Node, readers: Readers) -> Formula | None:
 
 def _normalise(head: Node, readers: Readers) -> Formula | None:
     """(x - mean) / sqrt(variance + eps), and that times a scale, plus a shift."""
-    x, axes = head.inputs[0], head.attributes["axis"]
-    if not head.attributes["keepdims"] or not _rows_or_columns(x, axes):
+    x = head.inputs[0]
+    if not head.attributes["keepdims"] or not x.type.shape:
         return None
     for centred in readers.some(head.values[0], "subtract"):
         if centred.inputs[0] is not x:
@@ -122,60 +122,109 @@ def _normalise(head: Node, readers: Readers) -> Formula | None:
         variance = readers.only(squares[0].values[0], "mean") if squares else None
         if variance is None or variance.attributes != head.attributes:
             continue
-        for more in readers.some(variance.values[0], "add"):
-            eps, root = _constant(more.inputs[1]), readers.only(more.values[0], "sqrt")
-            over = readers.some(root.values[0], "divide") if root else []
-            over = [n for n in over if n.inputs[0] is centred.values[0]]
-            if not isinstance(eps, float | int) or root is None or not over:
+        found = _over_root(variance, centred.values[0], readers)
+        if found is None:
+            continue
+        nodes = (head, centred, squares[0], *found.nodes)
+        writes = {**found.writes, "mean": head.values[0]}
+        settings = {**found.settings, "centred": True}
+        return Formula("normalise", nodes, {**found.reads, "x": x}, writes, settings)
+    return None
+
+
+def _by_size(head: Node, readers: Readers) -> Formula | None:
+    """A quotient x / sqrt(mean of x * x + eps), and that times a scale."""
+    square = head.inputs[0].node
+    if not head.attributes["keepdims"] or square.op.name != "multiply" or not _square(square):
+        return None
+    x = square.inputs[0]
+    found = _over_root(head, x, readers) if x.type.shape else None
+    if found is None:
+        return None
+    settings = {**found.settings, "centred": False}
+    reads = {**found.reads, "x": x}
+    return Formula("normalise", (square, *found.nodes), reads, found.writes, settings)
+
+
+def _over_root(variance: Node, centred: Value, readers: Readers) -> Formula | None:
+    """What is centred over sqrt(variance + eps), and that times a scale, plus a shift."""
+    for more in readers.some(variance.values[0], "add"):
+        eps, root = _constant(more.inputs[1]), readers.only(more.values[0], "sqrt")
+        over = readers.some(root.values[0], "divide") if root else []
+        over = [n for n in over if n.inputs[0] is centred]
+        if not isinstance(eps, float | int) or root is None or not over:
+            continue
+        result = over[0].values[0]
+        nodes = [variance, more, root, over[0]]
+        reads: dict[str, Value] = {}
+        writes = {
+            "normalised": result, "variance": variance.values[0], "std": root.values[0]
+        }  # fmt: skip
+        for name, op in (("scale", "multiply"), ("shift", "add")):
+            step = next((n for n in readers.some(result, op) if _is_forward(n)), None)
+            if step is None:
                 continue
-            result = over[0].values[0]
-            nodes = [head, centred, squares[0], variance, more, root, over[0]]
-            reads, writes = {"x": x}, {
-                "normalised": result, "mean": head.values[0],
-                "variance": variance.values[0], "std": root.values[0],
-            }  # fmt: skip
-            for name, op in (("scale", "multiply"), ("shift", "add")):
-                step = next((n for n in readers.some(result, op) if _is_forward(n)), None)
-                if step is None:
-                    continue
-                other = step.inputs[1 - step.inputs.index(result)]
-                if other is result or other.type.dtype != x.type.dtype or _is_data(other, x):
-                    continue
-                nodes.append(step)
-                reads[name] = other
-                result = writes["result"] = step.values[0]
-            settings = {"axes": axes, "eps": float(eps)}
-            return Formula("normalise", tuple(nodes), reads, writes, settings)
+            other = step.inputs[1 - step.inputs.index(result)]
+            if other is result or other.type.dtype != centred.type.dtype:
+                continue
+            if _is_data(other, centred) or step.types != centred.node.types:
+                continue
+            nodes.append(step)
+            reads[name] = other
+            result = writes["result"] = step.values[0]
+        settings = {"axes": _axes(variance), "eps": float(eps)}
+        return Formula("normalise", tuple(nodes), reads, writes, settings)
     return None
 
 
 def _normalise_back(head: Node, readers: Readers) -> Formula | None:
     """(d - mean(d) - normalised * mean(d * normalised)) / std."""
-    d, axes = head.inputs[0], head.attributes["axis"]
-    if not head.attributes["keepdims"] or not _rows_or_columns(d, axes):
-        return None
-    less = readers.only(head.values[0], "subtract")
+    d = head.inputs[0]
+    less = readers.only(head.values[0], "subtract") if head.attributes["keepdims"] else None
     final = readers.only(less.values[0], "subtract") if less else None
-    share = readers.only(final.values[0], "divide") if final else None
-    if less is None or final is None or share is None or less.inputs[0] is not d:
+    if less is None or final is None or less.inputs[0] is not d:
         return None
-    back = final.inputs[1].node
-    if final.inputs[0] is not less.values[0] or back.op.name != "multiply":
+    if final.inputs[0] is not less.values[0] or final.inputs[1].node.op.name != "multiply":
         return None
-    for normalised, average in (back.inputs, back.inputs[::-1]):
+    for average in final.inputs[1].node.inputs:
         mean = average.node
-        if mean.op.name != "mean" or mean.attributes != head.attributes:
-            continue
-        product = mean.inputs[0].node
-        if product.op.name != "multiply" or set(product.inputs) != {d, normalised}:
-            continue
-        nodes = [head, less, product, mean, back, final, share]
-        reads = {"d": d, "normalised": normalised, "std": share.inputs[1]}
-        formula = Formula(
-            "normalise_back", tuple(nodes), reads, {"dx": share.values[0]}, {"axes": axes}
-        )
-        return _scaled_back(formula, readers)
+        if mean.op.name == "mean" and mean.attributes == head.attributes:
+            found = _along(mean, d, final, readers)
+            if found is not None:
+                nodes = (head, less, *found.nodes)
+                settings = {**found.settings, "centred": True}
+                return _scaled_back(
+                    Formula(found.kind, nodes, found.reads, found.writes, settings), readers
+                )
     return None
+
+
+def _by_size_back(head: Node, readers: Readers) -> Formula | None:
+    """(d - normalised * mean(d * normalised)) / rms."""
+    product = head.inputs[0].node
+    back = readers.only(head.values[0], "multiply") if head.attributes["keepdims"] else None
+    final = readers.only(back.values[0], "subtract") if back else None
+    if final is None or product.op.name != "multiply" or final.inputs[0] not in product.inputs:
+        return None
+    found = _along(head, final.inputs[0], final, readers)
+    return found and _scaled_back(found, readers)
+
+
+def _along(mean: Node, d: Value, final: Node, readers: Readers) -> Formula | None:
+    """(... - normalised * mean(d * normalised)) / std, where `final` subtracts."""
+    product, back = mean.inputs[0].node, final.inputs[1].node
+    share = readers.only(final.values[0], "divide")
+    if share is None or share.inputs[0] is not final.values[0] or product.op.name != "multiply":
+        return None
+    if back.op.name != "multiply" or mean.values[0] not in back.inputs or d not in product.inputs:
+        return None
+    normalised = product.inputs[1 - product.inputs.index(d)]
+    if set(back.inputs) != {mean.values[0], normalised}:
+        return None
+    reads = {"d": d, "normalised": normalised, "std": share.inputs[1]}
+    nodes = (product, mean, back, final, share)
+    settings = {"axes": _axes(mean), "centred": False}
+    return Formula("normalise_back", nodes, reads, {"dx": share.values[0]}, settings)
 
 
 def _scaled_back(formula: Formula, readers: Readers) -> Formula:
@@ -211,12 +260,10 @@ def _max_unpool(head: Node, readers: Readers) -> Formula | None:
     return Formula("max_unpool", nodes, {"d": d, "y": y}, {"dx": gated.values[0]})
 
 
-def _rows_or_columns(x: Value, axes: Any) -> bool:
-    """The last axes, or the first of two: what layer and 1-d batch normalisation go over."""
-    rank = len(x.type.shape)
-    return isinstance(axes, tuple) and (
-        axes == tuple(range(rank - len(axes), rank)) or (rank == 2 and axes == (0,))
-    )
+def _axes(mean: Node) -> tuple[int, ...]:
+    """The axes that a mean goes over."""
+    axes, rank = mean.attributes["axis"], len(mean.inputs[0].type.shape)
+    return tuple(range(rank)) if axes is None else axes
 
 
 def _is_data(value: Value, x: Value) -> bool:
@@ -239,11 +286,27 @@ def _constant(value: Value) -> Any:
 
 
 def _mean(head: Node, readers: Readers) -> Formula | None:
-    return _normalise(head, readers) or _normalise_back(head, readers)
+    looks = (_normalise, _normalise_back, _by_size, _by_size_back)
+    return next((found for look in looks if (found := look(head, readers))), None)
 
 
+def _attention_back(head: Node, readers: Readers) -> Formula:
+    """The derivatives of one attention by its queries, keys and values."""
+    g, *others = head.inputs
+    nodes = [
+        n
+        for n in readers.of[g]
+        if n.op.name in _SLOPES and n.inputs == head.inputs and n.attributes == head.attributes
+    ]
+    reads = {"g": g} | {f"operand{i}": v for i, v in enumerate(others)}
+    writes = {n.op.name: n.values[0] for n in nodes}
+    return Formula("attention_back", tuple(dict.fromkeys(nodes)), reads, writes)
+
+
+_SLOPES = ("attention_dq", "attention_dk", "attention_dv")
 _LOOKS: dict[str, Callable[[Node, Readers], Formula | None]] = {
     "log_softmax": _cross_entropy,
     "mean": _mean,
     "max_unpool": _max_unpool,
+    **dict.fromkeys(_SLOPES, _attention_back),
 }

@@ -84,6 +84,15 @@ def row_major(shape: Sequence[int]) -> Ints:
     return tuple(reversed(strides))
 
 
+def in_order(shape: Ints, order: Sequence[int]) -> Ints:
+    """Strides of elements that lie end to end, the axes from the slowest to the fastest."""
+    strides, step = [0] * len(shape), 1
+    for axis in reversed(order):
+        strides[axis] = step
+        step *= max(shape[axis], 1)
+    return tuple(strides)
+
+
 def _tight(shape: Ints, strides: Ints) -> bool:
     step = 1
     for size, stride in zip(reversed(shape), reversed(strides), strict=True):

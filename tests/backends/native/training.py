@@ -53,6 +53,15 @@ def norms(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
     return nn.Sequential(*layers), np.random.default_rng(3).normal(size=(2500, 64)), 256
 
 
+def attention(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
+    layers = (
+        nn.TransformerEncoderLayer(16, 2, dropout=0.0, activation="gelu", causal=True, dtype=dtype),
+        nn.Flatten(),
+        nn.Linear(24 * 16, 10, dtype=dtype),
+    )
+    return nn.Sequential(*layers), np.random.default_rng(5).normal(size=(150, 24, 16)), 16
+
+
 def small(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
     """So small that the whole step is one kernel."""
     return (
@@ -96,6 +105,7 @@ NETWORKS: dict[str, Callable[[str], tuple[nn.Module, Array, int]]] = {
     "mlp": dense,
     "lstm": recurrent,
     "norms": norms,
+    "attention": attention,
     "small": small,
     "few channels": few_channels,
     "many channels": many_channels,

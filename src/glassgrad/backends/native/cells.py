@@ -19,6 +19,8 @@ REDUCTIONS = {"sum": "sum", "mean": "sum", "prod": "prod", "max": "max", "min": 
 }
 PRODUCTS = frozenset({"matmul", "linear"})
 CONVOLUTIONS = frozenset({"conv", "conv_dx"})
+ATTENTION = frozenset({"attention", "attention_dq", "attention_dk", "attention_dv"})
+ATTENTION_WHOLE = True  # the off switch: attention is then products, sums and maps
 MOVES = frozenset({"concatenate", "pad", "roll", "scan"})  # written as copies, or as loops
 KERNELS = frozenset(
     """log_softmax softmax take add_at pick put_at subtract_one_at take_along_axis add_along_axis
@@ -49,6 +51,8 @@ def kind_of_op(op: Op) -> str | None:
         return "conv"
     if name in WINDOWS:
         return "windows"
+    if name in ATTENTION:
+        return name if ATTENTION_WHOLE else None
     if name in ("input", "constant") or name in MOVES or name in KERNELS:
         return name
     return None

@@ -6,13 +6,13 @@ The whole numbers and reals of each are laid down in native/README.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from glassgrad.ir import Node
 from glassgrad.passes.formulas import Formula
-from glassgrad.passes.layout import Lay, Sizes, count, reshaped, stretched
+from glassgrad.passes.layout import Lay, Sizes, count, in_memory, permuted, reshaped, stretched
 
 from .program import DTYPES, Program
 from .step import Step
@@ -52,22 +52,35 @@ def formula_steps(
         return []
     if formula.kind == "cross_entropy":
         return _cross_entropy(reads, dict(writes), planner)
-    axes = formula.settings["axes"]
-    shape = reads["x" if formula.kind == "normalise" else "d"].shape
-    split = count(shape) >= NUMBERS_SHARED
-    given = {k: stretched(v, shape) if k in ("scale", "shift") else v for k, v in reads.items()}
-    if formula.kind == "normalise_back":
-        names = ("d", "scale", "normalised", "std")
-        operands = [given[name] for name in names if name in given]
-        ints = [len(axes), *axes, int("scale" in given)]
-        return [Step(formula.kind, operands, [writes["dx"]], ints, split=split)]
-    if "result" not in writes:  # what it would be made of
+    return [_normalise(formula, reads, writes)]
+
+
+def _normalise(formula: Formula, reads: Mapping[str, Lay], writes: Mapping[str, Lay]) -> Step:
+    """One kernel, its axes in the order of memory: the shape as it lies fixes the order of sums."""
+    back = formula.kind == "normalise_back"
+    whole = reads["d" if back else "x"]
+    given = {
+        k: stretched(v, whole.shape) if k in ("scale", "shift") else v for k, v in reads.items()
+    }
+    if not back and "result" not in writes:  # what it would be made of
         given = {"x": given["x"]}
-    every = ("scale", "shift", "normalised", "result", "mean", "variance", "std")
-    there = sum(1 << i for i, name in enumerate(every) if name in given or name in writes)
-    made = [writes[name] for name in every if name in writes]
-    ints = [len(axes), *axes, there]
-    return [Step(formula.kind, [*given.values()], made, ints, [formula.settings["eps"]], split)]
+    order = in_memory([whole])
+    given = {name: permuted(lay, order) for name, lay in given.items()}
+    made = {name: permuted(lay, order) for name, lay in writes.items()}
+    axes = sorted(order.index(axis) for axis in formula.settings["axes"])
+    ints, reals = [len(axes), *axes], []
+    names: Sequence[str] = ("d", "scale", "normalised", "std")
+    if back:
+        ints.append(int("scale" in given))
+    else:
+        every = ("scale", "shift", "normalised", "result", "mean", "variance", "std")
+        ints.append(sum(1 << i for i, name in enumerate(every) if name in given or name in made))
+        names, reals = ("x", *every), [formula.settings["eps"]]
+    ints.append(int(formula.settings["centred"]))
+    operands = [given[name] for name in names if name in given]
+    results = [made[name] for name in (*names, "dx") if name in made]
+    split = count(whole.shape) >= NUMBERS_SHARED
+    return Step(formula.kind, operands, results, ints, reals, split)
 
 
 def _cross_entropy(

@@ -32,8 +32,8 @@ from glassgrad.passes.layout import (
 )
 from glassgrad.passes.rewrite import scheduled
 
-from . import images, kernels
-from .cells import REDUCTIONS, is_view, kind
+from . import attention, images, kernels
+from .cells import ATTENTION, REDUCTIONS, is_view, kind
 from .loops import Loop, asked_of
 from .program import Program
 from .step import Step, about_nodes
@@ -374,7 +374,9 @@ class Block:
 
     def _emit(self, group: Group) -> None:
         node = group.head
-        if group.formula is not None:
+        if group.formula is not None and group.formula.kind == "attention_back":
+            attention.plan(self, group.formula.nodes)
+        elif group.formula is not None:
             self._emit_formula(group.formula, set(self._needed(group)))
         elif node is None or group.kind in ("reduce", "matmul"):
             self._emit_program(group)
@@ -384,6 +386,8 @@ class Block:
             self._emit_conv_dw(node)
         elif group.kind == "scan":
             self._loops[node.values[0]] = Loop(self, node)
+        elif group.kind in ATTENTION:
+            attention.plan(self, [node])
         elif group.kind == "concatenate":
             self._emit_concatenate(node)
         elif group.kind == "pad":
