@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from glassgrad.ir import Node, Value
-from glassgrad.passes.layout import Ints, Lay, Sizes, count, in_memory, in_order, stretched
+from glassgrad.ir import Node
+from glassgrad.passes.layout import Ints, Lay, Sizes, count, stretched
 
 from .kernels import PRODUCT_SHARED
 from .program import Program
@@ -37,7 +37,7 @@ def plan(block: Block, nodes: Sequence[Node]) -> None:
     if masks:
         reads.append(stretched(_one_mask(block.planner, masks), scores))
     like = {"attention": q, "attention_dq": q, "attention_dk": k, "attention_dv": v}
-    writes = [_place(block, made[name], like[name]) for name in like if name in made]
+    writes = [block.place(made[name], like[name]) for name in like if name in made]
     ints = [int(node.attributes["causal"]), int(bool(masks))]
     if back:
         ints.append(sum(1 << i for i, name in enumerate(_SLOPES) if name in made))
@@ -46,18 +46,6 @@ def plan(block: Block, nodes: Sequence[Node]) -> None:
     step = Step(kernel, reads, writes, ints, [math.sqrt(q.shape[-1])], work >= PRODUCT_SHARED)
     step.about = about_nodes([*nodes], block.within)
     block.planner.steps.append(step)
-
-
-def _place(block: Block, value: Value, like: Lay) -> Lay:
-    """Where a result is made: where it must be, or in a new place whose axes lie as others do."""
-    lay = block.targets.get(value)
-    if lay is None:
-        shape = block.sizes.of(value.type.shape)
-        whole = len(like.shape) == len(shape)
-        strides = in_order(shape, in_memory([like])) if whole else None
-        lay = block.planner.fresh(shape, value.type.dtype, strides)
-    block.lays[value] = lay
-    return lay
 
 
 def _one_mask(planner: Planner, masks: Sequence[Lay]) -> Lay:

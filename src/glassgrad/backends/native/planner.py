@@ -23,6 +23,7 @@ from glassgrad.passes.layout import (
     Sizes,
     count,
     in_memory,
+    in_order,
     permuted,
     reshaped,
     row_major,
@@ -313,10 +314,14 @@ class Block:
             found.append((part, sliced(whole, spans)))
         return found
 
-    def place(self, value: Value) -> Lay:
-        """Where a value is made: where it must be, or a new place."""
+    def place(self, value: Value, like: Lay | None = None) -> Lay:
+        """Where a value is made: where it must be, or a new place, its axes in the order of others."""
         lay = self.targets.get(value)
-        if lay is None:
+        if lay is None and like is not None and len(like.shape) == len(value.type.shape):
+            shape = self.sizes.of(value.type.shape)
+            strides = in_order(shape, in_memory([like]))
+            lay = self.planner.fresh(shape, value.type.dtype, strides)
+        elif lay is None:
             lay = self._fresh(value)
         self.lays[value] = lay
         return lay
@@ -558,7 +563,8 @@ class Block:
                 self._windows.emit_gated(formula, about_nodes([*formula.nodes], self.within))
             return
         reads = {name: self.lay(v) for name, v in formula.reads.items()}
-        writes = {name: self.place(v) for name, v in formula.writes.items() if v in needed}
+        like = reads.get("x", reads.get("d"))
+        writes = {name: self.place(v, like) for name, v in formula.writes.items() if v in needed}
         if formula.kind == "cross_entropy":
             reads["target"] = self.whole(reads["target"])
         for step in kernels.formula_steps(formula, reads, writes, self.planner):
