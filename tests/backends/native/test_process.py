@@ -215,6 +215,7 @@ model, x, batch = NETWORKS[name]("float32")
 x = x.astype("f")
 y = x[:, :1] * 0.5 if name == "small" else np.arange(len(x)) * 7 % 10
 loss = "mse" if name == "small" else "cross_entropy"
+gg.predict(model, x[:1])  # now its sizes are known
 begin = {k: v.copy() for k, v in model.state_dict().items()}
 usual = dict(loss=loss, optimizer=optim.Adam(1e-3), batch_size=batch, backend="native", verbose=False)
 try:

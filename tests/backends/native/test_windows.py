@@ -70,8 +70,8 @@ def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     """Whatever a plan makes lies in this order."""
     place = Block.place
 
-    def turned(self: Block, value: Value) -> Lay:
-        lay = place(self, value)
+    def turned(self: Block, value: Value, like: Lay | None = None) -> Lay:
+        lay = place(self, value, like)
         if value not in self.targets:
             lay = self.lays[value] = in_order(lay, request.param)
         return lay

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from glassgrad.ir import Node, Value
 from glassgrad.passes.layout import SIZE_OF, Ints, Lay, Memory, Sizes, count, reshaped, row_major
+
+from .program import Program
+from .step import Step, about_nodes
+
+if TYPE_CHECKING:
+    from .planner import Block
 
 CHUNKS = 8  # of the images, each summed by itself; fixed, so that threads change no bit
 _PARTIAL_BYTES = 8 << 20  # that all chunks together may take
@@ -24,7 +31,7 @@ class Tail:
     nodes: int = 0  # how many of the nodes that follow are part of it
 
 
-def tail_of(head: Node, nodes: Sequence[Node], needed: Sequence[Value], sizes: Sizes) -> Tail:
+def _tail_of(head: Node, nodes: Sequence[Node], needed: Sequence[Value], sizes: Sizes) -> Tail:
     """As much of what follows as can be done at once: a bias, relu, relu's derivative."""
     tail = Tail(head.values[0])
     shape = sizes.of(head.types[0].shape)
@@ -69,14 +76,50 @@ def _gate(value: Value, shape: Ints, sizes: Sizes) -> Value | None:
     return node.inputs[0] if zero else None
 
 
-def encoded(node: Node, *, bias: bool = False, relu: bool = False, gate: bool = False) -> list[int]:
+def plan(block: Block, head: Node, nodes: list[Node], needed: list[Value]) -> None:
+    """A convolution with what it does to its result before that is written, then the rest."""
+    tail = _tail_of(head, nodes, needed, block.sizes)
+    reads = [block.lay(v) for v in head.inputs]
+    if tail.bias is not None:
+        reads.append(_bias_lay(block.lay(tail.bias)))
+    if tail.gate is not None:
+        reads.append(block.lay(tail.gate))
+    settings = (tail.bias is not None, tail.relu, tail.gate is not None)
+    ints = _encoded(head, bias=settings[0], relu=settings[1], gate=settings[2])
+    step = Step(head.op.name, reads, [block.place(tail.value)], ints, split=True)
+    step.about = about_nodes([head, *nodes[: tail.nodes]], block.within)
+    block.planner.steps.append(step)
+    rest, left = nodes[tail.nodes :], [v for v in needed if v is not tail.value]
+    if left:
+        block.numbers(rest, left, about_nodes(rest, block.within))
+
+
+def plan_weights(block: Block, node: Node) -> None:
+    """The derivative of a convolution by its weights: sums of chunks of the images, then their sum."""
+    d, x = (block.lay(v) for v in node.inputs)
+    target, planner = block.place(node.values[0]), block.planner
+    partial = _partial_sums(node, d, target)
+    about = about_nodes([node], block.within)
+    writes = _as_one_chunk(target) if partial is None else partial
+    planner.steps.append(Step("conv_dw", [d, x], [writes], _encoded(node), split=True, about=about))
+    if partial is None:
+        return
+    planner.pieces.append(partial.memory)
+    program = Program(planner.operations, block.sizes)
+    result, out = program.input(partial), _as_one_chunk(target)
+    planner.reduce("sum", program, result, partial.shape, (0,), out, 1.0, about)
+
+
+def _encoded(
+    node: Node, *, bias: bool = False, relu: bool = False, gate: bool = False
+) -> list[int]:
     """The whole numbers of a convolution."""
     a = node.attributes
     settings = [*a["stride"], *a["padding"], *a["dilation"]]
     return [len(a["stride"]), *settings, a["groups"], bias, relu, gate]
 
 
-def bias_lay(lay: Lay) -> Lay:
+def _bias_lay(lay: Lay) -> Lay:
     """(channels, 1, ...) as one axis."""
     return replace(lay, shape=lay.shape[:1], strides=lay.strides[:1])
 
@@ -85,7 +128,7 @@ def _neighbours(lay: Lay, axis: int) -> bool:
     return lay.strides[axis] == 1 and lay.shape[axis] > 1
 
 
-def partial_sums(node: Node, d: Lay, target: Lay) -> Lay | None:
+def _partial_sums(node: Node, d: Lay, target: Lay) -> Lay | None:
     """Where sums of chunks of the images go: (chunks, out, in, *window). None: to the target itself.
 
     They lie as native/prepare/conv.cpp wants them: channels of the derivative innermost if its own
@@ -109,7 +152,7 @@ def partial_sums(node: Node, d: Lay, target: Lay) -> Lay | None:
     return Lay(memory, d.dtype, (chunks, *shape), strides)
 
 
-def as_one_chunk(target: Lay) -> Lay:
+def _as_one_chunk(target: Lay) -> Lay:
     """The target as the sums of a single chunk."""
     found = reshaped(target, (1, *target.shape))
     assert found is not None  # an axis of size 1 never moves anything

@@ -386,9 +386,9 @@ class Block:
         elif node is None or group.kind in ("reduce", "matmul"):
             self._emit_program(group)
         elif group.kind == "conv":
-            self._emit_conv(group, node)
+            images.plan(self, node, group.nodes, self._needed(group))
         elif group.kind == "conv_dw":
-            self._emit_conv_dw(node)
+            images.plan_weights(self, node)
         elif group.kind == "scan":
             self._loops[node.values[0]] = Loop(self, node)
         elif group.kind in ATTENTION:
@@ -435,8 +435,14 @@ class Block:
         if head is not None and len(needed) > _MOST_OUTPUTS:
             self._emit_part(group.nodes, [head.values[0]], head, about)
             needed, head = [v for v in needed if v is not product], None
+        self.numbers(group.nodes, needed, about, head)
+
+    def numbers(
+        self, nodes: list[Node], needed: list[Value], about: str, head: Node | None = None
+    ) -> None:
+        """What these nodes make of others, or of a product, number by number."""
         for i in range(0, len(needed), _MOST_OUTPUTS):
-            self._emit_part(group.nodes, needed[i : i + _MOST_OUTPUTS], head, about)
+            self._emit_part(nodes, needed[i : i + _MOST_OUTPUTS], head, about)
 
     def _emit_part(
         self, nodes: list[Node], needed: list[Value], head: Node | None, about: str
@@ -522,40 +528,6 @@ class Block:
         flop = 2 * count(shape) * a.shape[-1]
         split = flop >= kernels.PRODUCT_SHARED
         self.planner.steps.append(Step("matmul", [a, b, *others], writes, ints, [], split, about))
-
-    def _emit_conv(self, group: Group, head: Node) -> None:
-        needed = self._needed(group)
-        tail = images.tail_of(head, group.nodes, needed, self.sizes)
-        own = [head, *group.nodes[: tail.nodes]]
-        reads = [self.lay(v) for v in head.inputs]
-        if tail.bias is not None:
-            reads.append(images.bias_lay(self.lay(tail.bias)))
-        if tail.gate is not None:
-            reads.append(self.lay(tail.gate))
-        settings = (tail.bias is not None, tail.relu, tail.gate is not None)
-        ints = images.encoded(head, bias=settings[0], relu=settings[1], gate=settings[2])
-        step = Step(head.op.name, reads, [self.place(tail.value)], ints, split=True)
-        step.about = about_nodes(own, self.within)
-        self.planner.steps.append(step)
-        left = [v for v in needed if v is not tail.value]
-        for i in range(0, len(left), _MOST_OUTPUTS):
-            rest, part = group.nodes[tail.nodes :], left[i : i + _MOST_OUTPUTS]
-            self._emit_part(rest, part, None, about_nodes(rest, self.within))
-
-    def _emit_conv_dw(self, node: Node) -> None:
-        d, x = (self.lay(v) for v in node.inputs)
-        target = self.place(node.values[0])
-        partial = images.partial_sums(node, d, target)
-        about = about_nodes([node], self.within)
-        writes = images.as_one_chunk(target) if partial is None else partial
-        ints = images.encoded(node)
-        self.planner.steps.append(Step("conv_dw", [d, x], [writes], ints, split=True, about=about))
-        if partial is None:
-            return
-        self.planner.pieces.append(partial.memory)
-        program = Program(self.planner.operations, self.sizes)
-        result, out = program.input(partial), images.as_one_chunk(target)
-        self.planner.reduce("sum", program, result, partial.shape, (0,), out, 1.0, about)
 
     def _emit_formula(self, formula: Formula, needed: set[Value]) -> None:
         if formula.kind == "max_unpool":
