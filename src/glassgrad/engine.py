@@ -6,6 +6,7 @@ The only module that names a backend.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -145,6 +146,9 @@ def get_threads() -> int:
     return native.get_threads()
 
 
+_TOLD: set[str] = set()  # of which ops users were told that they have no kernel
+
+
 def _native(
     graph: Graph, returns: tuple[str, ...] | None, backend: str
 ) -> tuple[NativeFunction | None, str]:
@@ -166,7 +170,16 @@ def _native(
             received=found.missing,
             hint='backend="auto" runs the whole network as NumPy text',
         )
-    return (None if found.missing else found), found.missing
+    if not found.missing:
+        return found, ""
+    if found.missing not in _TOLD:
+        _TOLD.add(found.missing)
+        warnings.warn(
+            f"this network runs as NumPy text: the native executor has no kernel for an op of it"
+            f' ({found.missing}); backend="numpy" says that this is meant',
+            stacklevel=2,
+        )
+    return None, found.missing
 
 
 def compile_graph(graph: Graph, backend: str = "numpy") -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -130,19 +131,31 @@ def test_loss_and_gradients_are_those_of_the_text(part: int, dtype: str) -> None
     assert seen["redrawn"] <= 2
 
 
-def test_a_step_says_why_it_is_not_native(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_without_a_kernel_runs_as_text_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from glassgrad import engine
     from glassgrad.backends.native import cells
+    from glassgrad.errors import ConfigError
     from glassgrad.ir import Type
     from glassgrad.nn.tracing import forward_graph
     from glassgrad.train.task import ROWS
 
     monkeypatch.setattr(cells, "CONVOLUTIONS", frozenset())
     monkeypatch.setitem(cells.UNSUPPORTED, "conv", "left out")
+    monkeypatch.setattr(engine, "_TOLD", set())
     model = nn.Sequential(nn.Conv2d(1, 2, 3))
     graph = forward_graph(model, {"x": Type((ROWS, 1, 5, 5), "float32")})
-    step = Step(graph, "program", None, "auto")
+    with pytest.warns(UserWarning, match=r"no kernel for an op of it \(conv: left out\)"):
+        step = Step(graph, "program", None, "auto")
     assert step.engine == "numpy"
     assert step.why == "conv: left out"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Step(graph, "program", None, "auto")
+        Step(graph, "program", None, "numpy")
+    with pytest.raises(ConfigError, match="no kernel for an op of this network"):
+        Step(graph, "program", None, "native")
 
 
 def normalised(
