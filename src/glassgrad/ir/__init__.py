@@ -13,6 +13,7 @@ from .graph import (
     Type as Type,
     Value as Value,
     attribute_key as attribute_key,
+    node_key as node_key,
     reachable as reachable,
     verify as verify,
 )

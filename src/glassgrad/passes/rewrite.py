@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from glassgrad.errors import InternalError
 from glassgrad.ir import INPUT, Graph, Node, Value
@@ -106,7 +105,7 @@ def _copy(node: Node, inputs: tuple[Value, ...], tracer: Tracer) -> tuple[Value,
 def copied(node: Node, inputs: tuple[Value, ...], tracer: Tracer) -> Node:
     """The same op on other operands, with the same origin."""
     tracer.seq += 1
-    origin = replace(node.origin, seq=tracer.seq)
+    origin = node.origin.moved(tracer.seq)
     return Node(node.op, inputs, node.attributes, node.types, origin)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from glassgrad.ir import Graph, Node, Value
+from glassgrad.ir import Graph, Node, Value, node_key
 from glassgrad.ops import OPS, Tracer
 
 from .rewrite import copied, inherit, rewrite
@@ -33,7 +33,7 @@ def simplify(graph: Graph) -> Graph:
             same = _identity(Node(op, inputs, attributes, node.types), inputs)
             if same is not None:
                 return (same,)
-        key = Node(op, inputs, attributes, node.types).key()
+        key = node_key(op, inputs, attributes)
         if key in known:
             inherit(known[key][0], node.values[0])
             return known[key]
