@@ -121,14 +121,15 @@ def graphs(seed: int) -> list[str]:
 _HASHES: dict[str, str] = {}  # of each network, from the first process on
 _TRAINING = """
 from tests.backends.native.training import made, trained
-for name in ("mlp", "lstm", "norms"):
-    print(name, made(*trained(name, 20)))
+for name in ("mlp", "lstm", "norms", "attention", "few channels", "many channels"):
+    print(name.replace(" ", "-"), made(*trained(name, 20)))
 """
 
 
 def sameness(_: int) -> list[str]:
-    """200 steps of an mlp, an LSTM and a network with norms and dropout, on each instruction set
-    but the reference with 1, 2 and 4 threads, in processes of their own: the parameters' hashes.
+    """200 steps of an mlp, an LSTM, norms and dropout, attention, and two networks of images, on each
+    instruction set but the reference with 1, 2 and 4 threads, in processes of their own: the
+    parameters' hashes.
     """
     from glassgrad.backends import native
 

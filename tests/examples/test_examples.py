@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from examples import (
     layers_activations_losses,
     line,
     neuron_and_network,
+    photographs,
+    shakespeare,
     spiral,
     table,
     two_halves,
@@ -46,7 +49,7 @@ def test_every_example_is_a_program_that_explains_itself(file: Path) -> None:
 def test_every_article_has_its_example_and_none_is_untested() -> None:
     assert [file.stem for file in EXAMPLES] == [
         "characters", "circles", "digits_cnn", "gates", "layers_activations_losses", "line",
-        "neuron_and_network", "spiral", "table", "two_halves",
+        "neuron_and_network", "photographs", "shakespeare", "spiral", "table", "two_halves",
     ]  # fmt: skip
 
 
@@ -366,6 +369,34 @@ def test_character_models_write_what_they_read(
     play.write_text("no end of words " * 40)  # of one line
     found = characters.main(["--text", str(play), "--epochs", "1", "--context", "8"])
     assert found["gpt"]["lines"] == 0
+
+
+def test_a_transformer_learns_a_text_and_writes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    play = tmp_path / "play.txt.gz"
+    play.write_bytes(gzip.compress(b"to be or not to be, " * 300))
+    small = ["--context", "16", "--width", "32", "--layers", "1", "--steps", "250"]
+    found = shakespeare.main([str(play), *small, "--write", "60"])
+    assert found["val_loss"][-1] < 0.1
+    assert "to be or not to be, " in found["written"]
+    assert found["written"] in capsys.readouterr().out
+
+
+def test_a_residual_network_of_twenty_layers_learns_photographs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = photographs.resnet()
+    model(np.zeros((2, 3, 32, 32), np.float32))
+    layers = [p for p in model.parameters() if p.name.endswith("weight") and p.shape[-1] != 1]
+    assert len([p for p in layers if len(p.shape) > 1]) == 20
+    # 269,722 parameters of the paper's network on CIFAR-10, and two shortcuts of 1 by 1.
+    assert sum(p.numpy().size for p in model.parameters()) == 269_722 + 16 * 32 + 32 * 64
+    folder = str(data_dir("cifar10"))
+    small = ["--images", "320", "--test", "64", "--blocks", "1", "--epochs", "2"]
+    found = photographs.main(["--data", folder, *small])
+    assert found["loss"] < 10
+    assert "photographs it has not seen" in capsys.readouterr().out
 
 
 def test_two_halves_give_the_digit_and_whether_it_is_odd(
