@@ -10,6 +10,7 @@ Needs CMake, Ninja, a C++20 compiler and `pip install nanobind`.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,9 @@ def main() -> None:
     parser.add_argument("--tests", action="store_true", help="build and run the drivers")
     parser.add_argument("--sanitize", default="", metavar="LIST", help="build them with sanitizers")
     parser.add_argument("--build", type=Path, help="build folder (default build/native...)")
-    parser.add_argument("--only", default=".*", metavar="PATTERN", help="which drivers to run")
+    parser.add_argument(
+        "--only", default=".*", metavar="PATTERN", help="which drivers, all if not said"
+    )
     options = parser.parse_args()
     kind = options.sanitize.replace(",", "-")
     folder = options.build or ROOT / "build" / ("native-" + kind if kind else "native")
@@ -37,7 +40,10 @@ def main() -> None:
         f"-DGG_TESTS={'ON' if options.tests or kind else 'OFF'}", f"-DGG_SANITIZE={options.sanitize}",
     ]  # fmt: skip
     subprocess.run([str(part) for part in configure], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", str(folder)], check=True)
+    found = sorted(file.stem for file in (ROOT / "native" / "tests").glob("*.cpp"))
+    drivers = [name for name in found if re.search(options.only, name)]
+    wanted = ["_native"] * module + drivers * (options.tests or bool(kind))
+    subprocess.run(["cmake", "--build", str(folder), "--target", *wanted], check=True)
     if module:
         for built in folder.glob("_native*.so"):
             beside = PACKAGE / f".{built.name}.new"
