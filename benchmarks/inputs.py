@@ -43,16 +43,16 @@ class Inputs:
         return sum_
 
 
-def mnist(rows: int) -> tuple[Array, Array]:
-    """The first training images as float32 from 0 to 1, and their digits as int64.
+def mnist(rows: int, part: str = "train") -> tuple[Array, Array]:
+    """The first images of a part ("train", "t10k") as float32 from 0 to 1, and their digits as int64.
 
     Where the files are not found: noise of the same kind, whose zeros are as many.
     """
     folder = Path(os.environ.get("GLASSGRAD_DATA", "data")) / "mnist"
     try:
-        with gzip.open(folder / "train-images-idx3-ubyte.gz") as images:
+        with gzip.open(folder / f"{part}-images-idx3-ubyte.gz") as images:
             raw = np.frombuffer(images.read(16 + 784 * rows), np.uint8, offset=16)
-        with gzip.open(folder / "train-labels-idx1-ubyte.gz") as labels:
+        with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz") as labels:
             digits = np.frombuffer(labels.read(8 + rows), np.uint8, offset=8)
     except FileNotFoundError:
         r = np.random.default_rng(0)
