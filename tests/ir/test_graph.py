@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -142,6 +143,15 @@ def test_where_a_node_came_from_does_not_make_it_another() -> None:
     second = Node(OPS["exp"], (x.value,), {}, None, Origin(name="c", phase="backward", seq=2))
     keys = [node_key(n.op, n.inputs, n.attributes) for n in (first, second)]
     assert keys[0] == keys[1]
+
+
+def test_an_origin_that_moves_keeps_all_else() -> None:
+    _, x = pair()
+    full = Origin("a", "b", "update", "c", 1, x.value, inner=True)
+    assert full.moved(7) == dataclasses.replace(full, seq=7)
+    defaults = Origin()
+    unlike = [f.name for f in dataclasses.fields(full)]
+    assert all(getattr(full, name) != getattr(defaults, name) for name in unlike)
 
 
 def test_numbers_of_different_kinds_are_different_settings() -> None:
