@@ -37,11 +37,13 @@ class Step:
         returns: tuple[str, ...] | None,
         backend: str,
         banners: bool = False,
+        recompute: bool = False,
     ) -> None:
         self.source = source
+        self.recompute = recompute
         self.inputs = tuple(source.inputs)
         self._writing = (name, returns, banners)
-        self.native, self.why = _native(source, returns, check_backend(backend))
+        self.native, self.why = _native(source, returns, check_backend(backend), recompute)
         self.engine = "numpy" if self.native is None else "native"
         self.function: Callable[..., Any]
         if self.native is not None:
@@ -54,9 +56,10 @@ class Step:
     @cached_property
     def graph(self) -> Graph:
         """The graph in ops that have NumPy text."""
-        from .backends.numpy_source.build import lowered
+        from .backends.numpy_source.build import lowered, recomputed
 
-        return lowered(self.source)
+        low = lowered(self.source)
+        return recomputed(low) if self.recompute else low
 
     def profile(self, rows: int, on: bool) -> None:
         """Begin or end measuring the kernels of the native plan for so many rows."""
@@ -150,7 +153,7 @@ _TOLD: set[str] = set()  # of which ops users were told that they have no kernel
 
 
 def _native(
-    graph: Graph, returns: tuple[str, ...] | None, backend: str
+    graph: Graph, returns: tuple[str, ...] | None, backend: str, recompute: bool
 ) -> tuple[NativeFunction | None, str]:
     """The graph for the native executor, or why it is not for it."""
     if backend == "numpy":
@@ -161,7 +164,7 @@ def _native(
         return None, native.why()
     from .backends.native.function import NativeFunction
 
-    found = NativeFunction(graph, returns)
+    found = NativeFunction(graph, returns, recompute)
     if found.missing and backend == "native":
         raise ConfigError(
             "the native executor has no kernel for an op of this network",
@@ -203,13 +206,21 @@ def compiled(graph: Graph, backend: str = "auto") -> Step:
 
 
 def compile_step(
-    graph: Graph, name: str, *, returns: tuple[str, ...], backend: str = "numpy"
+    graph: Graph,
+    name: str,
+    *,
+    returns: tuple[str, ...],
+    backend: str = "numpy",
+    recompute: bool = False,
 ) -> Step:
-    """A step with its readable text; on the NumPy backend the function is exactly that text."""
+    """A step with its readable text; on the NumPy backend the function is exactly that text.
+
+    With `recompute` it keeps less of the way forward, and does it again on the way back.
+    """
     from .backends.numpy_source.memory import keep_memory
 
     keep_memory()
-    return Step(graph, name, returns, backend, banners=True)
+    return Step(graph, name, returns, backend, banners=True, recompute=recompute)
 
 
 @dataclass(frozen=True, slots=True)

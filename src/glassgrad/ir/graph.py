@@ -149,6 +149,7 @@ class Origin:
     seq: int = 0
     gradient_of: Value | None = None
     inner: bool = False  # named by a composite's body: the layer's own name may replace it
+    again: bool = False  # of the way forward, done again for the way back (passes/recompute)
 
     def moved(self, seq: int) -> Origin:
         """The same at another place in the order; `dataclasses.replace` takes six times as long."""

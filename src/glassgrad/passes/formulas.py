@@ -161,7 +161,7 @@ def _over_root(variance: Node, centred: Value, readers: Readers) -> Formula | No
             "normalised": result, "variance": variance.values[0], "std": root.values[0]
         }  # fmt: skip
         for name, op in (("scale", "multiply"), ("shift", "add")):
-            step = next((n for n in readers.some(result, op) if _is_forward(n)), None)
+            step = next((n for n in readers.some(result, op) if is_forward(n)), None)
             if step is None:
                 continue
             other = step.inputs[1 - step.inputs.index(result)]
@@ -275,8 +275,9 @@ def _square(node: Node) -> bool:
     return node.inputs[0] is node.inputs[1]
 
 
-def _is_forward(node: Node) -> bool:
-    return node.origin.phase == "forward"
+def is_forward(node: Node) -> bool:
+    """Whether a node is of the way forward, done for the first time or again."""
+    return node.origin.phase == "forward" or node.origin.again
 
 
 def _constant(value: Value) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from glassgrad.ir import Graph, Node, Value
 from glassgrad.ops import OPS, Tracer
 
-from .formulas import Formula, formulas
+from .formulas import Formula, formulas, is_forward
 from .layout import Ints, Sizes
 from .rewrite import rewrite
 
@@ -74,6 +74,8 @@ class Fuser:
         self._guarded = tuple(guarded)
         self._formulas: dict[Node, Formula] = {}
         self._cone: set[Node] = set()
+        self._again = False  # whether the last node was done again
+        self._floor = 0  # the first group since then that a node of the way back may join
         todo = [v.node for v in self._guarded]
         while todo:
             node = todo.pop()
@@ -115,6 +117,9 @@ class Fuser:
 
     def _visit(self, node: Node) -> None:
         kind = self.kind(node)
+        if node.origin.again and not self._again:
+            self._floor = len(self.groups)  # earlier, it would be kept meanwhile
+        self._again = node.origin.again
         if node in self._formulas:
             self._visit_formula(self._formulas[node])
             return
@@ -153,6 +158,7 @@ class Fuser:
         return (
             ENABLED
             and node.origin.phase == "backward"
+            and not node.origin.again
             and (node.op.name in CHEAP or _is_square(node))
             and all(
                 v in self._waiting
@@ -164,7 +170,7 @@ class Fuser:
 
     @staticmethod
     def _is_forward(group: Group) -> bool:
-        return bool(group.everything) and group.everything[0].origin.phase == "forward"
+        return bool(group.everything) and is_forward(group.everything[0])
 
     def _settle(self, value: Value) -> None:
         """Make a value that waits: somebody reads it as a whole."""
@@ -193,7 +199,8 @@ class Fuser:
         outside = [v for n in joining for v in n.inputs if v not in self._waiting]
         ready = max((self.made_by[v] for v in outside if v.node not in joining), default=-1)
         late = node.origin.phase == "update" and space_matters(space)
-        low = max(ready, 0, self.guard + 1 if late else 0)
+        back = node.origin.phase == "backward"
+        low = max(ready, 0, self.guard + 1 if late else 0, self._floor if back else 0)
         if ENABLED:
             for number in range(low, len(self.groups)):
                 group = self.groups[number]

@@ -47,6 +47,7 @@ def prepared(
     augment: Any = None,
     steps_per_epoch: int | None = None,
     seed: int | None = 0,
+    recompute: bool = False,
     backend: str = "auto",
 ) -> Record:
     """Everything checked, the step written and compiled, nothing trained yet.
@@ -59,6 +60,10 @@ def prepared(
     number = checked_seed(seed)
     optimizer = optim.find(optimizer)
     check_backend(backend)
+    if not isinstance(recompute, bool):
+        raise ConfigError(
+            "recompute is a choice", expected="True or False", received=shown(recompute)
+        )
     stream = None
     if y is None:
         given = (validation_split or None, sample_weight, class_weight, augment)
@@ -85,7 +90,7 @@ def prepared(
     size = batches.checked_batch_size(batch_size, rows)
     with drawing_with(number):
         task = make_task(taken, wished, data)
-        plan = training_plan(task, optimizer, backend)
+        plan = training_plan(task, optimizer, backend, recompute)
         tested = make_task(taken, wished, held) if held else None
         evaluation = None if tested is None else evaluation_plan(tested, plan.parts, backend)
     for part, what in ((data, ""), (held, "validation ")):
@@ -272,6 +277,7 @@ def fit(
     steps_per_epoch: int | None = None,
     callbacks: Sequence[Callback] = (),
     seed: int | None = 0,
+    recompute: bool = False,
     backend: str = "auto",
     verbose: bool = True,
 ) -> History:
@@ -322,6 +328,7 @@ def fit(
         augment=augment,
         steps_per_epoch=steps_per_epoch,
         seed=seed,
+        recompute=recompute,
         backend=backend,
     )
     listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())

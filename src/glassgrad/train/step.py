@@ -238,18 +238,22 @@ def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) 
             raise taken_name(f"parameter {name} of {type(task.model).__name__}", name)
 
 
-def training_plan(task: Task, optimizer: Optimizer, backend: str = "auto") -> Plan:
+def training_plan(
+    task: Task, optimizer: Optimizer, backend: str = "auto", recompute: bool = False
+) -> Plan:
     """The compiled training step; equal structures share one."""
     backend = check_backend(backend)
-    familiar = Known(task, "train", backend, optimizer=optimizer)
+    familiar = Known(task, "train", backend, recompute, optimizer=optimizer)
     plan = familiar.plan()
     if plan is None:
-        tracer, plan = _traced_plan(task, optimizer, backend)
+        tracer, plan = _traced_plan(task, optimizer, backend, recompute)
         familiar.keep(plan, tracer)
     return plan
 
 
-def _traced_plan(task: Task, optimizer: Optimizer, backend: str) -> tuple[ModuleTracer, Plan]:
+def _traced_plan(
+    task: Task, optimizer: Optimizer, backend: str, recompute: bool
+) -> tuple[ModuleTracer, Plan]:
     """The plan of a network that is traced; equal graphs share one."""
     _check_inputs(task, optimizer)
     written = _write_loss(task, training=True)
@@ -264,6 +268,7 @@ def _traced_plan(task: Task, optimizer: Optimizer, backend: str) -> tuple[Module
     key = (
         "train",
         backend,
+        recompute,
         print_graph(forward),
         tuple(trained),
         tuple([(_rule_settings(g.optimizer), g.factor, g.names) for g in groups]),
@@ -289,7 +294,9 @@ def _traced_plan(task: Task, optimizer: Optimizer, backend: str) -> tuple[Module
         apply = compile_step(update, "update", returns=(), backend=backend)
     plan = Plan(
         graph=graph,
-        step=compile_step(graph, "train_step", returns=returns, backend=backend),
+        step=compile_step(
+            graph, "train_step", returns=returns, backend=backend, recompute=recompute
+        ),
         data=task.data,
         parts=parts,
         moments=moments,

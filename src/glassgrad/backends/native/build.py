@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from glassgrad.ir import Graph, Value
+from glassgrad.passes.formulas import formulas
 from glassgrad.passes.fuse import reuse_relu
 from glassgrad.passes.layout import SIZE_OF, Lay, Memory, Sizes, count, row_major
 from glassgrad.passes.lower import lower
+from glassgrad.passes.recompute import recompute
+from glassgrad.passes.rewrite import scheduled
 from glassgrad.passes.simplify import simplify
 
 from . import rank_one
@@ -18,11 +21,21 @@ from .loops import asked_of
 from .planner import Block, Planner
 from .step import Step
 from .tiny import tiny_step
+from .windows import spared
 
 
 def lowered(graph: Graph) -> Graph:
     """The graph in what the executor has kernels for, nothing computed twice."""
     return reuse_relu(simplify(lower(simplify(graph), has_cell)))
+
+
+def recomputed(graph: Graph, returns: Sequence[str]) -> Graph:
+    """A lowered graph that keeps less of its way forward, and does it again on the way back."""
+    order = scheduled(graph)
+    names = {*returns, *graph.state.values(), *graph.guard}
+    found = formulas(order, [graph.outputs[name] for name in graph.outputs if name in names])
+    each = list({id(f): f for f in found.values()}.values())
+    return recompute(graph, [f.nodes for f in each], spared(order, each))
 
 
 def why_not(graph: Graph) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glassgrad.errors import DataError, InternalError
 from glassgrad.ir import Graph
 
-from .build import HOST, RESULTS, Planned, lowered, planned, why_not
+from .build import HOST, RESULTS, Planned, lowered, planned, recomputed, why_not
 
 AnyArray = NDArray[Any]
 _KEPT = 8  # plans of one function, each for other numbers of rows
@@ -20,12 +20,19 @@ DONE, NOT_FINITE, OUTSIDE = 0, 1, 2  # how a run ends
 
 
 class NativeFunction:
-    """Called with the graph's inputs in order; `missing` says what there is no kernel for."""
+    """Called with the graph's inputs in order; `missing` says what there is no kernel for.
 
-    def __init__(self, graph: Graph, returns: Sequence[str] | None) -> None:
+    `again` says to keep less of the way forward, and to do it again on the way back.
+    """
+
+    def __init__(
+        self, graph: Graph, returns: Sequence[str] | None, again: bool = False
+    ) -> None:
         self.graph = lowered(graph)
         self.missing = why_not(self.graph)
         self.returns = tuple(graph.outputs if returns is None else returns)
+        if again and not self.missing:
+            self.graph = recomputed(self.graph, self.returns)
         # What a training step gives is single numbers, which a loop collects in one table.
         self.numbers = returns is not None and all(
             self.graph.outputs[name].type.shape == () for name in self.returns

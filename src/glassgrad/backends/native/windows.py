@@ -122,6 +122,19 @@ def noted_by(node: Node) -> Node | None:
     return pool if fits and pool.attributes == node.attributes else None
 
 
+def spared(order: list[Node], formulas: list[Formula]) -> frozenset[tuple[Node, Value]]:
+    """Nodes with the operands that they never read, because pooling notes places instead."""
+    found: set[tuple[Node, Value]] = set()
+    for node in order:
+        if node.op.name in ("max_unpool", "max_pick") and NOTED and noted_by(node) is not None:
+            found |= {(node, v) for v in node.inputs[1:]}
+    for formula in formulas:
+        if formula.kind == "max_unpool" and (formula.nodes[0], formula.reads["y"]) in found:
+            images = formula.nodes[0].inputs[1]
+            found |= {(node, images) for node in formula.nodes}
+    return frozenset(found)
+
+
 def numbers(node: Node) -> list[int]:
     """The whole numbers of its windows."""
     a = node.attributes

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from glassgrad.ir import Graph
+from glassgrad.passes.fuse import reuse_relu
 from glassgrad.passes.lower import lower
+from glassgrad.passes.recompute import recompute
 from glassgrad.passes.simplify import simplify
 
 from . import helpers, images, lbfgs
@@ -62,6 +64,11 @@ def ast_words(text: str) -> frozenset[str]:
 def lowered(graph: Graph) -> Graph:
     """The graph in ops that have NumPy text, equals merged."""
     return simplify(lower(graph, has_cell))
+
+
+def recomputed(graph: Graph) -> Graph:
+    """A lowered graph that keeps less of its way forward, and does it again on the way back."""
+    return recompute(reuse_relu(graph))
 
 
 def write_function(
