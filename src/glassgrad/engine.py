@@ -237,6 +237,54 @@ class KernelLine:
     about: str
 
 
+@dataclass(frozen=True, slots=True)
+class RecomputeCost:
+    """What doing the way forward again saves, and what it costs, in a step on so many rows.
+
+    `memory` in bytes and `flop` are those of the native plan, `memory_kept` and `flop_kept` those
+    of the plan that keeps all activations. Where NumPy text runs, all four are 0. `again` is how
+    many of the `forward` operations are done twice.
+    """
+
+    rows: int
+    memory: int
+    memory_kept: int
+    flop: float
+    flop_kept: float
+    again: int
+    forward: int
+
+    def __str__(self) -> str:
+        if not self.again:
+            return f"no memory to save for {self.rows} rows, nothing is done again"
+        if not self.memory:
+            twice = f"{self.again} of {self.forward} operations of the way forward are done again"
+            return f"{twice}; how much memory NumPy takes is not known"
+        more = 100 * (self.flop / self.flop_kept - 1) if self.flop_kept else 0
+        now, kept = _megabytes(self.memory), _megabytes(self.memory_kept)
+        return f"{now} instead of {kept} for {self.rows} rows, {more:.0f} % more work"
+
+
+def _megabytes(size: int) -> str:
+    if size < 1e6:
+        return f"{size / 1e3:.{0 if size >= 1e4 else 1}f} kB"
+    return f"{size / 1e6:.{0 if size >= 1e7 else 1}f} MB"
+
+
+def recompute_cost(step: Step, rows: int) -> RecomputeCost:
+    """The cost of a step compiled with `recompute`, for so many rows."""
+    weights, graph = ((0, 0.0), (0, 0.0)), step.graph
+    if step.native is not None:
+        from .backends.native.describe import weighed
+
+        weights, graph = weighed(step.native, rows), step.native.plan(rows).graph
+    (memory, flop), (memory_kept, flop_kept) = weights
+    nodes = [n for n in graph.nodes() if n.op is not INPUT and n.op.result == "fresh"]
+    again = sum(n.origin.again for n in nodes)
+    forward = sum(n.origin.phase == "forward" for n in nodes)
+    return RecomputeCost(rows, memory, memory_kept, flop, flop_kept, again, forward)
+
+
 def plan_lines(step: Step, rows: int) -> tuple[list[KernelLine], dict[str, Any]]:
     """The kernels of a native step for so many rows, and `arena`, `isa` and `threads`.
 

@@ -168,6 +168,12 @@ _TRAINING = (
         "--seed", type=_Whole(0, 2**64 - 1), help="Decides first weights, order, dropout.  [0]"
     ),
 )
+_RECOMPUTE = click.option(
+    "--recompute",
+    is_flag=True,
+    default=None,
+    help="Less memory, more work: do parts of the way forward again.",
+)
 _LANGUAGE = (
     click.option("--context", type=_Whole(1, 10**6), help="Characters a model sees.  [64]"),
     click.option("--width", type=_Whole(1, 10**6), help="Numbers for each character.  [128]"),
@@ -231,7 +237,7 @@ def command(context: click.Context) -> None:
 
 @command.command(epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
-@_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING)
+@_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING, _RECOMPUTE)
 @click.option(
     "--backend", metavar="auto|numpy|native", default="auto", help="What computes.  [auto]"
 )
@@ -344,8 +350,8 @@ def compare(runs: tuple[str, ...], svg: Path | None, as_json: bool) -> None:
 @click.option(
     "--plan", is_flag=True, help="The kernels of a training step, as the native executor runs it."
 )
-@_options(_NETWORK)
-def show(target: str, plan: bool, **given: Any) -> None:
+@_options(_NETWORK, _RECOMPUTE)
+def show(target: str, plan: bool, recompute: bool | None, **given: Any) -> None:
     """Layers, shapes, parameters and multiply-adds.
 
     TARGET is a .glass file, a run's folder, or the name of a data set, whose default network (or
@@ -353,12 +359,12 @@ def show(target: str, plan: bool, **given: Any) -> None:
     """
     from glassgrad.cli.show import show_command
 
-    show_command(target, plan, given)
+    show_command(target, plan, bool(recompute), given)
 
 
 @command.command(epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
-@_options(_DATA, _NETWORK, _TRAINING)
+@_options(_DATA, _NETWORK, _TRAINING, _RECOMPUTE)
 @click.option("--whole", is_flag=True, help="The whole run, not one step.")
 @_options(CONFIG)
 def source(dataset: str, data: Path | None, whole: bool, **given: Any) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 from glassgrad import nn
 from glassgrad.cli.config import in_effect
 from glassgrad.cli.recipes import optimizer_of, put_optimizer
-from glassgrad.cli.screen import columns, engine_line, name, number, plain, progress, say
-from glassgrad.cli.train import written
+from glassgrad.cli.screen import columns, engine_lines, name, number, plain, progress, say
+from glassgrad.cli.train import recompute_flag, written
 from glassgrad.cli.use import find_model
 from glassgrad.data.text import Text, read_text
 from glassgrad.errors import ConfigError, UsageError, shown, unknown_name
@@ -47,6 +47,7 @@ class Recipe:
     epochs: int
     seed: int = 0
     dtype: str = "float32"
+    recompute: bool = False
 
 
 # Chosen by the loss on the last tenth of the first 100 kB of tiny Shakespeare.
@@ -121,6 +122,7 @@ def train_text(
         "batch_size": recipe.batch_size,
         "validation_data": (x_val, y_val),
         "seed": recipe.seed,
+        "recompute": recipe.recompute,
         "backend": backend,
     }
     model = network_of(recipe, len(text.vocabulary))
@@ -170,7 +172,7 @@ def _command(file: str, recipe: Recipe, backend: str) -> list[str]:
         if option != "heads" or recipe.model == "gpt":
             words += [f"--{option}", str(getattr(recipe, option))]
     batch = "all" if recipe.batch_size is None else str(recipe.batch_size)
-    return [*words, "--batch-size", batch, "--lr", repr(recipe.lr), "--backend", backend]
+    return [*words, "--batch-size", batch, "--lr", repr(recipe.lr), "--backend", backend, *recompute_flag(recipe.recompute)]
 
 
 def _heading(text: Text, recipe: Recipe, record: Any, windows: int, held: int) -> list[str]:
@@ -184,7 +186,7 @@ def _heading(text: Text, recipe: Recipe, record: Any, windows: int, held: int) -
         ("", cut),
         ("network", network),
         ("training", f"{epochs}, {batch}, {record.optimizer!r}, cross-entropy, seed {recipe.seed}"),
-        ("engine", engine_line(record.backend)),
+        *engine_lines(record),
     ]
     return [click.style(f"{head:<9}", bold=True) + name(line) for head, line in parts]
 

@@ -39,6 +39,7 @@ class Recipe:
     model: str = ""
     seed: int = 0
     dtype: str = "float32"
+    recompute: bool = False
 
     @property
     def coloured(self) -> bool:

@@ -129,6 +129,13 @@ def progress(
             yield callbacks
 
 
+def engine_lines(record: Any) -> list[tuple[str, str]]:
+    """What computes, and what less memory costs where it was asked for."""
+    cost = record.recompute_cost()
+    memory = [] if cost is None else [("memory", f"{cost}")]
+    return [("engine", engine_line(record.backend)), *memory]
+
+
 def engine_line(backend: str) -> str:
     """What computed, and what that makes of the run's program."""
     if backend == "numpy":

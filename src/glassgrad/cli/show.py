@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,14 @@ from glassgrad.inspect.summary import Summary, summary
 from glassgrad.nn.checks import checked_dtype
 
 
-def show_command(target: str, plan: bool, given: dict[str, Any]) -> None:
+def show_command(target: str, plan: bool, recompute: bool, given: dict[str, Any]) -> None:
     """A table of the layers, or of the kernels of the native plan."""
     known = target.strip().lower().replace("_", "-")
     if known in data_sets.NAMES:
         recipe = recipe_for(known, given)
         checked_dtype(recipe.dtype)
         if plan:
-            _print_plan(known, recipe)
+            _print_plan(known, replace(recipe, recompute=recompute))
             return
         found = summary(network_of(recipe), recipe.shape)
         say(f"the network for {known}: {recipe.model or recipe.layers}", bold=True)
@@ -59,7 +59,8 @@ def show_command(target: str, plan: bool, given: dict[str, Any]) -> None:
             received=" ".join(asked),
         )
     if plan:
-        _print_plan(*_recipe_of_run(path))
+        dataset, recipe = _recipe_of_run(path)
+        _print_plan(dataset, replace(recipe, recompute=recompute or recipe.recompute))
         return
     labels = model.labels
     say(name(path), bold=True)
@@ -113,7 +114,10 @@ def _print_plan(dataset: str, recipe: Recipe) -> None:
     record = record_of(recipe, _stand_ins(recipe))
     rows = recipe.batch_size or len(data_sets.load(dataset).x)
     text = plan(record, rows).text(shutil.get_terminal_size().columns)
+    cost = record.recompute_cost(rows)
     say(f"a training step on {rows} rows of {dataset}, kernel by kernel", bold=True)
+    if cost is not None:
+        say(f"recompute: {cost}")
     for i, line in enumerate(text.split("\n")):
         say(name(line), dim=i < 4, bold=bool(line) and line[0] != " " and i >= 4)
 

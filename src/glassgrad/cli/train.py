@@ -22,7 +22,7 @@ from glassgrad.cli.recipes import (
     optimizer_of,
     recipe_for,
 )
-from glassgrad.cli.screen import columns, duration, engine_line, name, number, progress, say
+from glassgrad.cli.screen import columns, duration, engine_lines, name, number, progress, say
 from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn import losses
 from glassgrad.nn.checks import checked_dtype
@@ -96,6 +96,7 @@ def record_of(recipe: Recipe, rows: Any, backend: str = "auto") -> Record:
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
+        recompute=recipe.recompute,
         backend=backend,
     )
 
@@ -117,6 +118,7 @@ def trained(record: Record, title: str, quiet: bool = False) -> Any:
             if record.validation
             else None,
             seed=record.seed,
+            recompute=record.recompute,
             backend=record.backend,
             callbacks=listeners,
             verbose=False,
@@ -136,8 +138,13 @@ def command_of(dataset: str, recipe: Recipe, backend: str) -> list[str]:
         "glassgrad", "train", dataset, *network, "--epochs", str(recipe.epochs), "--batch-size",
         "all" if recipe.batch_size is None else str(recipe.batch_size), "--optimizer",
         recipe.optimizer, "--lr", repr(recipe.lr), "--seed", str(recipe.seed), "--dtype",
-        recipe.dtype, "--backend", backend,
+        recipe.dtype, "--backend", backend, *recompute_flag(recipe.recompute),
     ]  # fmt: skip
+
+
+def recompute_flag(wanted: bool) -> list[str]:
+    """The word that asks for it, in a command."""
+    return ["--recompute"] if wanted else []
 
 
 def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:
@@ -159,7 +166,7 @@ def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:
         ("data", f"{rows.name}: {len(rows.x):,} training rows, {held}, {each}{classes}"),
         ("network", f"{network}, {outputs}: {record.plan.size:,} parameters, {recipe.dtype}"),
         ("training", how),
-        ("engine", engine_line(record.backend)),
+        *engine_lines(record),
     ]
     return [click.style(f"{head:<9}", bold=True) + name(text) for head, text in parts]
 

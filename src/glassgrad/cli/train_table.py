@@ -17,7 +17,7 @@ from glassgrad import data
 from glassgrad.cli.config import in_effect
 from glassgrad.cli.language import ONLY_HERE
 from glassgrad.cli.recipes import Recipe, network_of, optimizer_of, with_given
-from glassgrad.cli.screen import columns, engine_line, name, number, say
+from glassgrad.cli.screen import columns, engine_lines, name, number, say
 from glassgrad.cli.tables import LOSS_OF, say_notes, scored
 from glassgrad.cli.train import command_of, report, trained
 from glassgrad.data.preparation import Numeric, TablePreparation, Target, chosen_columns
@@ -201,6 +201,7 @@ def record_of(rows: Rows, recipe: Recipe, backend: str) -> Record:
         batch_size=recipe.batch_size,
         validation_data=rows.parts.get("validation"),
         seed=recipe.seed,
+        recompute=recipe.recompute,
         backend=backend,
     )
 
@@ -238,7 +239,7 @@ def heading(rows: Rows, title: str, recipe: Recipe, record: Record) -> list[str]
             f"{recipe.layers.replace(',', ', ')}, {outputs}: {record.plan.size:,} parameters, {recipe.dtype}",
         ),
         ("training", f"{epochs}, {batch}, {record.optimizer!r}, {loss}, seed {recipe.seed}"),
-        ("engine", engine_line(record.backend)),
+        *engine_lines(record),
     ]
     lines = [click.style(f"{head:<9}", bold=True) + name(text) for head, text in parts]
     detail = [[f"  {name(c.name)}", name(str(c))] for c in how.columns[:12]]

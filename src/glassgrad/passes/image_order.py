@@ -25,8 +25,8 @@ def innermost(nodes: Sequence[Node], sizes: Sizes) -> str | None:
     """The axis that should lie innermost, by the work of all convolutions; None to leave them."""
     votes: dict[str | None, int] = {}
     for node in nodes:
-        if node.op.name not in _CONVOLUTIONS:
-            continue
+        if node.op.name not in _CONVOLUTIONS or node.origin.again:
+            continue  # what is done again lies as it lay
         x, w = (v.type for v in _images_and_kernels(node))
         shape, kernel = sizes.of(x.shape), sizes.of(w.shape)
         vote = _vote(shape[0], shape[1], kernel[0])

@@ -13,10 +13,10 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from glassgrad.ir import INPUT, Graph, Node, Size, Value, bind
+from glassgrad.ir import INPUT, Graph, Node, Size, Value
 from glassgrad.ops import Tracer
 
-from .layout import SIZE_OF
+from .layout import SIZE_OF, Sizes, count
 from .rewrite import copied, rewrite, scheduled
 
 Spared = frozenset[tuple[Node, Value]]
@@ -91,10 +91,18 @@ class _Forward:
         self.place = {node: i for i, node in enumerate(self.order)}
         self.unit: dict[Node, Sequence[Node]] = {}
         self.closed: set[int] = set()  # where no cut may be: within a unit
+        names = {name for n in order for t in n.types for s in t.shape for name in _names(s)}
+        sizes = Sizes(dict.fromkeys(names, _ROWS))
+        self.bytes = {
+            v: count(sizes.of(v.type.shape)) * SIZE_OF.get(v.type.dtype, 0)
+            for node in order
+            for v in node.values
+        }
+        self.grows = {v for v in self.bytes if any(not isinstance(s, int) for s in v.type.shape)}
         self.fixed = self._needed_anyway(graph, order)
         self.small: set[Value] = set()
         for node in self.order:
-            if _is_small(node, self.small):
+            if self._is_small(node):
                 self.small.update(node.values)
         for unit in units:
             self._add_unit(unit)
@@ -122,13 +130,20 @@ class _Forward:
         if len(places) < len(unit):  # a derivative is made by the same kernel
             self.fixed.update(v for n in unit for v in n.values)
 
+    def _is_small(self, node: Node) -> bool:
+        """Whether a result is much smaller than what it sums up, as means are, or made of such."""
+        if node.op.family == "reduction":
+            return _SMALL * self.bytes[node.values[0]] <= self.bytes[node.inputs[0]]
+        made_of = self.grows.intersection(node.inputs)
+        return "elementwise" in node.op.roles and bool(made_of) and made_of <= self.small
+
     def is_fixed(self, value: Value) -> bool:
         """Whether a value is kept, wherever cuts are."""
         node = value.node
         if node not in self.place or value in self.fixed or value in self.small:
             return True
-        if isinstance(value.type.size, int):
-            return True  # it does not grow with the batch
+        if value not in self.grows:
+            return True
         if node.op.roles & {"loop", "reader", "call", "constant"}:
             return True
         source = root(value)
@@ -176,26 +191,15 @@ def root(value: Value) -> Value:
     return value
 
 
-def _is_small(node: Node, small: set[Value]) -> bool:
-    """Whether a result is much smaller than what it sums up, as means are, or made of such."""
-    if node.op.family == "reduction":
-        return _SMALL * _bytes(node.values[0]) <= _bytes(node.inputs[0])
-    made_of = [v for v in node.inputs if not isinstance(v.type.size, int)]
-    return "elementwise" in node.op.roles and bool(made_of) and small.issuperset(made_of)
-
-
-def _bytes(value: Value) -> int:
-    size: Size = value.type.size
-    if not isinstance(size, int):
-        size = bind(size, dict.fromkeys(size.names, _ROWS))
-    return int(size) * SIZE_OF.get(value.type.dtype, 0)
+def _names(size: Size) -> frozenset[str]:
+    return frozenset() if isinstance(size, int) else size.names
 
 
 def _best_cuts(forward: _Forward) -> list[int]:
     """The cuts with which the least memory is held at any time; none where none help."""
     saved = [0] * len(forward.order)
     for value in forward.saved:
-        saved[forward.place[value.node]] += _bytes(value)
+        saved[forward.place[value.node]] += forward.bytes[value]
     before = [0, *itertools.accumulate(saved)]
     for share in range(1, _LIMITS):
         cuts = _cuts_within(forward, before, before[-1] * share // _LIMITS)
@@ -221,7 +225,7 @@ def _cuts_within(forward: _Forward, before: Sequence[int], limit: int) -> list[i
                 continue
             inside, added, beside = before[cut] - before[start], 0, 0
             for value in forward.crossing[cut] - kept:
-                size = _bytes(value)
+                size = forward.bytes[value]
                 added += size
                 if value in forward.saved:
                     inside -= size
@@ -235,7 +239,7 @@ def _cuts_within(forward: _Forward, before: Sequence[int], limit: int) -> list[i
         if not chosen:
             return []
         kept |= forward.crossing[chosen]
-        held = sum(map(_bytes, kept))
+        held = sum(forward.bytes[v] for v in kept)
         cuts.append(chosen)
         start = chosen
     return cuts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -111,6 +112,7 @@ def prepared(
         data,
         held,
         augment=augment,
+        recompute=recompute,
     )
     if stream is not None:
         record.stream = Stream(stream, _batch_check(record, arrays), steps_per_epoch, epochs)
@@ -296,6 +298,10 @@ def fit(
     sample_weight), read anew in every epoch, or `steps_per_epoch` of them. `augment` changes the
     rows of every batch: see `data.Augment`.
 
+    `recompute` keeps less of the way forward for the way back, and does parts of it again: less
+    memory, more work, the same bits. What that saves and costs is printed, and is
+    `history.record.recompute_cost()`.
+
     Everything random is a function of `seed` (None draws one, kept in `history.record.seed`).
     Raises DataError, ShapeError and ConfigError before the first step, NonFiniteError during it,
     the model left as it was before the step.
@@ -332,6 +338,8 @@ def fit(
         backend=backend,
     )
     listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
+    if verbose and recompute:
+        print(f"recompute: {record.recompute_cost()}", file=sys.stderr)
     return Trainer(record).run(listeners)
 
 

@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad import optim
-from glassgrad.engine import first_not_finite, is_small, on_one_thread
+from glassgrad.engine import (
+    RecomputeCost,
+    first_not_finite,
+    is_small,
+    on_one_thread,
+    recompute_cost,
+)
 from glassgrad.errors import ConfigError, NonFiniteError, shown
 from glassgrad.tensors.tensor import Tensor
 
@@ -48,6 +54,7 @@ class Record:
     validation: dict[str, AnyArray] = field(default_factory=dict)
     stream: Stream | None = None
     augment: Any = None
+    recompute: bool = False
     initial: dict[str, AnyArray] = field(default_factory=dict)
     trained: int | None = None  # whole epochs that were done
     partial: bool = False  # whether it was stopped in the middle of one
@@ -59,6 +66,14 @@ class Record:
     def rows(self) -> int:
         """How many rows there are to train on."""
         return len(next(iter(self.data.values())))
+
+    def recompute_cost(self, rows: int | None = None) -> RecomputeCost | None:
+        """What doing the way forward again saves and costs; None where that was not asked for.
+
+        For a step on so many rows; a batch of the run, if nothing is said.
+        """
+        rows = rows or batches.checked_batch_size(self.batch_size, self.rows)
+        return recompute_cost(self.plan.step, rows) if self.recompute else None
 
     @property
     def stored(self) -> dict[str, AnyArray]:

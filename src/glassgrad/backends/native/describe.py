@@ -6,7 +6,7 @@ from typing import Any
 
 from glassgrad.passes.layout import Lay
 
-from .function import NativeFunction
+from .function import NativeFunction, made
 from .step import Step
 
 
@@ -35,6 +35,17 @@ def described(function: NativeFunction, rows: int) -> tuple[list[dict[str, Any]]
         )
     about = {"arena": plan.arena, "isa": plan.isa, "threads": _native.get_threads()}
     return lines, about
+
+
+def weighed(function: NativeFunction, rows: int) -> tuple[tuple[int, float], tuple[int, float]]:
+    """Bytes and flop of the plan for so many rows, and of the one that keeps what it computes."""
+    bound = function.plan(rows)
+    plain = bound.plan if bound.plain is bound.planned else made(bound.plain)
+    return _weight(bound.plan), _weight(plain)
+
+
+def _weight(plan: Any) -> tuple[int, float]:
+    return plan.arena, sum(info["flop"] * info["times"] for info in plan.describe())
 
 
 def shapes(step: Step) -> str:

@@ -31,8 +31,9 @@ class NativeFunction:
         self.graph = lowered(graph)
         self.missing = why_not(self.graph)
         self.returns = tuple(graph.outputs if returns is None else returns)
+        self.graphs = [self.graph]  # with the same results: of these, the one that needs least memory
         if again and not self.missing:
-            self.graph = recomputed(self.graph, self.returns)
+            self.graphs.append(recomputed(self.graph, self.returns))
         # What a training step gives is single numbers, which a loop collects in one table.
         self.numbers = returns is not None and all(
             self.graph.outputs[name].type.shape == () for name in self.returns
@@ -53,7 +54,7 @@ class NativeFunction:
         if found is None:
             names = [name for name, _, _ in self._sizes]
             sizes = dict(zip(names, shapes, strict=True))
-            found = _Bound(self.graph, sizes, self.returns, results)
+            found = _Bound(self.graphs, sizes, self.returns, results)
             if len(self._plans) >= _KEPT:
                 self._plans.popitem(last=False)
             self._plans[key] = found
@@ -113,16 +114,20 @@ class _Bound:
     """A plan, and how arguments become its bases."""
 
     def __init__(
-        self, graph: Graph, sizes: dict[str, int], returns: tuple[str, ...], results: bool
+        self, graphs: Sequence[Graph], sizes: dict[str, int], returns: tuple[str, ...], results: bool
     ) -> None:
         from . import _native
 
-        self.planned: Planned = planned(
-            graph, sizes, _native.catalogue(), returns=returns, results=results
-        )
-        numbers = self.planned.encoded
-        self.plan = _native.Plan(numbers.bases, numbers.slots, numbers.code, numbers.reals)
-        names = list(graph.inputs)
+        every = [
+            planned(graph, sizes, _native.catalogue(), returns=returns, results=results)
+            for graph in graphs
+        ]
+        best = min(range(len(every)), key=lambda i: every[i].encoded.arena)
+        self.graph = graphs[best]
+        self.planned: Planned = every[best]
+        self.plain: Planned = every[0]
+        self.plan = made(self.planned)
+        names = list(graphs[0].inputs)
         self._takes = [
             (names.index(port.name), port) for port in self.planned.ports if port.name in names
         ]
@@ -149,6 +154,14 @@ class _Bound:
         check(self.plan, status)
         found = [out[()] for out in outs]
         return found[0] if len(found) == 1 else tuple(found)
+
+
+def made(planned: Planned) -> Any:
+    """A plan, verified and ready."""
+    from . import _native
+
+    numbers = planned.encoded
+    return _native.Plan(numbers.bases, numbers.slots, numbers.code, numbers.reals)
 
 
 def write_host(host: AnyArray, at: int, dtype: str, value: Any) -> None:

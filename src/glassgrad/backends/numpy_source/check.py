@@ -25,7 +25,7 @@ _NODES: frozenset[type[ast.AST]] = frozenset(
         *(ast.BoolOp, ast.Compare, ast.Pass, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv),
         *(ast.Mod, ast.Pow, ast.MatMult, ast.RShift, ast.LShift, ast.BitAnd, ast.BitOr),
         *(ast.BitXor, ast.USub, ast.UAdd, ast.Not, ast.Invert, ast.And, ast.Or, ast.Eq),
-        *(ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
+        *(ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Delete, ast.Del),
     }
 )
 # A whole program also reads and writes the files beside it.
@@ -137,6 +137,9 @@ def check_program(
                 raise _refused("a block with something", node)
         elif isinstance(node, ast.Expr):
             _check_statement(node)
+        elif isinstance(node, ast.Delete):
+            if not all(isinstance(t, ast.Name) and t.id in stored for t in node.targets):
+                raise _refused("a deletion of something that is not its own", node)
 
 
 def _top_level(tree: ast.Module, whole: bool) -> tuple[list[ast.stmt], set[str]]:

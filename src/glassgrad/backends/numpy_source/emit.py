@@ -16,7 +16,7 @@ from glassgrad.ir import INPUT, Graph, Node, Scope, Value, reachable
 from glassgrad.passes.rewrite import scheduled
 
 from .cells import cell_text, fill_expression, fill_lines, literal, occurrences
-from .layout import banner, comment, heading, mentions, wrapped
+from .layout import banner, comment, heading, mentions, with_deletions, wrapped
 from .loops import only_starts, write_loop
 from .names import Names, plain
 from .pieces import Block, Piece, piece_of, stretched_number, uses_in
@@ -83,7 +83,11 @@ class Writer:
         self._plan_state(block)
         # In the update, what the guard looks at comes first.
         late = {n: n.origin.phase == "update" and n not in self.before_guard for n in graph.nodes()}
-        for node in sorted(scheduled(graph), key=lambda n: late[n]):
+        order = sorted(scheduled(graph), key=lambda n: late[n])
+        ends = []  # of layers, as places in the lines
+        for before, node in zip([None, *order], order, strict=False):
+            if before is not None and _layer(before) != _layer(node):
+                ends.append(len(self.lines))
             self._write_node(node, block)
         self._guard(block)
         self._assign_state(block)
@@ -92,6 +96,8 @@ class Writer:
         ]
         if returns:
             self.lines.append(f"    return {', '.join(returns)}")
+        if any(node.origin.again for node in order):
+            self._free(ends, {v for n in order for v in n.values if _grows(v)})
         sizes = [
             f"    {size} = len({identifiers[source]})"
             if axis == 0
@@ -106,6 +112,12 @@ class Writer:
             returns,
             identifiers,
         )
+
+    def _free(self, ends: Sequence[int], values: set[Value]) -> None:
+        """Names are deleted at the end of the layer that reads them last, to free their arrays."""
+        names = {self.identifier[v] for v in values if v in self.identifier}
+        names -= {self.identifier[v] for v in self.graph.inputs.values()}
+        self.lines = with_deletions(self.lines, ends, names)
 
     # -- one node ------------------------------------------------------------------------------
 
@@ -350,16 +362,17 @@ class Writer:
         if not self.banners:
             return
         phase, scope = self.place
-        if origin.phase != phase:
+        phase_now, scope_now = origin.phase, origin.scope + " again" * origin.again
+        if phase_now != phase:
             if self.lines:
                 self.lines.append("")
-            self.lines.append(banner("    ", BANNERS[origin.phase]))
+            self.lines.append(banner("    ", BANNERS[phase_now]))
             scope = ""
-        if origin.scope != scope:
+        if scope_now != scope:
             known = self.graph.scopes.get(origin.scope)
             if known is not None:
-                self.lines += self._scope_heading(known, origin.phase)
-        self.place = (origin.phase, origin.scope)
+                self.lines += self._scope_heading(known, phase_now, origin.again)
+        self.place = (phase_now, scope_now)
 
     def _update_banner(self) -> None:
         if not self.banners or self.place[0] == "update":
@@ -378,10 +391,12 @@ class Writer:
             self.lines.append(f"    # {comment(scope)}: running statistics, for evaluation")
         self.place = ("update", scope)
 
-    def _scope_heading(self, scope: Scope, phase: str) -> list[str]:
-        formula = scope.forward if phase == "forward" else scope.backward
+    def _scope_heading(self, scope: Scope, phase: str, again: bool) -> list[str]:
+        formula = scope.forward if phase == "forward" or again else scope.backward
         if not (scope.title or formula):
             return []
+        if again:
+            return heading("    ", f"{scope.path} again", formula)
         title = scope.title if phase == "forward" else ""
         label = scope.path + (f": {title}" if title and title != scope.path else "")
         return heading("    ", label, formula)
@@ -498,6 +513,15 @@ def _names_of_several_layers(graph: Graph) -> frozenset[str]:
         if node.origin.inner and node.origin.scope:
             where.setdefault(node.origin.name, set()).add(node.origin.scope)
     return frozenset(name for name, scopes in where.items() if len(scopes) > 1)
+
+
+def _layer(node: Node) -> tuple[str, str, bool]:
+    return node.origin.phase, node.origin.scope, node.origin.again
+
+
+def _grows(value: Value) -> bool:
+    """Whether it is larger for a larger batch."""
+    return any(not isinstance(size, int) for size in value.type.shape)
 
 
 def _as_good_as_a_name(node: Node, piece: Piece) -> bool:

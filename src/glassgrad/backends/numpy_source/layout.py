@@ -6,10 +6,13 @@ import io
 import itertools
 import re
 import tokenize
+from collections.abc import Sequence
 
 WIDTH = 100  # a golden program has no line over 120; most stay under this
 LONGEST = 112
 COMMENT = 104  # what a comment or a line of the docstring may say
+_WORD = re.compile(r"[a-z]\w*")
+_ASSIGNED = re.compile(r"    ([a-z]\w*) = ")
 _TEXT = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
@@ -34,6 +37,40 @@ def heading(indent: str, label: str, formula: str) -> list[str]:
     if len(line) <= LONGEST and len(start) < 38:
         return [line]
     return [start, f"{indent}#     {comment(formula)}"]
+
+
+def with_deletions(lines: Sequence[str], places: Sequence[int], names: set[str]) -> list[str]:
+    """Lines of a function, names deleted at the first of the places after they were read last.
+
+    Only what a line of the function itself assigns: the body of a loop may never run.
+    """
+    last: dict[str, int] = {}
+    own: set[str] = set()
+    for i, line in enumerate(lines):
+        if line.lstrip().startswith("#"):
+            continue
+        last.update(dict.fromkeys(names.intersection(_WORD.findall(line)), i))
+        if found := _ASSIGNED.match(line):
+            own.add(found[1])
+    out: list[str] = []
+    start = 0
+    for place in sorted(set(places)):
+        out += lines[start:place]
+        gone = [n for n, i in last.items() if n in own and start <= i < place]
+        if gone:
+            out += [f"    del {', '.join(part)}" for part in _fitting(gone)]
+        start = place
+    return out + list(lines[start:])
+
+
+def _fitting(names: Sequence[str]) -> list[list[str]]:
+    """Names in parts that fit on a line."""
+    parts: list[list[str]] = [[]]
+    for name in names:
+        if parts[-1] and sum(len(n) + 2 for n in [*parts[-1], name]) > WIDTH - 8:
+            parts.append([])
+        parts[-1].append(name)
+    return parts
 
 
 def wrapped(indent: str, text: str) -> list[str]:
