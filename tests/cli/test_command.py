@@ -191,6 +191,8 @@ def test_a_plan_is_shown_of_a_data_set_and_of_a_run_with_its_own_settings(run: A
     assert "17 rows of moons" in said
     assert "17 x 2 @ 2 x 24" in said
     assert "32 rows of digits" in run("show", "--plan", "digits")
+    deep = ("--layers", ",".join(["32-tanh"] * 12), "--recompute")
+    assert "more work" in run("show", "--plan", "digits", *deep)
     Path("alone.glass").write_bytes(Path("runs/moons-1/model.glass").read_bytes())
     alone = run("show", "--plan", "alone.glass")
     assert alone.code == 2

@@ -31,6 +31,7 @@ def same_run(one: str, other: str) -> bool:
         ("xor", "--optimizer", "adamw", "--batch-size", "3", "--dtype", "float64"),
         ("circles", "--model", "mlp", "--batch-size", "all"),
         ("moons",),
+        ("moons", "--recompute", "--layers", "8-tanh,8-tanh,8-tanh,8-tanh"),
     ],
 )
 def test_saved_settings_and_a_runs_own_give_the_run_again(run: Any, words: tuple[str, ...]) -> None:

@@ -59,7 +59,7 @@ STATEMENTS = (
     "import os", "import numpy", "import numpy as np, os", "from os import path", "from os import *",
     "from numpy import *", "import sys", "from pathlib import Path", "import gzip", "import math as np",
     "from . import x", "from numpy.lib.stride_tricks import as_strided", "import os as np",
-    "global x", "nonlocal x", "del x", "assert x", "raise x", "raise SystemExit", "while True:\n        pass",
+    "global x", "nonlocal x", "del x", "del x[0]", "del x.T", "del np", "del undefined", "del (x, y)", "assert x", "raise x", "raise SystemExit", "while True:\n        pass",
     "while x:\n        x = 0", "with x:\n        pass", "with open('x') as f:\n        pass",
     "try:\n        pass\n    except Exception:\n        pass", "try:\n        pass\n    finally:\n        pass",
     "class A:\n        pass", "def inner():\n        pass", "async def inner():\n        pass",

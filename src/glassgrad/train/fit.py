@@ -339,7 +339,7 @@ def fit(
     )
     listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
     if verbose and recompute:
-        print(f"recompute: {record.recompute_cost()}", file=sys.stderr)
+        sys.stderr.write(f"recompute: {record.recompute_cost()}\n")
     return Trainer(record).run(listeners)
 
 

@@ -25,13 +25,13 @@ class NativeFunction:
     `again` says to keep less of the way forward, and to do it again on the way back.
     """
 
-    def __init__(
-        self, graph: Graph, returns: Sequence[str] | None, again: bool = False
-    ) -> None:
+    def __init__(self, graph: Graph, returns: Sequence[str] | None, again: bool = False) -> None:
         self.graph = lowered(graph)
         self.missing = why_not(self.graph)
         self.returns = tuple(graph.outputs if returns is None else returns)
-        self.graphs = [self.graph]  # with the same results: of these, the one that needs least memory
+        self.graphs = [
+            self.graph
+        ]  # with the same results: of these, the one that needs least memory
         if again and not self.missing:
             self.graphs.append(recomputed(self.graph, self.returns))
         # What a training step gives is single numbers, which a loop collects in one table.
@@ -114,7 +114,11 @@ class _Bound:
     """A plan, and how arguments become its bases."""
 
     def __init__(
-        self, graphs: Sequence[Graph], sizes: dict[str, int], returns: tuple[str, ...], results: bool
+        self,
+        graphs: Sequence[Graph],
+        sizes: dict[str, int],
+        returns: tuple[str, ...],
+        results: bool,
     ) -> None:
         from . import _native
 

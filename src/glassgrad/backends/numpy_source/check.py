@@ -102,7 +102,9 @@ def check_program(
     nodes = [node for statement in own for node in ast.walk(statement)]
     defined = {node.name for node in nodes if type(node) is ast.FunctionDef}
     stored = {node.id for node in nodes if type(node) is ast.Name and type(node.ctx) is ast.Store}
-    stored |= {node.arg for node in nodes if type(node) is ast.arg}
+    given = {node.arg for node in nodes if type(node) is ast.arg}
+    own_names = stored - given
+    stored |= given
     callable_ = {*known, *copied} - (set() if whole else {"read_idx"})
     fixed = {*_MODULES, *_CALLS, *(_WHOLE_CALLS if whole else ())}
     for name in sorted(stored | defined):
@@ -138,8 +140,7 @@ def check_program(
         elif isinstance(node, ast.Expr):
             _check_statement(node)
         elif isinstance(node, ast.Delete):
-            if not all(isinstance(t, ast.Name) and t.id in stored for t in node.targets):
-                raise _refused("a deletion of something that is not its own", node)
+            _check_deletion(node, own_names)
 
 
 def _top_level(tree: ast.Module, whole: bool) -> tuple[list[ast.stmt], set[str]]:
@@ -245,6 +246,11 @@ def _check_target(target: ast.expr) -> None:
         raise _refused("a change of something without a name", target)
     if held.id in _MODULES | _TAKEN:
         raise _refused(f"a change of {held.id}", target)
+
+
+def _check_deletion(node: ast.Delete, names: set[str]) -> None:
+    if not all(isinstance(target, ast.Name) and target.id in names for target in node.targets):
+        raise _refused("a deletion of what is not its own", node)
 
 
 def _check_statement(node: ast.Expr) -> None:
