@@ -145,8 +145,7 @@ def test_what_is_done_again_has_the_same_bits(network: str, dtype: str, engine: 
 )
 def test_every_way_of_training_keeps_its_bits(settings: Any, engine: str) -> None:
     kept, again = (
-        fitted("dense, batch norm, dropout", "float32", asked, engine, **settings)
-        for asked in (False, True)
+        fitted("max pooling", "float32", asked, engine, **settings) for asked in (False, True)
     )
     assert same(kept, again)
 
