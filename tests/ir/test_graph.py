@@ -147,7 +147,7 @@ def test_where_a_node_came_from_does_not_make_it_another() -> None:
 
 def test_an_origin_that_moves_keeps_all_else() -> None:
     _, x = pair()
-    full = Origin("a", "b", "update", "c", 1, x.value, inner=True)
+    full = Origin("a", "b", "update", "c", 1, x.value, inner=True, again=True)
     assert full.moved(7) == dataclasses.replace(full, seq=7)
     defaults = Origin()
     unlike = [f.name for f in dataclasses.fields(full)]

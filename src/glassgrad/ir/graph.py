@@ -154,7 +154,14 @@ class Origin:
     def moved(self, seq: int) -> Origin:
         """The same at another place in the order; `dataclasses.replace` takes six times as long."""
         return Origin(
-            self.name, self.scope, self.phase, self.line, seq, self.gradient_of, self.inner
+            self.name,
+            self.scope,
+            self.phase,
+            self.line,
+            seq,
+            self.gradient_of,
+            self.inner,
+            self.again,
         )
 
 
