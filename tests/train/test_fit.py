@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.errors import GlassgradError
 from glassgrad.train import batches
+from glassgrad.train.callbacks import Callback, Run
 from glassgrad.train.fit import prepared
 from glassgrad.train.trainer import Trainer
 
@@ -577,3 +579,19 @@ def test_a_loss_function_of_ours_is_known_by_name() -> None:
     history = fit(net(), loss=nn.losses.cross_entropy)
     assert history.record.task.loss_name == "cross_entropy"
     assert list(history) == ["loss", "accuracy"]
+
+
+def test_what_a_run_held_is_freed_when_it_ends() -> None:
+    """Not at the next collection of circles: that may be gigabytes later."""
+    x, y = np.ones((4, 2), np.float32), np.zeros((4, 1), np.float32)
+    gc.collect()
+    gc.disable()
+    try:
+        for callbacks in ((), (Callback(),)):
+            gg.fit(
+                nn.Linear(2, 1), x, y, loss="mse", optimizer=optim.Adam(), epochs=2,
+                callbacks=callbacks, verbose=False,
+            )  # fmt: skip
+            assert not [o for o in gc.get_objects() if isinstance(o, Trainer | Run)]
+    finally:
+        gc.enable()

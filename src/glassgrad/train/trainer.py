@@ -255,6 +255,7 @@ class Trainer:
                 return self._end(callbacks)
         finally:
             self.write_back()
+            del self.seen  # it knows this trainer, whose arrays would wait for the next collection
 
     def loop(self) -> Any:
         """The native loop over batches, for a run whose batches are rows in memory as they are."""
