@@ -1,4 +1,4 @@
-"""The command: python -m benchmarks [--quick] [--only mlp,rnn] [--json FILE] [--picture FILE]."""
+"""The command: python -m benchmarks [--quick] [--growth] [--only mlp,rnn] [--json FILE] [--picture FILE]."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .processes import Failed, Processes
 from .report import as_json, from_json, number, summary, table
 from .results import Row, not_met
 from .sides import MODULES
+from .sweeps import SWEEPS
 from .workloads import ALL, PRODUCTS, WORKLOADS, Workload
 
 GROUPS = ("products", "kernels", "starts", "import", "memory", "wheel")
@@ -36,14 +37,16 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="under two minutes: fewer and shorter runs")
     add("--full", action="store_true", help="norms, convolutions and attention too")
-    names = ", ".join((*WORKLOADS, *GROUPS))
+    add("--growth", action="store_true", help="instead: steps of growing networks, beside PyTorch")
+    sweeps = tuple(sweep.name for sweep in SWEEPS)
+    names = f"{', '.join((*WORKLOADS, *GROUPS))}; with --growth of {', '.join(sweeps)}"
     add("--only", type=_words, default=[], metavar="NAMES", help=f"of {names}")
     add("--peers", type=_words, default=[], metavar="NAMES", help=f"of {', '.join(MODULES)}; all by default, but torch.compile")  # fmt: skip
     add("--peer-python", metavar="FILE", help="an interpreter that has the peers; default this one")
     add("--backend", default="auto", help="glassgrad's")
     add("--threads", type=_words, default=["1", "2"], metavar="N,N", help="each side's best of these counts; default 1,2")  # fmt: skip
     add("--runs", type=int, help="default 5, quick 3")
-    add("--seconds", type=float, help="of one side in one run; default 0.4, quick 0.04")
+    add("--seconds", type=float, help="of one side in one run; default 0.4, growth 0.1, quick 0.04")
     add("--wheel", type=Path, metavar="FILE", help="default the newest in dist/")
     add("--json", type=Path, metavar="FILE", help="write every number")
     add("--picture", type=Path, metavar="FILE", help="draw the ratios as SVG")
@@ -51,7 +54,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--strict", action="store_true", help="exit code 1 if a must is not met or losses differ")
     given = parser.parse_args(argv)
     for name in given.only:
-        if name not in (*WORKLOADS, *GROUPS):
+        if name not in (sweeps if given.growth else (*WORKLOADS, *GROUPS)):
             parser.error(f"--only: {name} is none of {names}")
     for name in given.peers:
         if name not in MODULES:
@@ -63,6 +66,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _settings(given: argparse.Namespace) -> Settings:
     settings = Settings(threads=tuple(map(int, given.threads)), peers=tuple(given.peers))
+    if given.growth:
+        settings = replace(settings, seconds=0.1, fixed=False)
     if given.quick:
         few = (PRODUCTS[1], PRODUCTS[4], PRODUCTS[6])
         shorter = replace(settings, runs=3, seconds=0.04, starts=3, imports=1, kernels=3)
@@ -83,6 +88,9 @@ def _say(what: str) -> None:
 
 def _chosen(given: argparse.Namespace) -> list[Workload]:
     wanted = given.only
+    if given.growth:
+        sweeps = [s for s in SWEEPS if not wanted or s.name in wanted]
+        return [w for s in sweeps for w in s.points(given.quick)]
     return [w for w in ALL if (w.name in wanted if wanted else given.full or not w.later)]
 
 
@@ -90,7 +98,7 @@ def _measured(suite: Suite, given: argparse.Namespace) -> Iterable[Row]:
     wanted = given.only
     for work in _chosen(given):
         yield from suite.workload(work)
-    for name in GROUPS:
+    for name in () if given.growth else GROUPS:
         if not wanted or name in wanted:
             group = getattr(suite, {"import": "imports"}.get(name, name))
             try:
@@ -110,7 +118,7 @@ def _run(given: argparse.Namespace) -> dict[str, object]:
         rows = list(_measured(suite, given))
         again = peaks.measured(processes, settings.threads)
         about = {
-            "machine": machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2),
+            "growth": given.growth, "machine": machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - began, 1), "runs": settings.runs,
             "seconds a run": settings.seconds, "backend": given.backend, "sides": processes.about,
@@ -145,9 +153,10 @@ def main(argv: list[str] | None = None) -> int:
     if given.json:
         given.json.write_text(json.dumps(document, indent=1) + "\n")
     if given.picture:
-        from .picture import drawn
+        from . import growth_picture, picture
 
         about = document["about"]
+        drawn = growth_picture.drawn if about.get("growth") else picture.drawn
         under = f"{about['machine']}, {about['cores']} cores, {about['when'][:10]}; each at its best number of threads"  # fmt: skip
         given.picture.write_text(drawn(rows, under), encoding="utf-8")
     differ = any("differ" in row.note for row in rows)

@@ -11,11 +11,14 @@ import math
 import os
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .sweeps import TOKENS, Dense, Language, point
 
 Array = NDArray[Any]
 BATCH, BATCHES = 128, 40  # of MNIST
@@ -189,7 +192,7 @@ def _layers(draw: _Draw, *widths: int) -> None:
 
 
 def inputs(name: str) -> Inputs:
-    """The data and first weights of a workload."""
+    """The data and first weights of a workload, or of a point of a sweep."""
     r, draw, size = np.random.default_rng(0), _Draw(), None
 
     def noise(*shape: int) -> Array:
@@ -249,5 +252,12 @@ def inputs(name: str) -> Inputs:
             x, y = noise(64, 3, 32, 32), classes(10, 64)
             _separable(draw)
         case _:
-            raise KeyError(name)
+            match point(name):
+                case Dense(widths, rows):
+                    x, y = noise(rows, widths[0]), classes(widths[-1], rows)
+                    for k, (before, after) in enumerate(pairwise(widths), 1):
+                        draw.dense(f"dense{k}", before, after)
+                case Language(context, rows):
+                    x, y = (classes(TOKENS, rows, context) for _ in range(2))
+                    _gpt(draw, context=context)
     return Inputs(x, y, draw.weights, size)

@@ -34,6 +34,7 @@ class Settings:
     shapes: tuple[tuple[int, int, int], ...] = PRODUCTS
     structures: tuple[str, ...] = STRUCTURES
     kernels: int = 1  # 1 is all of them, 3 every third
+    fixed: bool = True  # what a fit costs beside its steps, too
 
     def chosen(self, peers: tuple[str, ...]) -> tuple[str, ...]:
         """The peers of a workload that take part; torch.compile where it was asked for."""
@@ -101,7 +102,9 @@ class Suite:
             answer = process.ask("losses", passes=work.passes)
             losses[side], engine = answer["losses"], answer["engine"] or engine
         times = self._in_turns(work.name, ready)
-        fixed = ready["ours", self.settings.threads[0]].ask("fixed")["microseconds"]
+        fixed = None
+        if self.settings.fixed:
+            fixed = ready["ours", self.settings.threads[0]].ask("fixed")["microseconds"]
         self.processes.forget()
         ours = times["ours"]
         share = None

@@ -18,7 +18,7 @@ from .workloads import WORKLOADS
 
 WIDTH, LEFT, RIGHT = 760, 300, 690
 TOP, LANE, GAP = 88, 19, 13
-_COLOURS = {"torch": 0, "jax": 1, "sklearn": 2, "onnx": 3, "numpy": 4, "torch.compile": 5}
+COLOUR = {"torch": 0, "jax": 1, "sklearn": 2, "onnx": 3, "numpy": 4, "torch.compile": 5}
 
 
 def _scale(values: Sequence[float]) -> tuple[float, float, list[float]]:
@@ -70,7 +70,7 @@ def drawn(rows: Sequence[Row], under: str) -> str:
             f"{row.work}: {number(row.value)} times as fast as {TITLES[row.peer]}" for row in shown
         ),
         [*back, *bars, foot],
-        len(_COLOURS),
+        len(COLOUR),
     )
 
 
@@ -79,7 +79,7 @@ def _bar(row: Row, y: float, at: Callable[[float], float]) -> list[str]:
     assert row.value is not None
     assert row.worst is not None
     one, end, worst = at(1.0), at(row.value), at(row.worst)
-    colour = _COLOURS[row.peer]
+    colour = COLOUR[row.peer]
     near = worst if one <= worst < end else min(one, end)
 
     def part(start: float, stop: float, look: str = "") -> str:

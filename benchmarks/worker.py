@@ -107,6 +107,10 @@ class Worker:
     def losses(self, passes: int) -> dict[str, Any]:
         return {"losses": self.job.losses(passes), "engine": self.job.engine}
 
+    def parameters(self) -> dict[str, Any]:
+        """How many numbers the network learns."""
+        return {"parameters": self.job.parameters()}
+
     def fixed(self) -> dict[str, Any]:
         """What a fit costs beside its steps; nothing where there is no fit."""
         cost = getattr(self.job, "fixed", None)

@@ -9,6 +9,7 @@ from typing import Any
 
 import glassgrad as gg
 from benchmarks.inputs import Array, inputs
+from benchmarks.sweeps import LEARNING_RATE as SLOW, Language, point
 from benchmarks.workloads import LEARNING_RATE
 from glassgrad import nn, optim
 from glassgrad.backends import native
@@ -159,7 +160,8 @@ def _separable() -> nn.Module:
 
 
 # Network, loss, optimiser.
-_NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, Callable[[float], optim.Optimizer]]] = {
+_Recipe = tuple[Callable[[], nn.Module], str, Callable[[float], optim.Optimizer]]
+_NETWORKS: dict[str, _Recipe] = {
     "neuron": (_neuron, "mse", optim.SGD),
     "circles": (_dense(8, 1), "bce_logits", optim.SGD),
     "fits": (_dense(16, 1), "bce_logits", optim.Adam),
@@ -187,8 +189,28 @@ _NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, Callable[[float], optim
 }
 
 
+def _tower(*widths: int) -> nn.Module:
+    """Dense layers, the first of which finds its inputs out, with ReLU between them."""
+    layers: dict[str, nn.Module] = {}
+    for k, width in enumerate(widths, 1):
+        layers |= {f"dense{k}": nn.Linear(width), f"relu{k}": nn.ReLU()}
+    layers.popitem()
+    return nn.Sequential(**layers)
+
+
+def _recipe(name: str) -> _Recipe:
+    """Of a workload, or of a point of a sweep."""
+    if name in _NETWORKS:
+        return _NETWORKS[name]
+    match point(name):
+        case Language(context):
+            return lambda: _Language(context=context), "cross_entropy", optim.Adam
+        case grown:
+            return lambda: _tower(*grown.widths[1:]), "cross_entropy", optim.Adam
+
+
 def _model(name: str, weights: dict[str, Array]) -> nn.Module:
-    model = _NETWORKS[name][0]()
+    model = _recipe(name)[0]()
     state = model.named_state()
     for path, array in weights.items():
         state[path].assign(array)
@@ -209,13 +231,13 @@ class _Fit(Job):
         self.model = _model(self.name, self.inputs.weights)
 
     def fit(self, epochs: int) -> gg.train.History:
-        _, loss, optimizer = _NETWORKS[self.name]
+        _, loss, optimizer = _recipe(self.name)
         return gg.fit(
             self.model,
             self.inputs.x,
             self.inputs.y,
             loss=loss,
-            optimizer=optimizer(LEARNING_RATE[self.name]),
+            optimizer=optimizer(LEARNING_RATE.get(self.name, SLOW)),
             epochs=epochs,
             batch_size=self.inputs.size,
             shuffle=False,

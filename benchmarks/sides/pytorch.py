@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.inputs import Array, inputs
+from benchmarks.sweeps import LEARNING_RATE as SLOW, Language, point
 from benchmarks.workloads import LEARNING_RATE
 
 from . import Job
@@ -22,7 +24,8 @@ def about() -> str:
 
 
 def _dense(*widths: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(*widths[:2]), nn.ReLU(), nn.Linear(*widths[1:]))
+    each = [layer for sizes in pairwise(widths) for layer in (nn.Linear(*sizes), nn.ReLU())]
+    return nn.Sequential(*each[:-1])
 
 
 def _norms() -> nn.Module:
@@ -163,7 +166,8 @@ def _adamw(parameters: Parameters, lr: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr, fused=True)
 
 
-_NETWORKS: dict[str, tuple[Callable[[], nn.Module], Any, Any]] = {
+_Recipe = tuple[Callable[[], nn.Module], Any, Any]
+_NETWORKS: dict[str, _Recipe] = {
     "neuron": (_neuron, F.mse_loss, _sgd),
     "circles": (lambda: _dense(2, 8, 1), F.binary_cross_entropy_with_logits, _sgd),
     "spiral": (lambda: _dense(2, 64, 3), F.cross_entropy, _adam),
@@ -180,6 +184,17 @@ _NETWORKS: dict[str, tuple[Callable[[], nn.Module], Any, Any]] = {
     "unet": (_UNet, F.cross_entropy, _sgd),
     "dwsep": (_separable, F.cross_entropy, _sgd),
 }
+
+
+def _recipe(name: str) -> _Recipe:
+    """Of a workload, or of a point of a sweep."""
+    if name in _NETWORKS:
+        return _NETWORKS[name]
+    match point(name):
+        case Language(context):
+            return lambda: _Language(context=context), F.cross_entropy, _adam
+        case grown:
+            return lambda: _dense(*grown.widths), F.cross_entropy, _adam
 
 
 def _one_projection(weights: dict[str, Array]) -> dict[str, Array]:
@@ -227,10 +242,10 @@ class _Train(Job):
         self.reset()
 
     def reset(self, resting: str = "") -> None:
-        make, self.loss, optimizer = _NETWORKS[self.name]
+        make, self.loss, optimizer = _recipe(self.name)
         model = _load(make(), self.inputs.weights)
         trained = [p for n, p in model.named_parameters() if n != resting]
-        self.optimizer = optimizer(trained, LEARNING_RATE[self.name])
+        self.optimizer = optimizer(trained, LEARNING_RATE.get(self.name, SLOW))
         self.model = self.prepared(model)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
