@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from . import peak as peaks
 from .measure import Settings, Suite, machine
@@ -107,7 +108,7 @@ def _measured(suite: Suite, given: argparse.Namespace) -> Iterable[Row]:
                 yield Row(name, name, note=str(error))
 
 
-def _run(given: argparse.Namespace) -> dict[str, object]:
+def _run(given: argparse.Namespace) -> dict[str, Any]:
     settings, began = _settings(given), time.perf_counter()
     with Processes(given.backend, given.peer_python) as processes:
         sides = {peer: None for work in _chosen(given) for peer in settings.chosen(work.peers)}

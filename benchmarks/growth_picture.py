@@ -24,6 +24,10 @@ OURS, PEER, PEAK = 1, COLOUR["torch"], 7  # colours; PyTorch's is that of the ot
 WIDTH, COLUMN, TOP, LINE = 860, 420, 92, 330  # pixels: of all, a panel, down to the first, a row
 LEFT, WIDE, DOWN, HIGH = 74, 332, 44, 222  # where a panel's axes begin in it, and their size
 ROOM = 42  # pixels between two numbers of an axis
+_KEY = (
+    "forward, backward and Adam in float32; both axes are logarithmic, lower is faster",
+    "bold: how many times as long PyTorch takes; dotted: the products alone, at the machine's peak",
+)
 Pixels = list[tuple[float, float]]
 
 
@@ -49,7 +53,7 @@ def _lines(rows: Sequence[Row]) -> list[_Line]:
     found = []
     for sweep in SWEEPS:
         known = {f"{sweep.name} {size}": size for size in sweep.sizes}
-        own = [row for row in rows if row.group == "workloads" and row.work in known and row.ours]
+        own = [row for row in rows if row.work in known and row.peer == "torch" and row.ours]
         own.sort(key=lambda row: known[row.work])
         if own:
             found.append(_Line(sweep, tuple(own), tuple(known[row.work] for row in own)))
@@ -98,12 +102,6 @@ def drawn(rows: Sequence[Row], under: str) -> str:
     return picture(WIDTH, bottom + 30, "What a training step costs as a network grows", about, body)
 
 
-_KEY = (
-    "forward, backward and Adam in float32; both axes double and multiply, lower is faster",
-    "bold: PyTorch's time by ours; dotted: the matrix products alone at the machine's peak",
-)
-
-
 def _said(line: _Line) -> str:
     """A panel for those who cannot see it."""
     parts = []
@@ -137,9 +135,9 @@ def _panel(line: _Line, lines: Sequence[_Line], left: float, top: float) -> list
             body.append(f'<path class="gg-line gg-s{colour}" d="{_path(points)}"/>')
             body.append(_marks(points, colour))
     taken = [ours, theirs, [(x.start, y.start), (x.end, y.start)]]
-    for row, place in ((line.rows[0], 0), (line.rows[-1], -1)):
-        if row.value and ours and theirs:
-            body += _ratio(row.value, ours[place], theirs[place], place == 0, taken)
+    for place in (0, -1)[: len(line.rows)]:
+        if value := line.rows[place].value:
+            body += _ratio(value, ours[place], theirs[place], place == 0, taken)
     over = bool(theirs) and _middle(theirs) <= _middle(ours)  # pixels grow downwards
     body += _name(TITLES["torch"], f"gg-head gg-f{PEER}", theirs, not over, taken, floor)
     body += _name(TITLES["ours"], f"gg-head gg-f{OURS}", ours, over, taken, floor)
@@ -227,8 +225,8 @@ def _ratio(
     edge, anchor = (px - 6, "start") if first else (px + 6, "end")
     wide = 8 * len(shown) * (1 if first else -1)
     taken.append(sorted([(edge, high - 14), (edge + wide, high - 14)]))
-    number_ = words("gg-head gg-ink", edge, high - 9, shown, anchor)
+    label = words("gg-head gg-ink", edge, high - 9, shown, anchor)
     if low - high < 20:
-        return [number_]
+        return [label]
     rule = f'<path class="gg-axis" d="M{c(round(px) + 0.5)} {c(high + 5)}V{c(low - 5)}"/>'
-    return [rule, number_]
+    return [rule, label]

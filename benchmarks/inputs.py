@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .sweeps import TOKENS, Dense, Language, point
+from .sweeps import TOKENS, Dense, point
 
 Array = NDArray[Any]
 BATCH, BATCHES = 128, 40  # of MNIST
@@ -252,12 +252,12 @@ def inputs(name: str) -> Inputs:
             x, y = noise(64, 3, 32, 32), classes(10, 64)
             _separable(draw)
         case _:
-            match point(name):
-                case Dense(widths, rows):
-                    x, y = noise(rows, widths[0]), classes(widths[-1], rows)
-                    for k, (before, after) in enumerate(pairwise(widths), 1):
-                        draw.dense(f"dense{k}", before, after)
-                case Language(context, rows):
-                    x, y = (classes(TOKENS, rows, context) for _ in range(2))
-                    _gpt(draw, context=context)
+            at = point(name)
+            if isinstance(at, Dense):
+                x, y = noise(at.rows, at.widths[0]), classes(at.widths[-1], at.rows)
+                for k, (before, after) in enumerate(pairwise(at.widths), 1):
+                    draw.dense(f"dense{k}", before, after)
+            else:
+                x, y = (classes(TOKENS, at.rows, at.context) for _ in range(2))
+                _gpt(draw, context=at.context)
     return Inputs(x, y, draw.weights, size)

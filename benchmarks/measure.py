@@ -62,7 +62,8 @@ class Suite:
         self, sides: tuple[str, ...], prepare: Callable[[Process], dict[str, Any]]
     ) -> tuple[dict[tuple[str, int], Process], dict[str, list[dict[str, Any]]], dict[str, str]]:
         """Workers with their job, what each answered, and why others have none."""
-        ready, answers, missing = {}, {}, {}
+        ready: dict[tuple[str, int], Process] = {}
+        answers, missing = {}, {}
         for side in sides:
             try:
                 found = [(n, self.processes.get(side, n)) for n in self.settings.threads]
