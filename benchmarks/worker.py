@@ -35,9 +35,7 @@ def measured(job: Job, seconds: float, enough: int = 20_000) -> list[float]:
     found: list[float] = []
     end = time.perf_counter() + seconds
     while not found or (time.perf_counter() < end and len(found) < enough):
-        began = time.perf_counter()
-        job.call()
-        found.append((time.perf_counter() - began) / (job.steps * job.epochs))
+        found.append(job.timed())
     return found
 
 
@@ -106,10 +104,6 @@ class Worker:
 
     def losses(self, passes: int) -> dict[str, Any]:
         return {"losses": self.job.losses(passes), "engine": self.job.engine}
-
-    def parameters(self) -> dict[str, Any]:
-        """How many numbers the network learns."""
-        return {"parameters": self.job.parameters()}
 
     def fixed(self) -> dict[str, Any]:
         """What a fit costs beside its steps; nothing where there is no fit."""

@@ -6,6 +6,7 @@ the standard library, NumPy, its own framework, and the data and names beside th
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import Any
@@ -50,6 +51,12 @@ class Job(ABC):
     @abstractmethod
     def call(self) -> None:
         """Train on."""
+
+    def timed(self) -> float:
+        """Seconds of a step, by one call."""
+        began = time.perf_counter()
+        self.call()
+        return (time.perf_counter() - began) / (self.steps * self.epochs)
 
     @abstractmethod
     def losses(self, passes: int) -> list[float]:
