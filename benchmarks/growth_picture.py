@@ -134,14 +134,14 @@ def _panel(line: _Line, lines: Sequence[_Line], left: float, top: float) -> list
         if points:
             body.append(f'<path class="gg-line gg-s{colour}" d="{_path(points)}"/>')
             body.append(_marks(points, colour))
-    taken = [ours, theirs, [(x.start, y.start), (x.end, y.start)]]
+    taken = [ours, theirs]
     for place in (0, -1)[: len(line.rows)]:
         if value := line.rows[place].value:
             body += _ratio(value, ours[place], theirs[place], place == 0, taken)
     over = bool(theirs) and _middle(theirs) <= _middle(ours)  # pixels grow downwards
-    body += _name(TITLES["torch"], f"gg-head gg-f{PEER}", theirs, not over, taken, floor)
-    body += _name(TITLES["ours"], f"gg-head gg-f{OURS}", ours, over, taken, floor)
-    body += _name("products at peak", "gg-soft", floor, True, taken, floor)
+    body += _name(TITLES["torch"], f"gg-head gg-f{PEER}", theirs, not over, taken, floor, y.start)
+    body += _name(TITLES["ours"], f"gg-head gg-f{OURS}", ours, over, taken, floor, y.start)
+    body += _name("products at peak", "gg-soft", floor, True, taken, floor, y.start)
     return body
 
 
@@ -178,16 +178,23 @@ def _middle(points: Pixels) -> float:
 
 
 def _name(
-    title: str, look: str, points: Pixels, below: bool, taken: list[Pixels], dotted: Pixels
+    title: str,
+    look: str,
+    points: Pixels,
+    below: bool,
+    taken: list[Pixels],
+    dotted: Pixels,
+    bottom: float,
 ) -> list[str]:
     """A line's name along it, on the side and at the place where what is drawn leaves most room.
 
     `below` is the side that is preferred. The dotted line, of least weight, may be written over: a
-    rim of the page's colour keeps the name readable.
+    rim of the page's colour keeps the name readable. A line too short for its name has none.
     """
-    if len(points) < 2:
+    half = 3.5 * len(title)
+    if not points or points[-1][0] - points[0][0] < 2 * half:
         return []
-    half, start, end = 3.5 * len(title), points[0][0], points[-1][0]
+    start, end = points[0][0], points[-1][0]
     found = []
     for side in (below, not below):
         for k in range(21):
@@ -197,7 +204,8 @@ def _name(
             base = max(heights) + 16 if side else min(heights) - 8
             rooms = [_room(other, samples, base) for other in taken if other is not points]
             room = 3 * min(rooms) + (0 if points is dotted else _room(dotted, samples, base))
-            found.append((room - 4 * (side != below), -abs(k - 10), middle, base))
+            if base < bottom - 8:
+                found.append((room - 4 * (side != below), -abs(k - 10), middle, base))
     _, _, middle, base = max(found)
     taken.append([(middle - half, base - 4), (middle + half, base - 4)])
     name = words(look, middle, base, text(title), "middle")

@@ -190,6 +190,21 @@ def test_a_run_of_some_points_is_a_picture(kept: int) -> None:
             assert 0 <= float(element.attrib["y"]) <= float(view[3])
 
 
+def test_no_name_stands_below_the_axis() -> None:
+    rows = [
+        Row("workloads", f"width {n}", "torch", ours, theirs, (2, 2), theirs / ours, share=share)
+        for n, ours, theirs, share in (
+            (8, 107, 8_219, 0.01), (64, 808, 15_711, 0.027), (512, 45_235, 48_661, 0.023)
+        )
+    ]  # fmt: skip
+    placed = {
+        e.text: float(e.attrib["y"]) for e in ET.fromstring(drawn(rows, "")).iter(f"{SVG}text")
+    }
+    assert "products at peak" not in placed  # too little of that line is seen
+    for name in ("glassgrad", "PyTorch"):
+        assert placed[name] < placed["64"] - 20
+
+
 def test_durations_stand_in_the_unit_in_which_they_are_read() -> None:
     found = [duration(us) for us in (0.5, 9.87, 999.0, 1000.0, 12_340.0, 1e6, 2.5e6)]
     assert found == ["0.5 µs", "9.87 µs", "999 µs", "1 ms", "12.3 ms", "1 s", "2.5 s"]
