@@ -221,6 +221,29 @@ struct Forward : Conv<T> {
       }
   }
 
+  // One channel of the result, whose rows are a vector long at least, and enough: many rows at once.
+  bool is_one_channel(const Reach* r) const {
+    return t.along == Along::row && t.out == 1 && r[1].count >= rows_together(1) && r[2].count >= Vec<T>::width &&
+           (t.gate.slot < 0 || t.gate.space[2] == 1);
+  }
+
+  void one_channel(const Reach* r, int64_t k, int64_t before, const Grid<T>& from, const ConvTiles<T>& s) const {
+    constexpr int64_t width = Vec<T>::width;
+    RowTiles<T> tiles{r[1].count, 0, k, this->along + before, this->weights + before, nullptr,
+                      r[1].source_step * from.space[1], nullptr, r[1].step * t.result.space[1], s.relu, s.bias, nullptr,
+                      r[1].step * t.gate.space[1]};
+    const int64_t all = r[2].count;
+    for (int64_t z = 0; z < r[0].count; ++z)
+      for (int64_t done = 0; done < all; done += widest_window * width) {
+        const int64_t j = all - done < width ? all - width : done;
+        tiles.columns = all - j < widest_window * width ? all - j : widest_window * width;
+        tiles.x = from.at + z * r[0].source_step * from.space[0] + j;
+        tiles.c = s.c + at(r, t.result.space, z, 0) + j;
+        if (s.gate) tiles.gate = s.gate + at(r, t.gate.space, z, 0) + j;
+        row_sweeps<T>.of[(tiles.columns + width - 1) / width](tiles);
+      }
+  }
+
   void run() const {
     const int64_t block = t.along == Along::batch ? samples : 1;
     const int64_t units = (t.n + block - 1) / block;
@@ -241,7 +264,8 @@ struct Forward : Conv<T> {
       }
       const ConvTiles<T> s = begin(n, group);
       this->each_reach([&](const Reach* r, int64_t k, int64_t before) {
-        if (t.along == Along::channel) by_channels(r, k, before, from, s);
+        if (is_one_channel(r)) one_channel(r, k, before, from, s);
+        else if (t.along == Along::channel) by_channels(r, k, before, from, s);
         else by_places(r, k, before, from, s, t.n - n < block ? t.n - n : block);
       });
     }
@@ -342,6 +366,16 @@ struct Weights : Conv<T> {
                                        x * t.stride[2] * from.space[2]);
   }
 
+  // A group's derivatives of an image or block, as they are read lane by lane.
+  Grid<T> lanes_of(int64_t n, int64_t group, int64_t row_numbers) const {
+    const T* from = this->images(t.result, n, group * t.out);
+    if (t.along == Along::row && (t.result.space[2] == 1 || t.result_size[2] <= 1))
+      return {from, t.result.channel, {t.result.space[0], t.result.space[1], 1}};
+    copy_lanes(t, from, n, this->other);
+    const int64_t plane = t.result_size[1] * row_numbers;
+    return {this->other, t.result_size[0] * plane, {plane, row_numbers, 0}};
+  }
+
   // 16 samples, or 16 places of a row, at once.
   void by_lanes(int64_t chunk, int64_t group) const {
     const bool row = t.along == Along::row;
@@ -350,17 +384,18 @@ struct Weights : Conv<T> {
     const int64_t k = this->window_size, places = t.result_size[2];
     std::memset(this->sums, 0, static_cast<size_t>(t.out * k * lanes) * sizeof(T));
     Lanewise<T> s{};
-    const int64_t wide = row ? (places + lanes - 1) / lanes : places;  // groups of 16 of a row
-    s.steps = wide;
+    s.steps = row ? places / lanes : places;
+    s.rest = row ? places % lanes : 0;
     s.g_step = lanes;
-    s.g_row = wide * lanes;
-    s.g_out = t.result_size[0] * t.result_size[1] * s.g_row;
     s.sums_out = k * lanes;
+    const int64_t row_numbers = row ? places : places * lanes;
     const int64_t high = t.out < lane_rows ? t.out : lane_rows;
-    const int64_t band = band_of(high * s.g_row * static_cast<int64_t>(sizeof(T)));
+    const int64_t band = band_of(high * row_numbers * static_cast<int64_t>(sizeof(T)));
     for (int64_t b = mine.begin; b < mine.end; ++b) {
       const Grid<T> from = this->source(b * block, group);
-      copy_lanes(t, this->images(t.result, b * block, group * t.out), b * block, this->other);
+      const Grid<T> d = lanes_of(b * block, group, row_numbers);
+      s.g_row = d.space[1];
+      s.g_out = d.channel;
       if (b == mine.begin)
         this->each_reach([&](const Reach* r, int64_t, int64_t before) {
           this->note_steps(r, from, this->along + before);
@@ -370,7 +405,7 @@ struct Weights : Conv<T> {
       for (int64_t z = 0; z < t.result_size[0]; ++z)
         for (int64_t y = 0; y < t.result_size[1]; y += band) {
           s.rows = t.result_size[1] - y < band ? t.result_size[1] - y : band;
-          const T* g = this->other + (z * t.result_size[1] + y) * s.g_row;
+          const T* g = d.at + z * d.space[0] + y * d.space[1];
           s.x = from.at + z * t.stride[0] * from.space[0] + y * s.x_row;
           tiles_of(t.out, lane_rows, [&](int64_t o, int i, int64_t tiles) {
             for (int64_t tile = 0; tile < tiles; ++tile, o += i) {
@@ -394,22 +429,13 @@ struct Weights : Conv<T> {
           for (int64_t y = 0; y < t.window[1]; ++y)
             for (int64_t x = 0; x < t.window[2]; ++x, sum += lanes)
               to[o * t.partial_out + q * t.partial_in + z * t.partial_space[0] + y * t.partial_space[1] +
-                 x * t.partial_space[2]] = fold_lanes(sum);
+                 x * t.partial_space[2]] = fold(Lanes<T>::load(sum));
     }
-  }
-
-  static T fold_lanes(const T* sum) {
-    T lane[lanes];
-    std::memcpy(lane, sum, sizeof(lane));
-    for (int apart = lanes / 2; apart > 0; apart /= 2)
-      for (int l = 0; l < apart; ++l) lane[l] += lane[l + apart];
-    return lane[0];
   }
 
   void run() const {
     const Range mine = share(t.groups * t.chunks, this->frame.part, this->frame.parts);
     clear_border(t, this->copy);
-    clear_lanes(t, this->other);
     for (int64_t unit = mine.begin; unit < mine.end; ++unit) {
       if (t.along == Along::channel) by_channels(unit % t.chunks, unit / t.chunks);
       else by_lanes(unit % t.chunks, unit / t.chunks);

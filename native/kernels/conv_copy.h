@@ -5,6 +5,7 @@
 
 #include "core/types.h"
 #include "kernels/matmul_pack.h"
+#include "kernels/vec.h"
 #include "prepare/conv.h"
 
 namespace glassgrad::GG_ISA {
@@ -34,6 +35,18 @@ inline int64_t copy_numbers(const ConvTask& t) {
   return total;
 }
 
+// A row of an image: most are so short that a call would take longer than the copy.
+template <class T>
+[[gnu::always_inline]] inline void copy_row(T* to, const T* from, int64_t step, int64_t count) {
+  constexpr int64_t width = Vec<T>::width;
+  if (step != 1 || count < width) {
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+    return;
+  }
+  for (int64_t i = 0; i < count - width; i += width) Vec<T>::load(from + i).store(to + i);
+  Vec<T>::load(from + count - width).store(to + count - width);  // may go over some numbers twice
+}
+
 // The border stays as it is while images come and go.
 template <class T>
 void clear_border(const ConvTask& t, T* copy) {
@@ -59,10 +72,8 @@ Grid<T> copied_source(const ConvTask& t, const T* from, int64_t n, T* copy) {
             pack(at, t.channels, row, t.channels, t.source.channel, step, width);
         } else if (t.along == Along::batch) {
           pack(at, samples, row, count, t.source.n, step, width);
-        } else if (step == 1) {
-          std::memcpy(at, row, static_cast<size_t>(width) * sizeof(T));
         } else {
-          pack(at, int64_t{1}, row, int64_t{1}, int64_t{1}, step, width);
+          copy_row(at, row, step, width);
         }
       }
   return g;
@@ -78,32 +89,20 @@ void copy_places(const ConvTask& t, const T* from, T* to) {
            t.result.space[2], width);
 }
 
-// How many groups of 16 lanes a row of places has.
-inline int64_t lane_groups(const ConvTask& t) {
-  const int64_t width = t.result_size[2];
-  return t.along == Along::row ? (width + lanes - 1) / lanes : width;
-}
-
-template <class T>
-void clear_lanes(const ConvTask& t, T* to) {
-  if (t.along == Along::channel) return;
-  const int64_t numbers = t.out * t.result_size[0] * t.result_size[1] * lane_groups(t) * lanes;
-  std::memset(to, 0, static_cast<size_t>(numbers) * sizeof(T));
-}
-
-// A group's derivatives as (channel, z, y, lanes): 16 samples of each place, or places of a row, with zeros
-// to a multiple of 16.
+// A group's derivatives as (channel, z, y, x, 16 samples), with zeros for samples that are not there, or as
+// (channel, z, y, x).
 template <class T>
 void copy_lanes(const ConvTask& t, const T* from, int64_t n, T* to) {
   const int64_t count = t.n - n < samples ? t.n - n : samples, width = t.result_size[2];
-  const int64_t row_numbers = lane_groups(t) * lanes;
-  if (t.along == Along::batch && count < samples) clear_lanes(t, to);
+  const int64_t row_numbers = t.along == Along::batch ? width * samples : width;
+  if (t.along == Along::batch && count < samples)
+    std::memset(to, 0, static_cast<size_t>(t.out * t.result_size[0] * t.result_size[1] * row_numbers) * sizeof(T));
   for (int64_t channel = 0; channel < t.out; ++channel)
     for (int64_t z = 0; z < t.result_size[0]; ++z)
       for (int64_t y = 0; y < t.result_size[1]; ++y, to += row_numbers) {
         const T* row = from + channel * t.result.channel + z * t.result.space[0] + y * t.result.space[1];
         if (t.along == Along::batch) pack(to, samples, row, count, t.result.n, t.result.space[2], width);
-        else pack(to, int64_t{1}, row, int64_t{1}, int64_t{1}, t.result.space[2], width);
+        else copy_row(to, row, t.result.space[2], width);
       }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/types.h"
+#include "kernels/lanes.h"
 #include "kernels/matmul_tile.h"
 #include "kernels/vec.h"
 
@@ -142,6 +143,79 @@ struct WindowSweeps {
 template <class T, Gather gather>
 constexpr WindowSweeps<T, gather> window_sweeps;
 
+// The same where there is one channel of the result and vectors go along its rows: rows of a tile are rows
+// of the result, which share their weights.
+template <class T>
+struct RowTiles {
+  int64_t rows, columns;    // at least those of a tile, and at least a vector
+  int64_t k;
+  const int32_t* along;
+  const T* w;
+  const T* x;
+  int64_t x_row;
+  T* c;
+  int64_t c_row;
+  bool relu;
+  const T* bias;            // of the channel; nullptr: none
+  const T* gate;
+  int64_t gate_row;
+};
+
+// The last vector of a row and the last tile may go over some numbers twice.
+template <class T, int R, int V>
+void sweep_rows(const RowTiles<T>& s) {
+  using W = Vec<T>;
+  const int64_t last = s.columns - W::width, k = s.k;
+  const auto at = [&](int v) { return v == V - 1 ? last : v * W::width; };
+  for (int64_t row = 0;; row += R) {
+    if (row > s.rows - R) row = s.rows - R;
+    const T* x[R];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) x[r] = s.x + (row + r) * s.x_row;
+    W sum[R][V];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sum[r][v] = W::splat(0);
+    for (int64_t p = 0; p < k; ++p) {
+      const int64_t along = s.along[p];
+      const W w = W::splat(s.w[p]);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sum[r][v] = fma(w, W::load(x[r] + along + at(v)), sum[r][v]);
+    }
+    const W bias = s.bias ? W::splat(*s.bias) : W::splat(0), zero = W::splat(0), one = W::splat(1);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        W y = sum[r][v];
+        if (s.bias) y = y + bias;
+        if (s.relu) y = relu(y);
+        if (s.gate) y = y * select(W::load(s.gate + (row + r) * s.gate_row + at(v)) > zero, one, zero);
+        y.store(s.c + (row + r) * s.c_row + at(v));
+      }
+    if (row == s.rows - R) return;
+  }
+}
+
+constexpr int rows_together(int vectors) { return vectors <= 2 ? 4 : 3; }
+template <class T>
+struct RowSweeps {
+  using Sweep = void (*)(const RowTiles<T>&);
+  Sweep of[widest_window + 1] = {};
+
+  template <int V>
+  constexpr void add() {
+    of[V] = sweep_rows<T, rows_together(V), V>;
+    if constexpr (V > 1) add<V - 1>();
+  }
+  constexpr RowSweeps() { add<widest_window>(); }
+};
+template <class T>
+constexpr RowSweeps<T> row_sweeps;
+
 // `count` rows in as few tiles as there must be, of sizes that differ by one at most: a last tile of one or
 // two rows would take as long as a full one.
 template <class Do>
@@ -155,10 +229,10 @@ void tiles_of(int64_t count, int64_t most, Do&& each) {
 // -- sums over samples, or along a row: 16 lanes ----------------------------------------------------------
 
 // sums[i][j][lane] += sum over rows and steps of g[i][lane] x[j][lane], for some i and j. Numbers of g and x
-// stand in groups of 16 lanes.
+// stand in groups of 16 lanes; the last group of a row may be part of one.
 template <class T>
 struct Lanewise {
-  int64_t rows, steps;
+  int64_t rows, steps, rest;
   const T* g;
   int64_t g_out, g_row, g_step;
   const T* x;
@@ -172,6 +246,8 @@ template <class T, int I, int J>
 void sweep_lanes(const Lanewise<T>& s) {
   using W = Vec<T>;
   for (int lane = 0; lane < lanes; lane += W::width) {
+    const int64_t left = s.rest - lane, some = left > 0 && left < W::width ? left : 0;
+    const int64_t steps = s.steps + (left >= W::width);
     W sum[I][J];
     const T* from[J];
 #pragma GCC unroll 16
@@ -183,19 +259,23 @@ void sweep_lanes(const Lanewise<T>& s) {
     for (int64_t row = 0; row < s.rows; ++row) {
       const T* g = s.g + row * s.g_row + lane;
       int64_t at = row * s.x_row;
-      for (int64_t step = 0; step < s.steps; ++step) {
+      const auto add = [&](auto&& load) GG_WITHIN {
         W x[J];
 #pragma GCC unroll 16
-        for (int j = 0; j < J; ++j) x[j] = W::load(from[j] + at);
+        for (int j = 0; j < J; ++j) x[j] = load(from[j] + at);
 #pragma GCC unroll 16
         for (int i = 0; i < I; ++i) {
-          const W y = W::load(g + i * s.g_out);
+          const W y = load(g + i * s.g_out);
 #pragma GCC unroll 16
           for (int j = 0; j < J; ++j) sum[i][j] = fma(y, x[j], sum[i][j]);
         }
+      };
+      for (int64_t step = 0; step < steps; ++step) {
+        add([](const T* p) GG_WITHIN { return W::load(p); });
         g += s.g_step;
         at += s.x_step;
       }
+      if (some) add([some](const T* p) GG_WITHIN { return W::load_first(p, some); });
     }
 #pragma GCC unroll 16
     for (int i = 0; i < I; ++i)

@@ -330,7 +330,38 @@ void run_whole(const MatmulTask& t, const Frame& frame) {
   run_plain(t, area);
 }
 
+// w - rate * (a b) in place of w, where a is a column and b a row: the roundings are those of the product and of
+// the step that follows it, but neither lies in memory between them. The last vector of a row goes over some
+// numbers twice, so it is read before the first is written.
+template <class T>
+void run_update(const MatmulTask& t, const Frame& frame) {
+  using W = Vec<T>;
+  constexpr int64_t width = W::width;
+  const Range rows = share_rows(t.m, frame.part, frame.parts);
+  const T* const a = reinterpret_cast<const T*>(frame.slot[t.a_slot]);
+  const T* const b = reinterpret_cast<const T*>(frame.slot[t.b_slot]);
+  T* w = reinterpret_cast<T*>(frame.slot[t.update.slot]) + rows.begin * t.update.row;
+  const W rate = W::splat(*reinterpret_cast<const T*>(frame.slot[t.update.rate_slot])), zero = W::splat(0);
+  const int64_t n = t.n, last = n - width;
+  for (int64_t row = rows.begin; row < rows.end; ++row, w += t.update.row) {
+    const W x = W::splat(a[row * t.a_row]);
+    const auto updated = [&](W of, W y) { return of - rate * fma(x, y, zero); };
+    if (last < 0) {
+      updated(W::load_first(w, n), W::load_first(b, n)).store_first(w, n);
+      continue;
+    }
+    const W end = updated(W::load(w + last), W::load(b + last));
+    int64_t j = 0;
+    for (; j + 4 * width <= last; j += 4 * width)
+#pragma GCC unroll 4
+      for (int64_t v = j; v < j + 4 * width; v += width) updated(W::load(w + v), W::load(b + v)).store(w + v);
+    for (; j < last; j += width) updated(W::load(w + j), W::load(b + j)).store(w + j);
+    end.store(w + last);
+  }
+}
+
 inline void run_matmul(const MatmulTask& t, const Frame& frame) {
+  if (t.updates) return t.dtype == DType::f32 ? run_update<float>(t, frame) : run_update<double>(t, frame);
   const bool whole = t.product == Product::plain && t.batches == 1 && t.stored && !t.has_epilogue &&
                      frame.parts == 1 && t.m > 0 && t.n > 0;
   if (t.dtype == DType::f32) {

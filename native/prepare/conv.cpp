@@ -179,11 +179,7 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
   t.copied = border || reach_of(t) >= limit;
   if (t.along == Along::channel) t.copied = t.copied || (t.source.channel != 1 && t.channels > 1);
   else if (t.along == Along::batch) t.copied = t.copied || weights || t.source.n != 1 || t.n > samples;
-  else t.copied = t.copied || weights || (t.source.space[2] != 1 && t.source_size[2] > 1);
-  if (weights && t.along == Along::row) {  // whole groups of 16 are read
-    const int64_t wide = round_up(t.result_size[2], lanes) + t.dilation[2] * (t.window[2] - 1);
-    t.after[2] = std::max(t.after[2], wide - t.before[2] - t.source_size[2]);
-  }
+  else t.copied = t.copied || (t.source.space[2] != 1 && t.source_size[2] > 1);
 
   // What it takes.
   const int64_t size = size_of(t.dtype), k = times({t.in, t.window[0], t.window[1], t.window[2]});
@@ -200,7 +196,7 @@ ConvTask prepare_conv(const Instruction& in, Work* work) {
   t.sums_at = t.other_at;
   if (weights) {
     const int64_t rows = t.result_size[0] * t.result_size[1], row = t.result_size[2];
-    const int64_t wide = t.along == Along::row ? round_up(row, lanes) : t.along == Along::batch ? row * lanes : row;
+    const int64_t wide = t.along == Along::batch ? row * lanes : row;
     t.sums_at += round_up(times({t.out, rows, wide, size}), 64);
   }
   work->scratch = t.sums_at + (weights && t.along != Along::channel ? times({t.out, k, lanes, size}) : 0);

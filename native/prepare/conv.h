@@ -74,6 +74,7 @@ struct Reach {
 constexpr Reach reach(const ConvTask& t, int axis, int64_t rest) {
   const int64_t s = t.stride[axis], d = t.dilation[axis], p = t.padding[axis], size = t.result_size[axis];
   if (!t.back) return {0, 1, size, s, t.window[axis], 0, 1, -p, d};
+  if (s == 1) return {0, 1, size, 1, t.window[axis], 0, 1, p, -d};  // as below, without its divisions
   // Position q = rest + s i meets tap k of place (q + p - d k) / s, where that is whole.
   Reach found{rest, s, rest < size ? (size - rest + s - 1) / s : 0, 1, 0, 0, 1, 0, 0};
   for (int64_t k = 0; k < t.window[axis]; ++k) {

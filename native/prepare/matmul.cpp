@@ -220,6 +220,22 @@ void choose(MatmulTask* t, bool few) {
   }
 }
 
+// The update of a layer by the gradient of one sample: w - rate * (column row), in place of w. `further` are
+// the epilogue's inputs but for the product.
+void find_update(MatmulTask* t, const std::vector<const Operand*>& further, const Operand& out) {
+  const Program& p = t->rest.program;
+  if (t->product != Product::plain || t->turned || t->k != 1 || t->batches != 1 || t->b_column != 1) return;
+  if (t->stored || t->bias_slot >= 0 || t->relu || t->gated || p.steps != 1 || p.outputs != 1 || p.inputs != 3) return;
+  const Step& s = p.step[0];
+  if (s.function != pair_function(First::multiply, Second::subtract_from, t->dtype)) return;
+  const int by = s.a == 0 ? s.b : s.a;
+  if ((s.a != 0 && s.b != 0) || by == 0 || by > 2 || s.c == 0 || s.c > 2 || s.c == by) return;
+  const Operand& w = *further[static_cast<size_t>(s.c) - 1];
+  if (t->rest.space.place[by].access != Access::scalar || w.slot != out.slot || out.stride[out.rank - 1] != 1) return;
+  t->updates = true;
+  t->update = {out.slot, further[static_cast<size_t>(by) - 1]->slot, out.stride[out.rank - 2]};
+}
+
 int64_t round_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
 }  // namespace
@@ -361,10 +377,12 @@ MatmulTask prepare_product(const Instruction& in, Work* work, bool may_gate) {
     return prepare_product(in, work, false);
   }
 
+  if (t.has_epilogue) find_update(&t, further, *outputs[0]);
   t.by_panels = t.has_epilogue;
   t.packed_depth = t.by_panels ? t.k : std::min<int64_t>(t.k, 256);
   // A share of the rows copies all of b, a share of the columns reads all of a.
-  t.columns_split = columns >= 128 && (rows < 8 || (t.product == Product::packed && !t.by_panels && columns >= rows));
+  const bool wide = rows < 8 || (t.product == Product::packed && !t.by_panels && columns >= rows);
+  t.columns_split = !t.updates && columns >= 128 && wide;
   const int64_t shared = t.columns_split ? columns : rows;
   work->units = std::max<int64_t>(1, shared >= 64 ? (shared + 15) / 16 : shared);
   work->rows = t.columns_split || rows != a.shape[rank] ? 0 : rows;
@@ -395,7 +413,8 @@ MatmulTask prepare_product(const Instruction& in, Work* work, bool may_gate) {
   if (t.bias_slot >= 0) work->name += " + bias";
   if (t.relu) work->name += " + relu";
   if (t.gated) work->name += " + gate";
-  if (t.has_epilogue) work->name += " + " + std::to_string(t.rest.program.steps) + " steps";
+  if (t.updates) work->name += " + update";
+  else if (t.has_epilogue) work->name += " + " + std::to_string(t.rest.program.steps) + " steps";
   return t;
 }
 

@@ -49,6 +49,11 @@ struct MatmulTask {
   int64_t panel_bytes; // scratch in front, for panels that are not stored
   int64_t rest_at;     // where the scratch of the epilogue begins
   RowsTask rest;       // the epilogue
+  bool updates;        // the epilogue is one step, w - rate * product in place of w, of a column and a row
+  struct {
+    int32_t slot, rate_slot;
+    int64_t row;       // of w; its columns are neighbours
+  } update;
 };
 
 MatmulTask prepare_matmul(const Instruction&, Work*);

@@ -67,11 +67,17 @@ Problem draw_problem(Random& random) {
   const int64_t most = p.groups > 1 ? 2 : random.chance(30) ? 40 : 7;
   p.channels = p.groups * random.between(1, most);
   p.out = p.groups * random.between(1, most);
+  const bool one = random.chance(25);  // one channel on one side at least, and larger images
+  if (one) {
+    (random.chance(50) ? p.channels : p.out) = p.groups = 1;
+    p.n = std::min<int64_t>(p.n, 5);
+  }
   for (int a = 0; a < p.spatial; ++a) {
     const int64_t window = random.between(1, 4), dilation = random.chance(70) ? 1 : random.between(2, 3);
     const int64_t padding = random.chance(50) ? 0 : random.between(1, 3), stride = random.chance(60) ? 1 : random.between(2, 3);
     const int64_t span = dilation * (window - 1) + 1;
-    const int64_t size = std::max<int64_t>(1, span - 2 * padding) + random.between(0, p.spatial == 1 ? 40 : p.spatial == 2 ? 12 : 4);
+    const int64_t more = p.spatial == 1 || (one && p.spatial == 2) ? 40 : p.spatial == 2 ? 12 : 4;
+    const int64_t size = std::max<int64_t>(1, span - 2 * padding) + random.between(0, more);
     p.window.push_back(window), p.dilation.push_back(dilation), p.padding.push_back(padding);
     p.stride.push_back(stride), p.size.push_back(size);
     p.places.push_back((size + 2 * padding - span) / stride + 1);

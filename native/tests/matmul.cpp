@@ -266,6 +266,44 @@ bool same_bits(const std::vector<const Table*>& tables, DType t) {
   return true;
 }
 
+// w - rate * (a b) in place of w, where a is a column and b a row: as loops say it, for any parts.
+template <class T>
+bool same_update(const std::vector<const Table*>& tables, DType t) {
+  const int64_t m = draw(1, 90), n = draw(1, 90), dtype = static_cast<int64_t>(t);
+  const double odd = chance(0.7) ? 0 : 0.5;
+  Array a = array_of(t, {m, 1}, 0, false, odd), b = array_of(t, {1, n}, 1, false, odd);
+  Array rate = array_of(t, {1, 1}, 2, false, 0), w = array_of(t, {m, n}, 3, false, odd);
+  for (Array* x : {&a, &b, &rate, &w}) fill<T>(*x);
+  at<T>(b, {0, draw(0, n - 1)}) = T(-0.0);
+  const auto contents = [&] { return std::vector<char>(w.memory->data, w.memory->data + w.memory->bytes()); };
+  const std::vector<char> before = contents();
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j)
+      at<T>(w, {i, j}) -= at<T>(rate, {0, 0}) * std::fma(at<T>(a, {i, 0}), at<T>(b, {0, j}), T(0));
+  const std::vector<char> wanted = contents();
+
+  Operand everywhere = rate.operand;
+  everywhere.shape[0] = m, everywhere.shape[1] = n;
+  everywhere.stride[0] = everywhere.stride[1] = 0;
+  const bool first = chance(0.5);  // rate * product, or product * rate
+  Instruction in{Kernel::matmul, true, {a.operand, b.operand, everywhere, w.operand, w.operand}, {}, {}};
+  in.ints = {0, 3, 0, 2, 1, static_cast<int64_t>(Operation::multiply), dtype, first, !first, -1,
+             static_cast<int64_t>(Operation::subtract), dtype, 2, 3, -1, 4};
+  Work work;
+  const MatmulTask task = prepare_matmul(in, &work);
+  bool same = m < 16 || n < 16 || odd > 0 || work.name == "matmul, plain + update";
+  char* const slots[] = {a.origin, b.origin, rate.origin, w.origin};
+  for (const Table* table : tables)
+    for (int parts : {1, 2, 5}) {
+      std::copy(before.begin(), before.end(), w.memory->data);
+      run(*table, task, work, slots, parts);
+      same = same && contents() == wanted;
+    }
+  if (!same)
+    std::printf("update of %ld x %ld: other bits, or %s\n", static_cast<long>(m), static_cast<long>(n), work.name.c_str());
+  return same;
+}
+
 // ---- speed
 
 double now() {
@@ -377,7 +415,8 @@ int main(int argc, char** argv) {
   for (int i = 0; i < cases && wrong < 10; ++i) {
     wrong += !same_bits<float>(tables, DType::f32);
     wrong += !same_bits<double>(tables, DType::f64);
+    wrong += !same_update<float>(tables, DType::f32) + !same_update<double>(tables, DType::f64);
   }
-  std::printf("%d products, %zu instruction sets: %d with other bits\n", 2 * cases, tables.size(), wrong);
+  std::printf("%d products and updates, %zu instruction sets: %d with other bits\n", 4 * cases, tables.size(), wrong);
   return wrong != 0;
 }
