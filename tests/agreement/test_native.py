@@ -16,7 +16,7 @@ from glassgrad.backends import native
 from glassgrad.engine import Step
 from glassgrad.train.fit import prepared
 from glassgrad.train.trainer import Trainer
-from tests.networks import Network, random_network
+from tests.networks import Network, drawn, random_network
 
 Array = NDArray[Any]
 COUNT = 500
@@ -28,10 +28,13 @@ TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 pytestmark = pytest.mark.skipif(not native.available(), reason=f"native: {native.why()}")
 
 
-def is_of(network: Network, group: str) -> bool:
-    """Whether a network has convolutions, pooling or attention."""
+def is_of(group: str, seed: int, rows: int | None) -> bool:
+    """Whether a network has convolutions, pooling or attention; the variance of one row is not known."""
+    kinds = drawn(seed, rows=rows, fit=True)[0].spec.kinds()
+    if rows == 1 and any("BatchNorm" in kind for kind in kinds):
+        return False
     words = ("Conv", "Pool", "Attention", "Transformer", "GPT")
-    found = any(word in kind for kind in network.kinds for word in words)
+    found = any(word in kind for kind in kinds for word in words)
     return found == (group == "images and attention")
 
 
@@ -105,6 +108,17 @@ def in_doubles(network: Network) -> Network:
     return wide
 
 
+def move_a_little(network: Network) -> None:
+    """Inputs, or parameters where the inputs are tokens, a hundredth further from 0."""
+    if any(x.dtype == np.float32 for x in network.inputs):
+        network.inputs = tuple(
+            [x * np.float32(1.01) if x.dtype == np.float32 else x for x in network.inputs]
+        )
+        return
+    for p in network.model.parameters():
+        p.assign(p.numpy() * np.float32(1.01))
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("group", FIRST)
@@ -115,17 +129,15 @@ def test_loss_and_gradients_are_those_of_the_text(group: str, part: int, dtype: 
         if seen["compared"] == COUNT // PARTS:
             break
         rows = ROWS[seed // PARTS % len(ROWS)]
-        network = random_network(seed, rows=rows, dtype=dtype, fit=True)
-        no_variance = rows == 1 and any("BatchNorm" in kind for kind in network.kinds)
-        if no_variance or not is_of(network, group):
+        if not is_of(group, seed, rows):
             continue
+        network = random_network(seed, rows=rows, dtype=dtype, fit=True)
         wrong = difference(network, dtype)
         if wrong and dtype == "float32":
-            # A kink or a tie may lie between two roundings: the same network on other rows.
+            # A kink or a tie may lie between two roundings, and a norm over two numbers that are
+            # nearly the same has as its derivative little but rounding: the same network elsewhere.
             seen["redrawn"] += 1
-            network.inputs = tuple(
-                [x * np.float32(1.01) if x.dtype == np.float32 else x for x in network.inputs]
-            )
+            move_a_little(network)
             wrong = difference(network, dtype)
         seen["compared"] += 1
         if wrong:

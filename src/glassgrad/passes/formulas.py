@@ -228,16 +228,20 @@ def _along(mean: Node, d: Value, final: Node, readers: Readers) -> Formula | Non
 
 
 def _scaled_back(formula: Formula, readers: Readers) -> Formula:
-    """The same, where d is a derivative times the scale and nothing else reads it."""
+    """The same, where d is a derivative times the scale and nothing else reads it.
+
+    What relu's way back multiplies by is no derivative: it says yes or no.
+    """
     product = formula.reads["d"].node
     inside = set(formula.nodes)
     if product.op.name != "multiply" or formula.reads["d"] in readers.leaving:
         return formula
     if any(n not in inside for n in readers.of[formula.reads["d"]]):
         return formula
-    shape = formula.reads["d"].type.shape
+    whole = formula.reads["d"].type
     for d, scale in (product.inputs, product.inputs[::-1]):
-        if d.type.shape == shape and scale.type.shape != shape:
+        same = d.type == whole and scale.type.dtype == whole.dtype
+        if same and scale.type.shape != whole.shape:
             reads = {**formula.reads, "d": d, "scale": scale}
             nodes = (product, *formula.nodes)
             return Formula(formula.kind, nodes, reads, formula.writes, formula.settings)

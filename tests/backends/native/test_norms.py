@@ -106,3 +106,25 @@ def test_threads_change_no_bit(kind: str, order: str) -> None:
         losses, state, _ = fitted(kind, order, "float32", "native")
         found.append((losses, {name: value.tobytes() for name, value in state.items()}))
     assert found[0] == found[1] == found[2]
+
+
+def test_where_relu_lets_through_is_no_derivative() -> None:
+    """What comes back to relu is stretched over places here, and smaller than its yes and no."""
+    found = []
+    for backend in ("native", "numpy"):
+        layers = (
+            nn.InstanceNorm1d(3, affine=False),
+            nn.ReLU(),
+            nn.GlobalAvgPool(),
+            nn.Linear(3, 2),
+        )
+        model = nn.Sequential(nn.Conv1d(1, 3, 1), *layers)
+        draw = np.random.default_rng(0)
+        x, y = draw.normal(size=(21, 1, 5)).astype(np.float32), draw.integers(0, 2, 21)
+        gg.fit(
+            model, x, y, loss="cross_entropy", optimizer=optim.SGD(0.1), epochs=3,
+            backend=backend, verbose=False,
+        )  # fmt: skip
+        found.append(model.state_dict())
+    for name, value in found[1].items():
+        np.testing.assert_allclose(found[0][name], value, rtol=2e-5, atol=2e-6, err_msg=name)
