@@ -15,8 +15,8 @@ which is our history["loss"]. Two things to know beside its figures:
 Reads MNIST from --data or GLASSGRAD_DATA; nothing is downloaded.
 
     python examples/digits_cnn.py                              # 7 epochs, some seconds
-    python examples/digits_cnn.py --epochs 100                 # the article's table, a minute and a half
-    python examples/digits_cnn.py --epochs 100 --dtype float32 # half a minute
+    python examples/digits_cnn.py --epochs 100                 # the article's table, a minute
+    python examples/digits_cnn.py --epochs 100 --dtype float32 # twenty seconds
     python examples/digits_cnn.py --epochs 100 --rows 2-tanh --nudge 1e-15
 """
 
