@@ -37,8 +37,8 @@ class Settings:
     fixed: bool = True  # what a fit costs beside its steps, too
 
     def chosen(self, peers: tuple[str, ...]) -> tuple[str, ...]:
-        """The peers of a workload that take part; torch.compile where it was asked for."""
-        if "torch.compile" in self.peers and "torch" in peers:
+        """The peers of a workload that take part; torch.compile everywhere if it was asked for."""
+        if "torch.compile" in self.peers and "torch" in peers and "torch.compile" not in peers:
             peers = (*peers, "torch.compile")
         return tuple(p for p in peers if not self.peers or p in self.peers)
 

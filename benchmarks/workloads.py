@@ -100,29 +100,37 @@ ALL = (
     ),
     Workload(
         "articlecnn", "28x28 conv conv 100-10, one sample at a time, SGD", ("numpy", "torch", "jax"),
+        {"torch": Bound(15, 28), "jax": Bound(4, 7)},
         flop=0.42e6, passes=3, later=True,
     ),
     Workload(
-        "lenet", "LeNet-5, batches of 128, Adam", ("torch", "jax"), flop=194e6, passes=1, later=True
+        "lenet", "LeNet-5, batches of 128, Adam", ("torch", "jax"),
+        {"torch": Bound(2.5, 4)},
+        flop=194e6, passes=1, later=True,
     ),
     Workload(
         "resnet", "ResNet-8 without norm, 32x32x3, batch of 128, SGD", ("torch", "jax"),
+        {"torch": Bound(1.25, 1.8)},
         flop=9.4e9, passes=3, later=True,
     ),
     Workload(
-        "gpt", "4 layers, width 128, context 128, batch of 16, AdamW", ("torch", "jax"),
+        "gpt", "4 layers, width 128, context 128, batch of 16, AdamW", ("torch", "torch.compile", "jax"),
+        {"torch": Bound(1.4, 2), "torch.compile": Bound(1.4, 2), "jax": Bound(2, 3)},
         flop=11.3e9, passes=3, later=True,
     ),
     Workload(
         "unet", "U-Net 32-64-128, 64x64x3, batch of 16, SGD", ("torch",),
+        {"torch": Bound(0.95, 1.25)},
         flop=38e9, passes=3, later=True,
     ),
     Workload(
         "dwsep", "depthwise-separable, 32x32x3, batch of 64, SGD", ("torch",),
+        {"torch": Bound(2, 3.5)},
         flop=3.8e9, passes=3, later=True,
     ),
     Workload(
         "infer1", "LeNet-5 forward, one image", ("onnx", "torch", "jax"),
+        {"onnx": Bound(1.2, 2)},
         flop=0.56e6, unit="call", later=True,
     ),
 )  # fmt: skip

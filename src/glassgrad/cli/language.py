@@ -172,16 +172,8 @@ def _command(file: str, recipe: Recipe, backend: str) -> list[str]:
         if option != "heads" or recipe.model == "gpt":
             words += [f"--{option}", str(getattr(recipe, option))]
     batch = "all" if recipe.batch_size is None else str(recipe.batch_size)
-    return [
-        *words,
-        "--batch-size",
-        batch,
-        "--lr",
-        repr(recipe.lr),
-        "--backend",
-        backend,
-        *recompute_flag(recipe.recompute),
-    ]
+    words += ["--batch-size", batch, "--lr", repr(recipe.lr), "--backend", backend]
+    return [*words, *recompute_flag(recipe.recompute)]
 
 
 def _heading(text: Text, recipe: Recipe, record: Any, windows: int, held: int) -> list[str]:

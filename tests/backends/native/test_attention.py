@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,7 @@ from tests.backends.native.training import forget
 if not native.available() and "GLASSGRAD_CI" not in os.environ:
     pytest.skip(f"no native executor: {native.why()}", allow_module_level=True)
 
-
-@pytest.fixture(autouse=True)
-def the_plans_of_others_are_left_alone() -> Iterator[None]:
-    forget()
-    yield
-    gg.set_threads(0)
-    forget()
+pytestmark = pytest.mark.usefixtures("own_plans")
 
 
 class Masked(nn.Module):
@@ -158,11 +151,6 @@ def test_a_step_holds_no_scores_of_all_to_all(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_head_lies_in_its_rows_and_is_not_moved() -> None:
-    assert "copy for reshape" not in [
-        line["about"] for line in _described(fitted("causal", "float32", "native")[2])
-    ]
-
-
-def _described(history: Any) -> list[dict[str, Any]]:
-    planned = history.record.plan.step.native.plan(4).planned
-    return [{"about": step.about} for step in planned.steps]
+    steps = fitted("causal", "float32", "native")[2].record.plan.step.native.plan(4).planned.steps
+    assert "attention" in [step.kernel for step in steps]
+    assert not [step.about for step in steps if step.about.startswith("copy for")]

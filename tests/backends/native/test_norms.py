@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from tests.backends.native.training import forget
 
 if not native.available() and "GLASSGRAD_CI" not in os.environ:
     pytest.skip(f"no native executor: {native.why()}", allow_module_level=True)
+
+pytestmark = pytest.mark.usefixtures("own_plans")
 
 CHANNELS, SIZE = 18, (3, 5)
 NORMS: dict[str, Callable[[str], nn.Module]] = {
@@ -45,14 +47,6 @@ class Normed(nn.Module):
         lying = self.first(x).reshape(*[shape[axis] for axis in self.order])
         images = lying.transpose(*[self.order.index(axis) for axis in range(4)])
         return self.last(gg.tanh(self.norm(images)).flatten(1))
-
-
-@pytest.fixture(autouse=True)
-def the_plans_of_others_are_left_alone() -> Iterator[None]:
-    forget()
-    yield
-    gg.set_threads(0)
-    forget()
 
 
 def fitted(kind: str, order: str, dtype: str, backend: str) -> tuple[list[float], Any, Any]:

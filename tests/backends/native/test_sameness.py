@@ -6,7 +6,6 @@ scripts/soak.py sameness does it with other seeds and in processes of their own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,10 @@ from tests.backends.native.training import NETWORKS, forget, made, trained
 if not native.available() and "GLASSGRAD_CI" not in os.environ:
     pytest.skip(f"no native executor: {native.why()}", allow_module_level=True)
 
+pytestmark = pytest.mark.usefixtures("own_plans")
+
 FAST = [isa for isa in native.module().isas() if isa != "reference"]  # type: ignore[union-attr]
 LARGE = [name for name in NETWORKS if name != "small"]
-
-
-@pytest.fixture(autouse=True)
-def the_plans_of_others_are_left_alone() -> Iterator[None]:
-    forget()
-    yield
-    gg.set_threads(0)
-    forget()
 
 
 def choose(monkeypatch: pytest.MonkeyPatch, isa: str, threads: int) -> None:

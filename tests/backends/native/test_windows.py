@@ -29,6 +29,7 @@ from tests.backends.native.test_planner import catalogue
 from tests.backends.native.training import forget, made
 from tests.ops.harness import Case, cases, gradient_graph, op_graph, second_graph
 
+pytestmark = pytest.mark.usefixtures("own_plans")
 Array = NDArray[Any]
 built = pytest.mark.skipif(
     not native.available() and "GLASSGRAD_CI" not in os.environ, reason=f"native: {native.why()}"
@@ -55,14 +56,6 @@ def in_order(lay: Lay, name: str) -> Lay:
     axes = orders(len(lay.shape))[name]
     dense = row_major([lay.shape[i] for i in axes])
     return replace(lay, strides=tuple([dense[axes.index(i)] for i in range(len(axes))]))
-
-
-@pytest.fixture(autouse=True)
-def the_plans_of_others_are_left_alone() -> Iterator[None]:
-    forget()
-    yield
-    gg.set_threads(0)
-    forget()
 
 
 @pytest.fixture(params=orders(4))

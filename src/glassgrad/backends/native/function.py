@@ -29,9 +29,8 @@ class NativeFunction:
         self.graph = lowered(graph)
         self.missing = why_not(self.graph)
         self.returns = tuple(graph.outputs if returns is None else returns)
-        self.graphs = [
-            self.graph
-        ]  # with the same results: of these, the one that needs least memory
+        # They have the same results: the one runs whose plan needs least memory.
+        self.graphs = [self.graph]
         if again and not self.missing:
             self.graphs.append(recomputed(self.graph, self.returns))
         # What a training step gives is single numbers, which a loop collects in one table.
