@@ -159,7 +159,7 @@ class Fuser:
             ENABLED
             and node.origin.phase == "backward"
             and not node.origin.again
-            and (node.op.name in CHEAP or _is_square(node))
+            and (node.op.name in CHEAP or is_square(node))
             and all(
                 v in self._waiting
                 or self.made_by[v] < 0
@@ -236,7 +236,8 @@ class Fuser:
         return len(read) <= _MOST_INPUTS
 
 
-def _is_square(node: Node) -> bool:
+def is_square(node: Node) -> bool:
+    """Whether it is x**2."""
     return node.op.name == "power" and node.inputs[1].node.attributes.get("value") == 2
 
 

@@ -23,7 +23,7 @@ import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.backends import native
 from glassgrad.backends.native import loops, planner, tiny
-from glassgrad.passes import formulas, fuse, image_order, plan_memory, simplify
+from glassgrad.passes import cheap_again, formulas, fuse, image_order, plan_memory, simplify
 from glassgrad.train import whole
 from tests.backends.native.training import NETWORKS, forget, made, trained
 
@@ -34,6 +34,7 @@ _native: Any = native.module()
 Switch = Callable[[pytest.MonkeyPatch], None]
 SWITCHES: dict[str, Switch] = {
     "fusion": lambda patch: patch.setattr(fuse, "ENABLED", False),
+    "cheap values made again": lambda patch: patch.setattr(cheap_again, "ENABLED", False),
     "epilogues of products": lambda patch: patch.setattr(planner, "_TAKES_NODES", frozenset()),
     "sharing of memory": lambda patch: patch.setattr(plan_memory, "SHARING", False),
     "threads that meet only where they must": lambda patch: patch.setattr(
@@ -135,6 +136,13 @@ def test_switches_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels(seen["fusion"], "norms") > 2 * kernels(usual, "norms")
     assert kernels(seen["epilogues of products"], "norms") > kernels(usual, "norms")
     assert arena(seen["sharing of memory"], "norms") > 1.5 * arena(usual, "norms")
+    _, usual = trained("bent", 1)
+    with monkeypatch.context() as patch:
+        SWITCHES["cheap values made again"](patch)
+        forget()
+        two_more = 2 * 64 * 64 * 4  # z**2 and (1 + t) / 2 of a batch
+        assert arena(trained("bent", 1)[1], "bent") >= arena(usual, "bent") + two_more
+    forget()
     _, usual = trained("lstm", 1)
     with monkeypatch.context() as patch:
         SWITCHES["factors laid out for a loop"](patch)

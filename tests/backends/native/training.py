@@ -101,12 +101,22 @@ def many_channels(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
 
 
 # The last batch of an epoch has fewer rows, but for `small`, and there are ten of them.
+def bent(dtype: str = "float32") -> tuple[nn.Module, Array, int]:
+    gelu = nn.GELU(approximate="tanh")
+    return (
+        nn.Sequential(nn.Linear(16, 64, dtype=dtype), gelu, nn.Linear(64, 10, dtype=dtype)),
+        np.random.default_rng(1).normal(size=(640, 16)),
+        64,
+    )
+
+
 NETWORKS: dict[str, Callable[[str], tuple[nn.Module, Array, int]]] = {
     "mlp": dense,
     "lstm": recurrent,
     "norms": norms,
     "attention": attention,
     "small": small,
+    "bent": bent,
     "few channels": few_channels,
     "many channels": many_channels,
 }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from glassgrad.ir import Graph, Value
+from glassgrad.passes.cheap_again import cheap_again
 from glassgrad.passes.formulas import formulas
 from glassgrad.passes.fuse import reuse_relu
 from glassgrad.passes.layout import SIZE_OF, Lay, Memory, Sizes, count, row_major
@@ -26,7 +27,7 @@ from .windows import spared
 
 def lowered(graph: Graph) -> Graph:
     """The graph in what the executor has kernels for, nothing computed twice."""
-    return reuse_relu(simplify(lower(simplify(graph), has_cell)))
+    return cheap_again(reuse_relu(simplify(lower(simplify(graph), has_cell))))
 
 
 def recomputed(graph: Graph, returns: Sequence[str]) -> Graph:
