@@ -1,0 +1,126 @@
+"""What a run was asked to do, as plain data: texts, numbers, truth values, None, lists and dicts.
+
+A model file keeps it in `training.json`, and a run that goes on compares it field by field with
+what it was begun with. Functions and objects of the user are known by their names alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glassgrad.nn.losses import Loss
+from glassgrad.optim import Group, Optimizer, Schedule
+from glassgrad.tensors.tensor import Tensor
+
+if TYPE_CHECKING:
+    from .task import Head
+    from .trainer import Record
+
+_MOST_VALUES = 64  # of an array that is written out; of a larger one its hash stands
+_PACKAGE = f"{__name__.split('.', maxsplit=1)[0]}."
+
+
+def settings_of(record: Record) -> dict[str, Any]:
+    """Every setting of a run, whoever chose it, as plain data that JSON can hold.
+
+    Equal settings give equal values; the numbers of the data and of the model are not settings.
+    """
+    optimizer = record.optimizer
+    return {
+        "losses": [_head(head) for head in record.task.heads],
+        "metrics": [name for name, _ in record.plan.metrics],
+        "optimizer": plain(optimizer),
+        "schedule": plain(optimizer.schedule),
+        "epochs": record.epochs,
+        "batch_size": record.batch_size,
+        "shuffle": record.shuffle,
+        "seed": record.seed,
+        "dtype": record.plan.dtype,
+        "backend": record.backend,
+        "recompute": record.recompute,
+        "weighted": record.task.weighted,
+        "augment": plain(record.augment),
+        "rows": None if record.stream is not None else record.rows,
+        "steps_per_epoch": None if record.stream is None else record.stream.steps,
+        "validation_rows": len(next(iter(record.validation.values()), ())),
+    }
+
+
+def _head(head: Head) -> dict[str, Any]:
+    """What one output is to learn."""
+    return {
+        "output": head.output,
+        "name": head.loss_name,
+        "loss": plain(head.loss),
+        "weight": head.weight,
+    }
+
+
+def plain(value: Any) -> Any:
+    """A setting as plain data. An object of ours is its kind and its settings, by name.
+
+    >>> from glassgrad import optim
+    >>> plain(optim.Step(0.1, every=30))
+    {'kind': 'Step', 'base': 0.1, 'per': 'step', 'every': 30, 'gamma': 0.1}
+    """
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else repr(float(value))
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, np.ndarray | Tensor):
+        return _array(value.numpy() if isinstance(value, Tensor) else value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    return _object(value)
+
+
+def _array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"dtype": array.dtype.name, "shape": list(array.shape)}
+    if array.dtype.kind in "biuf" and array.size <= _MOST_VALUES:
+        return found | {"values": plain(array.ravel().tolist())}
+    return found | {"sha256": sha256(np.ascontiguousarray(array).tobytes()).hexdigest()}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    kind = type(value)
+    if isinstance(value, Loss):
+        return {"kind": value.record.made, **plain(value.settings)}
+    if isinstance(value, Group):
+        whole = isinstance(value.pattern, str)
+        names = value.pattern if whole else [getattr(p, "name", "") for p in value.pattern]
+        return {"parameters": names, **plain(value.overrides)}
+    if isinstance(value, Optimizer):
+        own = {k: v for k, v in _own(value).items() if k != "schedule"}  # a setting of the run
+        return {"kind": _kind(kind), "lr": plain(value.lr), **plain(own)}
+    if isinstance(value, Schedule) or kind.__module__.startswith(_PACKAGE):
+        named = not hasattr(value, "__qualname__")  # functions have one
+        return {"kind": _kind(kind), **plain(_own(value))} if named else {"kind": _name(value)}
+    return {"kind": _name(value if hasattr(value, "__qualname__") else kind)}
+
+
+def _own(value: Any) -> dict[str, Any]:
+    """What an object of ours was made with: what it holds under a public name."""
+    held = vars(value) if hasattr(value, "__dict__") else {}
+    return {k: v for k, v in held.items() if not k.startswith("_")}
+
+
+def _kind(kind: type) -> str:
+    return kind.__name__ if kind.__module__.startswith(_PACKAGE) else _name(kind)
+
+
+def _name(value: Any) -> str:
+    """What a function or class is called, and where it stands."""
+    module = getattr(value, "__module__", None) or ""
+    name = getattr(value, "__qualname__", None) or type(value).__qualname__
+    return f"{module}.{name}" if module else str(name)
