@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
     from .train.fit import evaluate as evaluate, fit as fit, predict as predict
     from .train.predictor import Predictor as Predictor
     from .train.sampling import sample as sample
+    from .train.verify import verify as verify
 
 __version__ = "0.1.0"
 
@@ -76,6 +77,7 @@ _NAMES = {
     "summary": "inspect.summary",
     "tensor": "tensors.tensor",
     "topk": "tensors.order",
+    "verify": "train.verify",
 }
 _NAMES.update(dict.fromkeys(FUNCTIONS, "tensors.functions"))
 

@@ -43,6 +43,7 @@ class Step:
         self.recompute = recompute
         self.inputs = tuple(source.inputs)
         self._writing = (name, returns, banners)
+        self._others: dict[str, Step] = {}
         self.native, self.why = _native(source, returns, check_backend(backend), recompute)
         self.engine = "numpy" if self.native is None else "native"
         self.function: Callable[..., Any]
@@ -52,6 +53,24 @@ class Step:
             from .backends.numpy_source.build import compile_written
 
             self.function = compile_written(self.text)
+
+    def on(self, engine: str) -> Step:
+        """The same step for an engine, "numpy" or "native"; itself, where it runs there.
+
+        Raises ConfigError where the engine is not there, or has no kernel for an op.
+        """
+        if engine == self.engine:
+            return self
+        found = self._others.get(engine)
+        if found is None:
+            name, returns, banners = self._writing
+            found = Step(self.source, name, returns, engine, banners, self.recompute)
+            self._others[engine] = found
+        return found
+
+    def is_ready(self, engine: str) -> bool:
+        """Whether nothing is left to compile for an engine."""
+        return engine == self.engine or engine in self._others
 
     @cached_property
     def graph(self) -> Graph:

@@ -31,6 +31,7 @@ from glassgrad.inspect.plots import curves
 from glassgrad.inspect.source import network, whole_program
 from glassgrad.train.history import History
 from glassgrad.train.trainer import Record
+from glassgrad.train.verify import FOR_A_FILE, keep_figure
 
 MOST_DATA = 64 * 2**20  # bytes of data that a run folder copies
 
@@ -73,6 +74,7 @@ def write_run(
     """
     record: Record = history.record
     about = Labels.of(labels)
+    keep_figure(history, FOR_A_FILE)
     files = _contents(history, record, dict(settings or {}), about, data_files)
     if folder is not None:
         return _placed(check_free(folder), files)

@@ -25,6 +25,7 @@ from .rows import Source, Stream, augmented, parts_of
 from .step import evaluation_plan, training_plan
 from .task import ROWS, Intake, checked_data, checked_inputs, make_task, wish, with_class_weights
 from .trainer import Record, Trainer, evaluated
+from .verify import keep_figure
 
 AnyArray = NDArray[Any]
 
@@ -340,7 +341,9 @@ def fit(
     listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
     if verbose and recompute:
         sys.stderr.write(f"recompute: {record.recompute_cost()}\n")
-    return Trainer(record).run(listeners)
+    history = Trainer(record).run(listeners)
+    keep_figure(history)
+    return history
 
 
 def evaluate(

@@ -60,6 +60,7 @@ class Record:
     partial: bool = False  # whether it was stopped in the middle of one
     rates: list[tuple[int, float]] = field(default_factory=list)  # (first update, rate) of changes
     kept: int | None = None  # the epoch whose weights were put back at the end
+    verified: dict[str, Any] | None = None  # `verify.keep_figure` has it
     unwritable: str = ""  # why no program repeats the run, where none does
 
     @property
@@ -72,8 +73,23 @@ class Record:
 
         For a step on so many rows; a batch of the run, if nothing is said.
         """
-        rows = rows or batches.checked_batch_size(self.batch_size, self.rows)
+        rows = rows or self.batch_rows
         return recompute_cost(self.plan.step, rows) if self.recompute else None
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows a batch has; the last of an epoch may have fewer."""
+        return batches.checked_batch_size(self.batch_size, self.rows)
+
+    def source(self) -> Any:
+        """Where the batches of each epoch come from, in the order of the run."""
+        return self.stream or Rows(
+            [self.data[name] for name in self.plan.data],
+            self.batch_rows,
+            self.shuffle,
+            self.seed,
+            self.augment,
+        )
 
     @property
     def stored(self) -> dict[str, AnyArray]:
@@ -126,17 +142,18 @@ class State(dict[str, AnyArray]):
 class Trainer:
     """The arrays of a run: weights as one vector, moments, buffers; and the step that moves them."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, initial: Mapping[str, AnyArray] | None = None) -> None:
+        """Begin with the model's numbers, or with other `initial` ones, by their names."""
         self.record = record
         self.task = record.task
         self.plan = plan = record.plan
-        held = self.task.state()
-        self.held = held
-        self.weights = np.concatenate([held[p.name].numpy().ravel() for p in plan.parts])
-        self.buffers = {name: held[name].numpy().copy() for name in plan.buffers}
-        self.frozen = {name: held[name].numpy() for name in record.fixed}
+        self.held = self.task.state()
+        begin = {n: p.numpy() for n, p in self.held.items()} if initial is None else initial
+        self.weights = np.concatenate([begin[p.name].ravel() for p in plan.parts])
+        self.buffers = {name: begin[name].copy() for name in plan.buffers}
+        self.frozen = {name: begin[name] for name in record.fixed}
         self.moments = {m.name: _first(m, self.weights) for m in plan.moments}
-        record.initial = {p.name: held[p.name].numpy().copy() for p in plan.parts}
+        record.initial = {p.name: begin[p.name].copy() for p in plan.parts}
         record.initial.update({n: a.copy() for n, a in {**self.buffers, **self.frozen}.items()})
         columns = ("loss", *[name for name, _ in plan.metrics])
         if record.evaluation is not None:
@@ -227,16 +244,7 @@ class Trainer:
     def run(self, callbacks: tuple[Callback, ...]) -> History:
         """All epochs; however they end, the model has the numbers after the last step."""
         record = self.record
-        size = batches.checked_batch_size(record.batch_size, record.rows)
-        small = is_small(self.plan.step, size)
-        source: Any = record.stream or Rows(
-            [record.data[name] for name in self.plan.data],
-            size,
-            record.shuffle,
-            record.seed,
-            record.augment,
-        )
-        loop = self._closures if isinstance(record.optimizer, optim.LBFGS) else self._steps
+        small = is_small(self.plan.step, record.batch_rows)
         native = self.loop() if whole.ENABLED else None
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
@@ -251,7 +259,7 @@ class Trainer:
                 if native is not None:
                     whole.Whole(self, native, interrupts).run(callbacks)
                 else:
-                    self._run(source, loop(interrupts), callbacks)
+                    self._run(self.record.source(), self.stepping(interrupts), callbacks)
                 return self._end(callbacks)
         finally:
             self.write_back()
@@ -296,7 +304,7 @@ class Trainer:
                     if run.stop:
                         break
             if record.stream is not None or seen == record.rows:
-                self._flush(epoch)
+                self.flush(epoch)
             seconds = [time.perf_counter() - began]
             self.end_epochs(np.array([sums]), seen, seconds, run.step, began)
             run.epoch = epoch
@@ -352,6 +360,11 @@ class Trainer:
 
     # -- what happens with a batch -------------------------------------------------------------
 
+    def stepping(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
+        """What does one step with a batch of an epoch, and gives what the step returned."""
+        lbfgs = isinstance(self.record.optimizer, optim.LBFGS)
+        return self._closures(interrupts) if lbfgs else self._steps(interrupts)
+
     def _steps(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
         """Forward, backward and update; or the update only when enough batches were added up."""
         plan, run, optimizer = self.plan, self.seen, self.record.optimizer
@@ -384,7 +397,7 @@ class Trainer:
                 self._added += 1
                 self._added_rows += len(batch[0])
                 if self._added == together:
-                    self._flush(epoch)
+                    self.flush(epoch)
             if interrupts:
                 raise KeyboardInterrupt
             return found
@@ -431,7 +444,7 @@ class Trainer:
 
         return step
 
-    def _flush(self, epoch: int) -> None:
+    def flush(self, epoch: int) -> None:
         """The update with the gradients that were added up, if there are any."""
         if self.plan.apply is None or not self._added:
             return
