@@ -9,7 +9,10 @@
     ├── DataError         values in the user's data: labels, rows, cells
     ├── FormatError       bytes of a file that are not what they claim to be
     ├── NonFiniteError    training met inf or nan and stopped before the update
+    ├── CheckpointError   a checkpoint that cannot be written, or none that can be read
     └── InternalError     glassgrad broke one of its own rules: a bug, please report
+
+    CheckpointWarning     a checkpoint that cannot be used or written, where work goes on
 
 A message says where, what was expected, what was received and what to do. Inner code raises
 with the parts it knows; the boundary that knows the place adds `where` once, with `at`.
@@ -99,6 +102,16 @@ class NonFiniteError(GlassgradError, ArithmeticError):
     """Training met inf or nan and stopped before the update."""
 
     exit_code = 1
+
+
+class CheckpointError(GlassgradError, RuntimeError):
+    """A checkpoint that cannot be written, or a folder of them of which none can be read."""
+
+    exit_code = 1
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint that cannot be used, or written, where work goes on all the same."""
 
 
 class InternalError(GlassgradError, RuntimeError):

@@ -22,7 +22,7 @@ import numpy as np
 
 from glassgrad import __version__
 from glassgrad.errors import ConfigError, FormatError, UsageError, shown
-from glassgrad.files.atomic import synchronise_folder
+from glassgrad.files.disk import DISK
 from glassgrad.files.labels import Labels
 from glassgrad.files.model import to_bytes
 from glassgrad.files.small import read_small
@@ -139,11 +139,8 @@ def _placed(folder: Path, files: Mapping[str, bytes]) -> Path:
         beside.mkdir()
         try:
             for name, data in files.items():
-                with (beside / name).open("xb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-            synchronise_folder(beside)
+                DISK.write(beside / name, [data])
+            DISK.sync_folder(beside)
             if folder.is_dir():
                 folder.rmdir()  # only an empty one goes
             try:
@@ -154,7 +151,7 @@ def _placed(folder: Path, files: Mapping[str, bytes]) -> Path:
                 raise _TakenError("the run's folder was just taken", where=str(folder)) from None
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-        synchronise_folder(folder.parent)
+        DISK.sync_folder(folder.parent)
     except OSError as error:
         failure = UsageError(
             "the run's folder cannot be written",
