@@ -20,6 +20,7 @@ from glassgrad.tensors.random import checked_seed
 
 from . import batches
 from .callbacks import Callback, ProgressLines, checked
+from .guards import checked_guards
 from .history import History
 from .rows import Source, Stream, augmented, parts_of
 from .step import evaluation_plan, training_plan
@@ -50,6 +51,7 @@ def prepared(
     steps_per_epoch: int | None = None,
     seed: int | None = 0,
     recompute: bool = False,
+    guard: Any = True,
     backend: str = "auto",
 ) -> Record:
     """Everything checked, the step written and compiled, nothing trained yet.
@@ -61,6 +63,7 @@ def prepared(
     epochs = _checked_epochs(epochs)
     number = checked_seed(seed)
     optimizer = optim.find(optimizer)
+    guards = checked_guards(guard)
     check_backend(backend)
     if not isinstance(recompute, bool):
         raise ConfigError(
@@ -92,12 +95,12 @@ def prepared(
     size = batches.checked_batch_size(batch_size, rows)
     with drawing_with(number):
         task = make_task(taken, wished, data)
-        plan = training_plan(task, optimizer, backend, recompute)
+        plan = training_plan(task, optimizer, backend, recompute, guards)
         tested = make_task(taken, wished, held) if held else None
         evaluation = None if tested is None else evaluation_plan(tested, plan.parts, backend)
     for part, what in ((data, ""), (held, "validation ")):
         for name, classes in plan.classes.items():
-            if part:
+            if part and guards.labels:
                 batches.check_labels(part[name], classes, f"{what}{name}")
     batches.check_last(plan.divisors, rows, size)
     record = Record(
@@ -114,6 +117,7 @@ def prepared(
         held,
         augment=augment,
         recompute=recompute,
+        guards=guards,
     )
     if stream is not None:
         record.stream = Stream(stream, _batch_check(record, arrays), steps_per_epoch, epochs)
@@ -191,7 +195,7 @@ def _batch_check(record: Record, arrays: Any) -> Any:
                 raise DataError(
                     "a batch differs from the first one", where=name, expected=want, received=have
                 )
-        for name, classes in record.plan.classes.items():
+        for name, classes in record.plan.classes.items() if record.guards.labels else ():
             batches.check_labels(found[name], classes, name)
         batches.check_last(record.plan.divisors, len(found[names[0]]), len(found[names[0]]))
         return [found[name] for name in names]
@@ -281,6 +285,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     seed: int | None = 0,
     recompute: bool = False,
+    guard: Any = True,
     backend: str = "auto",
     verbose: bool = True,
 ) -> History:
@@ -302,6 +307,10 @@ def fit(
     `recompute` keeps less of the way forward for the way back, and does parts of it again: less
     memory, more work, the same bits. What that saves and costs is printed, and is
     `history.record.recompute_cost()`.
+
+    `guard` False leaves all checks of the run out; a dict such as `{"finite": False}` single ones,
+    and names such as `("reach", "labels")` are those that stay: see
+    [running.md](../running.md#guards).
 
     Everything random is a function of `seed` (None draws one, kept in `history.record.seed`).
     Raises DataError, ShapeError and ConfigError before the first step, NonFiniteError during it,
@@ -336,6 +345,7 @@ def fit(
         steps_per_epoch=steps_per_epoch,
         seed=seed,
         recompute=recompute,
+        guard=guard,
         backend=backend,
     )
     listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())

@@ -9,18 +9,20 @@ from typing import Any
 
 from glassgrad.engine import Step, check_backend, compile_step
 from glassgrad.errors import ShapeError, TraceError, UsageError, shown
-from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, print_graph
+from glassgrad.ir import Dim, Graph, Ratio, Scope, Type, Value, print_graph
 from glassgrad.nn import losses
 from glassgrad.nn.penalties import cost
 from glassgrad.nn.tracing import ModuleTracer, trace_forward
 from glassgrad.ops import Symbol, named
+from glassgrad.ops.movement import zeros
 from glassgrad.optim import LBFGS, Optimizer
-from glassgrad.passes.differentiate import add_gradients
+from glassgrad.passes.differentiate import add_gradients, continuing
 from glassgrad.passes.flatten import Part, flatten, layout
 from glassgrad.passes.lower import open_up
 from glassgrad.passes.positions import index_limits
 from glassgrad.tensors.tensor import Buffer, Parameter, tracing
 
+from .guards import ALL, Guards
 from .known import Known
 from .task import WEIGHT, Head, Task, taken_name
 from .update import (
@@ -239,20 +241,26 @@ def _check_names(task: Task, optimizer: Optimizer, state: dict[str, Parameter]) 
 
 
 def training_plan(
-    task: Task, optimizer: Optimizer, backend: str = "auto", recompute: bool = False
+    task: Task,
+    optimizer: Optimizer,
+    backend: str = "auto",
+    recompute: bool = False,
+    guards: Guards = ALL,
 ) -> Plan:
     """The compiled training step; equal structures share one."""
     backend = check_backend(backend)
-    familiar = Known(task, "train", backend, recompute, optimizer=optimizer)
+    familiar = Known(
+        task, "train", backend, recompute, guards.reach, guards.finite, optimizer=optimizer
+    )
     plan = familiar.plan()
     if plan is None:
-        tracer, plan = _traced_plan(task, optimizer, backend, recompute)
+        tracer, plan = _traced_plan(task, optimizer, backend, recompute, guards)
         familiar.keep(plan, tracer)
     return plan
 
 
 def _traced_plan(
-    task: Task, optimizer: Optimizer, backend: str, recompute: bool
+    task: Task, optimizer: Optimizer, backend: str, recompute: bool, guards: Guards
 ) -> tuple[ModuleTracer, Plan]:
     """The plan of a network that is traced; equal graphs share one."""
     _check_inputs(task, optimizer)
@@ -262,13 +270,18 @@ def _traced_plan(
     _check_names(task, optimizer, state)
     trained = [n for n, p in state.items() if p.requires_grad and n in forward.inputs]
     _check_held(forward, state)
-    _check_reached(task, forward, trained, state)
+    if guards.reach:
+        _check_reached(forward, trained, state)
+    if not trained:
+        raise _nothing_to_train(task)
     groups = groups_of(optimizer, {n: state[n] for n in trained})
     constraints = {n: c for n in trained if (c := state[n].constraint) is not None}
     key = (
         "train",
         backend,
         recompute,
+        guards.reach,
+        guards.finite,
         print_graph(forward),
         tuple(trained),
         tuple([(_rule_settings(g.optimizer), g.factor, g.names) for g in groups]),
@@ -278,7 +291,7 @@ def _traced_plan(
     if known is not None:
         _PLANS.move_to_end(key)
         return written.tracer, known
-    graph, parts = _differentiated(forward, groups)
+    graph, parts = _differentiated(forward, groups, guards.reach)
     returns = tuple(written.outputs)
     apply = None
     moments: tuple[Moment, ...] = ()
@@ -292,6 +305,8 @@ def _traced_plan(
         update, moments = applying(graph, parts, groups, constraints)
         moments = (sum_of, *moments)
         apply = compile_step(update, "update", returns=(), backend=backend)
+    if not guards.finite:
+        graph.guard = ()
     plan = Plan(
         graph=graph,
         step=compile_step(
@@ -406,9 +421,7 @@ def _check_held(forward: Graph, state: dict[str, Parameter]) -> None:
             )
 
 
-def _check_reached(
-    task: Task, forward: Graph, trained: Sequence[str], state: dict[str, Parameter]
-) -> None:
+def _check_reached(forward: Graph, trained: Sequence[str], state: dict[str, Parameter]) -> None:
     """Every parameter that is to be trained takes part in the forward pass."""
     unused = [name for name, p in state.items() if p.requires_grad and name not in forward.inputs]
     if unused:
@@ -419,24 +432,31 @@ def _check_reached(
             received=f"{len(unused)} of {len(unused) + len(trained)} unused",
             hint="use them, remove them, or set requires_grad = False",
         )
-    if not trained:
-        raise UsageError(
-            "there is nothing to train",
-            where=type(task.model).__name__,
-            expected="a model with at least one trainable parameter",
-            received="none",
-        )
 
 
-def _differentiated(forward: Graph, groups: Sequence[Group]) -> tuple[Graph, tuple[Part, ...]]:
-    """The graph with its gradients, on a vector of weights in which each group is one piece."""
+def _nothing_to_train(task: Task) -> UsageError:
+    return UsageError(
+        "there is nothing to train",
+        where=type(task.model).__name__,
+        expected="a model with at least one trainable parameter that forward uses",
+        received="none",
+    )
+
+
+def _differentiated(
+    forward: Graph, groups: Sequence[Group], reach: bool
+) -> tuple[Graph, tuple[Part, ...]]:
+    """The graph with its gradients, on a vector of weights in which each group is one piece.
+
+    What does not reach the loss is an error, or has a gradient of zeros where that is allowed.
+    """
     trained = [name for group in groups for name in group.names]
     graph = open_up(forward)
     gradients = add_gradients(
         graph, graph.outputs["loss"], [graph.inputs[name] for name in trained]
     )
     missing = [name for name, g in zip(trained, gradients, strict=True) if g is None]
-    if missing:
+    if missing and reach:
         raise UsageError(
             "some parameters do not reach the loss",
             where=", ".join(missing),
@@ -444,10 +464,17 @@ def _differentiated(forward: Graph, groups: Sequence[Group]) -> tuple[Graph, tup
             received="a dead end: comparisons, argmax and casts to whole numbers have none",
         )
     for name, gradient in zip(trained, gradients, strict=True):
-        assert gradient is not None
-        graph.outputs[f"gradient of {name}"] = gradient
+        graph.outputs[f"gradient of {name}"] = gradient or _no_gradient(graph, graph.inputs[name])
     parts = layout(graph, [n for group in groups for n in _in_vector(graph, group.names)])
     return _flat(graph, parts), parts
+
+
+def _no_gradient(graph: Graph, of: Value) -> Value:
+    """Zeros, for what the loss does not depend on."""
+    tracer = continuing(graph)
+    with tracer.during("backward", ""):
+        found: Value = zeros(of.type.shape, of.type.dtype, tracer.symbol(of)).value
+    return found
 
 
 def _in_vector(graph: Graph, names: Sequence[str]) -> list[str]:

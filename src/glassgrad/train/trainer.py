@@ -26,6 +26,7 @@ from glassgrad.tensors.tensor import Tensor
 
 from . import batches, whole
 from .callbacks import Callback, Run
+from .guards import Guards
 from .history import History
 from .rows import Rows, Stream
 from .step import Plan
@@ -55,6 +56,7 @@ class Record:
     stream: Stream | None = None
     augment: Any = None
     recompute: bool = False
+    guards: Guards = field(default_factory=Guards)
     initial: dict[str, AnyArray] = field(default_factory=dict)
     trained: int | None = None  # whole epochs that were done
     partial: bool = False  # whether it was stopped in the middle of one
@@ -406,7 +408,8 @@ class Trainer:
 
     def _closures(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
         """L-BFGS: loss and gradient at several points, then one move."""
-        plan, run, optimizer = self.plan, self.seen, self.record.optimizer
+        plan, run, record = self.plan, self.seen, self.record
+        optimizer = record.optimizer
         assert isinstance(optimizer, optim.LBFGS)
         function = plan.step.function
         names = list(plan.graph.inputs)
@@ -429,7 +432,7 @@ class Trainer:
             before = {name: array.copy() for name, array in self.buffers.items()}
             found = function(*arguments)
             weights, loss = optimizer.advance(objective, self.weights, memory, self._rate)
-            if not np.isfinite(loss):
+            if record.guards.finite and not np.isfinite(loss):
                 for name, array in before.items():
                     self.buffers[name][...] = array
                 run.step -= 1
