@@ -5,6 +5,8 @@
     python scripts/soak.py programs --count 200       program.py against the run, bit for bit
     python scripts/soak.py graphs --count 100000      mutated graph texts: refused, or equal
     python scripts/soak.py sameness --count 20        200 native steps: one hash, however they ran
+    python scripts/soak.py hostile --reader csv --count 1000000 --processes 2
+                                                      mutated files: as a slow strict reader, or refused
 
 Each run appends one line to docs/soak/NAME.log: date, commit, first seed, count, seconds,
 failures. The exit status is 1 if anything failed.
@@ -166,20 +168,46 @@ CHECKS: dict[str, Callable[[int], list[str]]] = {
 }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("check", choices=sorted(CHECKS))
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=FIRST)
-    given = parser.parse_args()
-    check, began, failed = CHECKS[given.check], time.perf_counter(), 0
+def hostile(given: argparse.Namespace) -> int:
+    """Mutated files of one reader, in processes under limits; what fails is kept in build/hostile."""
+    from tests.files.hostile.harness import run
+
+    if not given.reader:
+        raise SystemExit("which --reader?")
+    NOTES[:] = [f" reader {given.reader}"]
+    kept = ROOT / "build" / "hostile"
+    found = run(given.reader, given.first, given.count, given.processes, kept)
+    for failure in found:
+        print(f"seed {failure.number}: {failure.what}", flush=True)
+    return len(found)
+
+
+WHOLE: dict[str, Callable[[argparse.Namespace], int]] = {"hostile": hostile}  # count failures alone
+
+
+def one_by_one(given: argparse.Namespace) -> int:
+    """How many of the seeds fail."""
+    check, failed = CHECKS[given.check], 0
     for i in range(given.count):
         wrong = check(given.first + i)
         if wrong:
             failed += 1
             print(f"seed {given.first + i}: {'; '.join(wrong)}", flush=True)
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("check", choices=sorted({*CHECKS, *WHOLE}))
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=FIRST)
+    parser.add_argument("--reader", default="", help="of hostile: whose files")
+    parser.add_argument("--processes", type=int, default=1, help="of hostile")
+    given = parser.parse_args()
+    began = time.perf_counter()
+    failed = WHOLE.get(given.check, one_by_one)(given)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=ROOT,

@@ -67,6 +67,7 @@ BAD: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "UTF-16": ("a,b\n1,2\n".encode("utf-16"), ("UTF-8", "line 1, byte 0")),
     "an open quote": (b'a,b\n1,2\n"3,4\n5,6\n', ("not CSV", "line 3", "never closed")),
     "a quote within": (b'a,b\n"1"x,2\n', ("not CSV", "line 2")),
+    "a quote within, and tabs": (b'a\tb\n"1"x\t2\n', ("not CSV", "line 2", "\\t")),
     "old line ends": (b"a,b\r1,2\r", ("not CSV", "line 1", "carriage return")),
     "a cell of a million": (b"a,b\n1," + b"x" * 10**6 + b"\n", ("not CSV", "line 2", "131,072")),
     "a heading of a million": (b"a," + b"x" * 10**6 + b"\n", ("not CSV", "line 1")),
@@ -84,6 +85,7 @@ def test_a_bad_file_is_refused_by_line(tmp_path: Path, name: str) -> None:
     for word in ("people.csv", *words):
         assert word in text, text
     assert len(text) < 700
+    assert all(c.isprintable() or c == "\n" for c in text)
     assert caught.value.expected
     assert caught.value.received
 

@@ -74,6 +74,7 @@ HOSTILE: dict[str, bytes] = {
     "product overflow": file({"a": entry(shape=[2**32, 2**32])}, FOUR),
     "wraps to small": file({"a": entry(shape=[2**62, 4, 1])}, FOUR),
     "hidden by zero": file({"a": entry(shape=[2**63, 0], offsets=[0, 0])}),
+    "huge beside a zero": file({"a": entry(shape=[2**61, 0], offsets=[0, 0])}),
     "rank 65": file({"a": entry(shape=[1] * 65)}, FOUR),
     "mismatch": file({"a": entry(shape=[2])}, FOUR),
     "unknown dtype": file({"a": entry("C64")}, FOUR),
@@ -81,7 +82,7 @@ HOSTILE: dict[str, bytes] = {
     "truth value 2": file({"a": entry("BOOL", [1], [0, 1])}, b"\2"),
 }  # fmt: skip
 WE_ARE_STRICTER = {"twice", "field twice", "metadata twice", "unknown field", "truth value 2",
-                   "tab padding", "hidden by zero", "rank 65"}  # fmt: skip
+                   "tab padding", "hidden by zero", "huge beside a zero", "rank 65"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -351,7 +351,7 @@ def _reason(text: str) -> str:
         return "a quote that is never closed"
     if "new-line character" in text:
         return "a line end (carriage return) within a line"
-    return text
+    return shown(text)[1:-1]  # it quotes the separator, which may be a tab
 
 
 def _lines(stream: IO[bytes], where: str) -> Iterator[str]:

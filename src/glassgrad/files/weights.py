@@ -125,7 +125,15 @@ def _entry(name: str, entry: Any, what: str) -> tuple[str, str, tuple[int, ...],
             expected="two whole numbers, begin and end",
             received=shown(offsets),
         )
-    wanted = prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    width = np.dtype(DTYPES[dtype]).itemsize
+    if prod(size for size in shape if size) * width >= 2**63:  # NumPy counts past a size of 0
+        raise FormatError(
+            "a tensor is too large to be meant",
+            where=where,
+            expected="sizes whose product, zeros aside, is below 2**63 bytes",
+            received=shown(shape),
+        )
+    wanted = prod(shape) * width
     if wanted != offsets[1] - offsets[0]:
         raise FormatError(
             "shape and offsets do not agree",
