@@ -21,7 +21,8 @@ from glassgrad.errors import (
     UsageError,
 )
 from glassgrad.files import GraphModule, Labels, Preparation
-from glassgrad.files.model import MEMBERS, from_bytes, to_bytes
+from glassgrad.files.manifest import MANIFEST, MEMBERS
+from glassgrad.files.model import from_bytes, to_bytes
 from tests.networks import random_network
 
 RNG = np.random.default_rng(0)
@@ -227,7 +228,7 @@ def test_the_same_model_is_the_same_bytes_and_a_zip_that_others_read(tmp_path: P
     assert path.read_bytes() == to_bytes(model, labels={"classes": ("a", "b", "c")})
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
-        assert tuple(archive.namelist()) == MEMBERS
+        assert archive.namelist() == [MANIFEST, *MEMBERS]
         assert {i.compress_type for i in archive.infolist()} == {zipfile.ZIP_STORED}
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import SafetensorError
-from safetensors.numpy import load as official
+from safetensors.numpy import load as official, save as official_save
 
-from glassgrad.errors import FormatError
+from glassgrad.errors import DTypeError, FormatError
 from glassgrad.files.weights import read_tensors, write_tensors
 
 RNG = np.random.default_rng(0)
@@ -134,3 +134,43 @@ def test_mutations_are_refused_or_read_as_the_package_reads_them() -> None:
 
 def test_metadata_is_accepted_and_left_out() -> None:
     assert read_tensors(file({"__metadata__": {"format": "np"}}), "w") == {}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_it_is_written_as_the_package_writes_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    names = [
+        "a",
+        "b.weight",
+        "B",
+        "\u00e4",
+        "\u8a9e",
+        '"',
+        "\\",
+        "\n",
+        "\x7f",
+        "\U0001f600",
+        "x" * 99,
+    ]
+    arrays: dict[str, Any] = {}
+    for name in rng.permutation(names)[: rng.integers(0, len(names) + 1)]:
+        shape = tuple(rng.integers(0, 4, rng.integers(0, 4)).tolist())
+        kind = rng.choice(["float32", "float64", "int64", "uint32", "uint8", "bool"])
+        arrays[str(name)] = rng.integers(0, 2, shape).astype(kind)
+    data = write_tensors(arrays)
+    assert data == official_save(arrays)
+    assert read_tensors(data, "file").keys() == arrays.keys()
+
+
+def test_arrays_in_any_layout_are_written_alike() -> None:
+    a = RNG.standard_normal((3, 4))
+    wanted = write_tensors({"a": a})
+    for other in (
+        np.asfortranarray(a),
+        a.astype(">f8"),
+        a[::-1][::-1],
+        np.lib.stride_tricks.as_strided(a, a.shape, a.strides),
+    ):
+        assert write_tensors({"a": other}) == wanted
+    with pytest.raises(DTypeError, match="no place"):
+        write_tensors({"a": a.astype(np.complex128)})

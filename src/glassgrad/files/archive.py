@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from glassgrad.errors import FormatError, UsageError, shown
 
@@ -19,6 +19,7 @@ _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _VERSION = 20
 _DATE = 0x21  # 1 January 1980, the first day a zip can name
+_MOST_MEMBERS = 1_000
 _MOST_BYTES = 2**32 - 2**20  # what a zip without its 64-bit extension can hold
 
 
@@ -39,10 +40,10 @@ def pack(members: Mapping[str, bytes]) -> bytes:
     return b"".join([*parts, *directory, _end(len(directory), sum(map(len, directory)), at)])
 
 
-def unpack(data: bytes, names: Sequence[str]) -> dict[str, memoryview]:
-    """The members of an archive that must hold exactly these, in this order; nothing is copied.
+def unpack(data: bytes, names: Sequence[str] | None = None) -> dict[str, memoryview]:
+    """The members of an archive; nothing is copied.
 
-    Raises FormatError for anything else.
+    Where `names` are given, exactly these, in this order. Raises FormatError for anything else.
     """
     view = memoryview(data)
     if len(data) < _END.size or bytes(view[-_END.size :][:4]) != b"PK\5\6":
@@ -61,17 +62,19 @@ def unpack(data: bytes, names: Sequence[str]) -> dict[str, memoryview]:
             expected="one disk, no comment, and the directory right before the end",
             received=f"{size:,} bytes at {start:,} of {len(data):,}",
         )
+    if count > _MOST_MEMBERS:
+        raise FormatError(
+            "too many members", expected=f"at most {_MOST_MEMBERS}", received=f"{count:,}"
+        )
     found: dict[str, memoryview] = {}
     position, entry, crcs = 0, start, []
     for _ in range(count):
         name, length, crc = _entry(view, entry, at)
-        if name in found or name not in names:
+        if name in found:
             raise FormatError(
-                "a member is there twice"
-                if name in found
-                else "a member that has no business here",
+                "a member is there twice",
                 where=f"byte {entry:,}",
-                expected=", ".join(names),
+                expected="each name once",
                 received=shown(name),
             )
         local, central = _headers(name.encode("ascii"), length, crc, position)
@@ -100,12 +103,8 @@ def unpack(data: bytes, names: Sequence[str]) -> dict[str, memoryview]:
             expected="members and directory side by side",
             received=f"{start - position + at - entry:,} bytes",
         )
-    if list(found) != list(names):
-        raise FormatError(
-            "a member is missing or out of order",
-            expected=", ".join(names),
-            received=", ".join(found) or "none",
-        )
+    if names is not None:
+        check_names(found, names)
     for (name, member), crc in zip(found.items(), crcs, strict=True):
         if zlib.crc32(member) != crc:
             raise FormatError(
@@ -118,13 +117,34 @@ def unpack(data: bytes, names: Sequence[str]) -> dict[str, memoryview]:
     return found
 
 
+def check_names(found: Iterable[str], names: Sequence[str]) -> None:
+    """Raise FormatError unless the members are these, in this order."""
+    there = list(found)
+    if there == list(names):
+        return
+    extra = [n for n in there if n not in names]
+    raise FormatError(
+        "a member that has no business here" if extra else "a member is missing or out of order",
+        expected=", ".join(names),
+        received=shown(extra[0]) if extra else ", ".join(there) or "none",
+    )
+
+
 def _entry(view: memoryview, at: int, end: int) -> tuple[str, int, int]:
     if at + _CENTRAL.size > end:
-        raise FormatError("the zip's directory is cut short", where=f"byte {at:,}")
+        raise FormatError(
+            "the zip's directory is cut short",
+            where=f"byte {at:,}",
+            expected=f"an entry of at least {_CENTRAL.size} bytes",
+        )
     fields = _CENTRAL.unpack(view[at : at + _CENTRAL.size])
     raw = bytes(view[at + _CENTRAL.size : at + _CENTRAL.size + fields[10]])
     if fields[0] != b"PK\1\2" or at + _CENTRAL.size + len(raw) > end or len(raw) > 64:
-        raise FormatError("this is no entry of a zip's directory", where=f"byte {at:,}")
+        raise FormatError(
+            "this is no entry of a zip's directory",
+            where=f"byte {at:,}",
+            expected="the name of a member, of at most 64 characters",
+        )
     if not raw.isascii():
         raise FormatError("a member's name is not ASCII", where=f"byte {at:,}", received=shown(raw))
     return raw.decode("ascii"), fields[9], fields[7]

@@ -91,13 +91,15 @@ class Labels:
     loss: str = ""
     dataset: str = ""
     preparation: Preparation | TablePreparation | None = None
+    units: tuple[str, ...] = ()  # of the features, "" for those that have none
+    unit: str = ""  # of what is predicted
 
     def __post_init__(self) -> None:
-        for name in ("classes", "features"):
+        for name in ("classes", "features", "units"):
             value = getattr(self, name)
             if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
                 raise ConfigError(f"{name} of labels", expected="texts", received=shown(value))
-        for name in ("task", "loss", "dataset"):
+        for name in ("task", "loss", "dataset", "unit"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(
                     f"{name} of labels", expected="a text", received=shown(getattr(self, name))
@@ -112,6 +114,20 @@ class Labels:
                 "preparation of labels",
                 expected="a Preparation or a TablePreparation",
                 received=shown(how),
+            )
+        made = how.features if isinstance(how, TablePreparation) else ()
+        if made and self.features not in ((), made):
+            raise ConfigError(
+                "features of labels are not those that the preparation makes",
+                expected=f"none, or {shown(made)}",
+                received=shown(self.features),
+            )
+        if self.units and len(self.units) != len(made or self.features):
+            raise ConfigError(
+                "there is one unit for each feature",
+                where="units of labels",
+                expected=f"{len(made or self.features)}, empty texts for those without",
+                received=shown(self.units),
             )
 
     @classmethod
@@ -131,38 +147,35 @@ class Labels:
             received=shown(given),
         )
 
-    def plain(self) -> dict[str, Any]:
-        """The parts that are there, as plain data."""
-        found: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Preparation | TablePreparation):
-                value = value.plain()
-            if value:
-                found[field.name] = list(value) if isinstance(value, tuple) else value
-        return found
-
     @classmethod
     def from_plain(cls, plain: Any) -> Self:
-        """The inverse of `plain`. Raises ConfigError for anything else."""
+        """Labels from plain data, their parts by name. Raises ConfigError for anything else."""
         names = [field.name for field in fields(cls)]
         if not isinstance(plain, dict) or not set(plain) <= set(names):
             raise ConfigError(
                 "these are not labels", expected="only " + ", ".join(names), received=shown(plain)
             )
         given = dict(plain)
-        for name in ("classes", "features"):
+        for name in ("classes", "features", "units"):
             if isinstance(given.get(name), list | tuple):
                 given[name] = tuple(given[name])
         how = given.get("preparation")
         if isinstance(how, dict):
-            kind = TablePreparation if "columns" in how else Preparation
-            given["preparation"] = kind.from_plain(how)
+            given["preparation"] = preparation_from(how)
         return cls(**given)
 
     def but(self, **changes: Any) -> Self:
         """The same labels with some parts changed."""
         return replace(self, **changes)
+
+
+def preparation_from(plain: Any) -> Preparation | TablePreparation | None:
+    """A preparation from plain data, None from None. Raises ConfigError for anything else."""
+    if plain is None:
+        return None
+    if not isinstance(plain, dict):
+        raise ConfigError("preparation of labels", expected="its parts", received=shown(plain))
+    return (TablePreparation if "columns" in plain else Preparation).from_plain(plain)
 
 
 def _number(value: Any) -> bool:

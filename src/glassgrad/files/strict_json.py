@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
-from glassgrad.errors import FormatError, shown
+from glassgrad.errors import ConfigError, FormatError, shown
 
 MOST_DEPTH = 16
 MOST_BYTES = 16 * 2**20
+# Brackets outside texts: a text, even one that does not end, is passed over as a whole.
+_BRACKETS = re.compile(rb'[][{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 def write_json(value: Any) -> bytes:
     """A value as JSON bytes, keys in their order."""
     return json.dumps(value, indent=1, allow_nan=False).encode("ascii")
+
+
+def written(value: Any, what: str) -> bytes:
+    """As `write_json`. Raises ConfigError for a value that `read_json` would refuse."""
+    try:
+        data = write_json(value)
+        read_json(data, what)
+    except (FormatError, ValueError, TypeError, RecursionError) as error:
+        received = error.received or error.what if isinstance(error, FormatError) else str(error)
+        raise ConfigError(
+            "this cannot be kept in a file",
+            where=what,
+            expected=f"finite numbers, whole characters, at most {MOST_DEPTH} levels",
+            received=shown(received, 200)[1:-1],
+        ) from None
+    return data
 
 
 def read_json(data: bytes, what: str, limit: int = MOST_BYTES, *, canonical: bool = True) -> Any:
@@ -55,24 +74,16 @@ def _reason(error: Exception) -> str:
 
 
 def _check_depth(data: bytes, what: str) -> None:
-    depth, quoted, escaped = 0, False, False
-    for byte in data:
-        if quoted:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                quoted = False
-        elif byte == 0x22:
-            quoted = True
-        elif byte in b"[{":
+    depth = 0
+    for found in _BRACKETS.finditer(data):
+        bracket = found[0]
+        if bracket in b"[{":
             depth += 1
             if depth > MOST_DEPTH:
                 raise FormatError(
                     "JSON is nested too deeply", where=what, expected=f"at most {MOST_DEPTH} levels"
                 )
-        elif byte in b"]}":
+        elif bracket in b"]}":
             depth -= 1
 
 

@@ -1,4 +1,4 @@
-"""Arrays by name as safetensors: written by the safetensors package, read by a stricter reader.
+"""Arrays by name as safetensors: written as the safetensors package writes, read more strictly.
 
 The package keeps the last of two tensors with one name and accepts unknown fields and bytes that
 are no truth values; here they are refused. Source of the format:
@@ -7,6 +7,7 @@ https://github.com/huggingface/safetensors, "Format".
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import FormatError, shown
+from glassgrad.errors import DTypeError, FormatError, shown
 
 from .strict_json import read_json
 
@@ -23,16 +24,50 @@ DTYPES = {
     "F32": "float32", "F64": "float64", "I64": "int64", "U32": "uint32", "U8": "uint8",
     "BOOL": "bool",
 }  # fmt: skip
+_WIDEST = {  # the order in which the package writes them
+    name: short for short in ("I64", "F64", "F32", "U32", "U8", "BOOL") for name in [DTYPES[short]]
+}
 _MOST_HEADER = 16 * 2**20
 _MOST_AXES = 32
 _MOST_NAME = 1000
 
 
 def write_tensors(arrays: Mapping[str, AnyArray]) -> bytes:
-    """The arrays as the bytes of a safetensors file."""
-    from safetensors.numpy import save
+    """The arrays as the bytes of a safetensors file: one form only, that of the package.
 
-    return bytes(save({name: np.asarray(a, order="C") for name, a in arrays.items()}))
+    Wide dtypes first, then by name; the numbers begin at a multiple of 8.
+    """
+    order = _order(arrays)
+    little = [np.asarray(arrays[n], arrays[n].dtype.newbyteorder("<"), order="C") for n in order]
+    return b"".join([header(arrays), *[a.tobytes() for a in little]])
+
+
+def header(arrays: Mapping[str, AnyArray]) -> bytes:
+    """What stands before the numbers of these arrays."""
+    entries, at = {}, 0
+    for name in _order(arrays):
+        array = arrays[name]
+        places = [at, at := at + array.nbytes]
+        shape = list(array.shape)
+        entries[name] = {
+            "dtype": _WIDEST[array.dtype.name], "shape": shape, "data_offsets": places,
+        }  # fmt: skip
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _order(arrays: Mapping[str, AnyArray]) -> list[str]:
+    rank = {dtype: i for i, dtype in enumerate(_WIDEST)}
+    for name, array in arrays.items():
+        if array.dtype.name not in rank:
+            raise DTypeError(
+                "a file has no place for this kind of number",
+                where=shown(name),
+                expected=", ".join(rank),
+                received=array.dtype.name,
+            )
+    return sorted(arrays, key=lambda name: (rank[arrays[name].dtype.name], name))
 
 
 def read_tensors(data: bytes | memoryview, what: str) -> dict[str, AnyArray]:

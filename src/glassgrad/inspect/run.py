@@ -7,22 +7,22 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glassgrad import __version__
-from glassgrad.errors import ConfigError, FormatError, UsageError, shown
+from glassgrad.errors import ConfigError, UsageError, shown
 from glassgrad.files.disk import DISK
+from glassgrad.files.history import read_history
 from glassgrad.files.labels import Labels
 from glassgrad.files.model import to_bytes
 from glassgrad.files.small import read_small
@@ -233,11 +233,6 @@ def npz(arrays: Mapping[str, Any]) -> bytes:
 
 # ---------------------------------------------------------------------------------------- reading
 
-_MOST_ROWS = 1_000_000
-_MOST_COLUMNS = 1_000
-_LONGEST_LINE = 100 * _MOST_COLUMNS
-_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e[+-]?[0-9]{1,4})?|-?inf|nan", re.ASCII)
-
 
 def read_run(
     folder: str | os.PathLike[str],
@@ -260,52 +255,7 @@ def read_run(
             expected="the folder of a run, with config.toml and history.csv",
             received="no folder",
         )
-    return read_toml(path / "config.toml"), _read_history(path / "history.csv")
-
-
-def _read_history(file: Path) -> dict[str, list[float]]:
-    where = shown(str(file), 200)[1:-1]
-
-    def wrong(what: str, line: int, expected: str, received: Any) -> FormatError:
-        place = f"{where}, line {line}"
-        return FormatError(what, where=place, expected=expected, received=shown(received))
-
-    most = f"at most {_MOST_ROWS:,} lines of {_MOST_COLUMNS:,} columns"
+    config = read_toml(path / "config.toml")
+    file = path / "history.csv"
     data = read_small(file, MOST_DATA, "the history", "the history.csv of a run")
-    lines: list[list[str]] = []
-    try:
-        for cells in csv.reader(_short_lines(data.decode("utf-8")), strict=True):
-            lines.append(cells)
-            if len(lines) > _MOST_ROWS or len(cells) > _MOST_COLUMNS:
-                raise wrong("the history is too large", len(lines), most, f"{len(cells):,} columns")
-    except (ValueError, csv.Error) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise wrong(
-            "the history is not CSV", len(lines) + 1, "lines of numbers", str(error)
-        ) from None
-    head = lines[0] if lines else []
-    titles = all(1 <= len(n) <= 70 and n.isprintable() for n in head)
-    if head[:1] != ["epoch"] or len(set(head)) != len(head) or not titles:
-        raise wrong("these are no columns of a history", 1, "epoch, and names that differ", head)
-    for number, cells in enumerate(lines[1:], 2):
-        if len(cells) != len(head):
-            raise wrong("a line has another number of columns", number, str(len(head)), len(cells))
-        if cells[0] != str(number - 1):
-            raise wrong("the epochs are not in their order", number, str(number - 1), cells[0])
-        bad = next((c for c in cells if not _NUMBER.fullmatch(c)), None)
-        if bad is not None:
-            raise wrong("this is not a number", number, "a number such as 0.25", bad)
-    columns = {n: [float(line[i]) for line in lines[1:]] for i, n in enumerate(head)}
-    return {n: v for n, v in columns.items() if n not in ("epoch", "seconds")}
-
-
-def _short_lines(text: str) -> Iterator[str]:
-    """The lines of a text; ValueError for one that is longer than all columns together."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start) + 1 or len(text)
-        if end - start > _LONGEST_LINE:
-            raise ValueError(f"a line of more than {_LONGEST_LINE:,} characters")
-        yield text[start:end]
-        start = end
+    return config, read_history(data, shown(str(file), 200)[1:-1])

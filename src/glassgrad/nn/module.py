@@ -195,6 +195,7 @@ class Module:
     # is written for.
     input_types: tuple[Type, ...] = ()
     input_order: tuple[str, ...] = ()
+    _fitted: Any = None  # how `fit` came to its numbers, as plain data: a `files.Fitted`
 
     def __init__(self) -> None:
         self.training = True

@@ -19,8 +19,8 @@ from .module import Module, Weight
 _PACKAGE = f"{__name__.split('.', maxsplit=1)[0]}."
 _RULES = f"{_PACKAGE}nn.penalties"
 _PLAIN = frozenset({type(None), bool, int, str})
-# What calls set, and a trace sets itself before it calls.
-_OF_CALLS = frozenset({"training", "_rooted", "input_types"})
+# What calls set, and a trace sets itself before it calls; what is said about a network.
+_OF_CALLS = frozenset({"training", "_rooted", "input_types", "_fitted", "labels"})
 
 
 @dataclass(slots=True)

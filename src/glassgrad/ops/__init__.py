@@ -66,6 +66,11 @@ OPS: dict[str, Op] = {
 }
 
 
+# The number of this vocabulary, written into files: one more for every change by which a graph that
+# was written before could no longer be read, or would mean something else, and for every op added.
+OPSET = 1
+
+
 def find(name: str) -> Op:
     """The record of this name; an error with the nearest name otherwise."""
     if name not in OPS:

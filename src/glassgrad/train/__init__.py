@@ -16,4 +16,3 @@ from .monitors import (
     ReduceLROnPlateau as ReduceLROnPlateau,
 )
 from .sampling import sample as sample
-from .trouble import Trouble as Trouble

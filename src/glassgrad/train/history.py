@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from glassgrad.files.history import write_history
 
 
 class History(Mapping[str, list[float]]):
@@ -50,14 +50,7 @@ class History(Mapping[str, list[float]]):
 
     def to_csv(self, seconds: bool = True) -> str:
         """The table as CSV, numbers in full; the time of each epoch last."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["epoch", *self.columns, *(["seconds"] if seconds else [])])
-        for i in range(self.epochs):
-            values = [repr(column[i]) for column in self.columns.values()]
-            time = [f"{self.seconds[i]:.6f}"] if seconds else []
-            writer.writerow([i + 1, *values, *time])
-        return out.getvalue()
+        return write_history(self.columns, self.seconds if seconds else None)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{k} {v:.4g}" for k, v in self.last.items())

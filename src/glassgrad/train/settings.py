@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glassgrad.errors import shown
 from glassgrad.nn.losses import Loss
 from glassgrad.optim import Group, Optimizer, Schedule
 from glassgrad.tensors.tensor import Tensor
@@ -61,8 +62,10 @@ def _head(head: Head) -> dict[str, Any]:
     }
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, deep: int = 6) -> Any:
     """A setting as plain data. An object of ours is its kind and its settings, by name.
+
+    What is nested deeper than so many levels is one text, its repr.
 
     >>> from glassgrad import optim
     >>> plain(optim.Step(0.1, every=30))
@@ -78,11 +81,13 @@ def plain(value: Any) -> Any:
         return plain(value.item())
     if isinstance(value, np.ndarray | Tensor):
         return _array(value.numpy() if isinstance(value, Tensor) else value)
+    if deep == 0:
+        return shown(value, 1000)
     if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
+        return [plain(item, deep - 1) for item in value]
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    return _object(value)
+        return {str(k): plain(v, deep - 1) for k, v in value.items()}
+    return _object(value, deep)
 
 
 def _array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -92,20 +97,24 @@ def _array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
     return found | {"sha256": sha256(np.ascontiguousarray(array).tobytes()).hexdigest()}
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _object(value: Any, deep: int) -> dict[str, Any]:
     kind = type(value)
     if isinstance(value, Loss):
-        return {"kind": value.record.made, **plain(value.settings)}
+        return {"kind": value.record.made, **plain(value.settings, deep)}
     if isinstance(value, Group):
         whole = isinstance(value.pattern, str)
         names = value.pattern if whole else [getattr(p, "name", "") for p in value.pattern]
-        return {"parameters": names, **plain(value.overrides)}
+        return {"parameters": names, **plain(value.overrides, deep)}
     if isinstance(value, Optimizer):
-        own = {k: v for k, v in _own(value).items() if k != "schedule"}  # a setting of the run
-        return {"kind": _kind(kind), "lr": plain(value.lr), **plain(own)}
+        # The schedule is a setting of the run; names of states follow from the others.
+        apart = ("schedule", "state_names", "scalar_state_names")
+        own = {k: v for k, v in _own(value).items() if k not in apart}
+        return {"kind": _kind(kind), "lr": plain(value.lr), **plain(own, deep)}
     if isinstance(value, Schedule) or kind.__module__.startswith(_PACKAGE):
         named = not hasattr(value, "__qualname__")  # functions have one
-        return {"kind": _kind(kind), **plain(_own(value))} if named else {"kind": _name(value)}
+        return (
+            {"kind": _kind(kind), **plain(_own(value), deep)} if named else {"kind": _name(value)}
+        )
     return {"kind": _name(value if hasattr(value, "__qualname__") else kind)}
 
 

@@ -332,6 +332,8 @@ def keep_figure(history: History, seconds: float | None = None) -> None:
     if record.verified is not None and record.verified["steps"]:
         return
     record.verified = _figure(record, history, seconds)
+    if record.fitted is not None:
+        record.fitted.verified = record.verified
 
 
 def _figure(record: Record, history: History, seconds: float | None) -> dict[str, Any]:
