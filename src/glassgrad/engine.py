@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError, UsageError, shown, unknown_name
-from .ir import INPUT, Graph, Node, Value
+from .ir import INPUT, Graph
 
 if TYPE_CHECKING:
     from .backends.native.function import NativeFunction
+    from .backends.numpy_source.replay import NotFinite as NotFinite  # noqa: PLC0414
 
 BACKENDS = ("auto", "numpy", "native")
 
@@ -366,52 +367,11 @@ def on_one_thread(wanted: bool) -> AbstractContextManager[None]:
     return one_thread(wanted)
 
 
-def first_not_finite(graph: Graph, arguments: list[Any]) -> str:
-    """Run a graph op by op and describe the first value that is not finite, if there is one."""
-    import numpy as np
+def first_not_finite(graph: Graph, arguments: Sequence[Any]) -> NotFinite | None:
+    """Where a step's state, loss or gradient first stops being finite, op by op on NumPy."""
+    from .backends.numpy_source import replay
 
-    from .backends.numpy_source.build import lowered
-    from .passes.rewrite import scheduled
-
-    low = lowered(graph)
-    known: dict[Value, Any] = dict(zip(low.inputs.values(), arguments, strict=True))
-    sources = [low.inputs[name] for name, _ in low.sizes.values()]
-    with np.errstate(all="ignore"):
-        for node in scheduled(low):
-            if node.values[0] in known or "loop" in node.op.roles:
-                continue
-            origin = node.origin
-            if origin.phase == "update":
-                break
-            results = _on_its_own(node, known, sources)
-            known.update(zip(node.values, results, strict=True))
-            if any(
-                r.dtype.kind == "f" and not np.isfinite(r).all() for r in map(np.asarray, results)
-            ):
-                layer = origin.scope or "the network"
-                return f"first in {layer}, {origin.phase}, op {node.op.name}"
-    return ""
-
-
-def _on_its_own(node: Node, known: dict[Value, Any], sources: list[Value]) -> tuple[Any, ...]:
-    """What one node gives for known operands; what is read of a loop runs the loop with it.
-
-    `sources` are the inputs that say how many rows there are.
-    """
-    loop = node.inputs[0].node if "reader" in node.op.roles else None
-    operands = [*(node if loop is None else loop).inputs]
-    inputs = {
-        f"x{i}": Node(INPUT, (), {"name": f"x{i}", "type": v.type, "role": "data"}, (v.type,))
-        for i, v in enumerate([*operands, *sources])
-    }
-    given = tuple([n.values[0] for n in inputs.values()])[: len(operands)]
-    if loop is not None:
-        given = Node(loop.op, given, loop.attributes, loop.types).values
-    alone = Node(node.op, given, node.attributes, node.types)
-    outputs = {f"out{i}": v for i, v in enumerate(alone.values)}
-    function = compile_graph(Graph({k: n.values[0] for k, n in inputs.items()}, outputs))
-    found = function(*[known[v] for v in (*operands, *sources)])
-    return found if isinstance(found, tuple) else (found,)
+    return replay.first_not_finite(graph, arguments)
 
 
 def step_source(step: Step, about: list[tuple[str, str]]) -> str:

@@ -21,7 +21,7 @@ with the parts it knows; the boundary that knows the place adds `where` once, wi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 
 class GlassgradError(Exception):
@@ -99,9 +99,13 @@ class FormatError(GlassgradError, ValueError):
 
 
 class NonFiniteError(GlassgradError, ArithmeticError):
-    """Training met inf or nan and stopped before the update."""
+    """Training met inf or nan and stopped before the update.
+
+    `trouble` is what is known of it, a `glassgrad.train.Trouble`, where `fit` raised it.
+    """
 
     exit_code = 1
+    trouble: Any = None
 
 
 class CheckpointError(GlassgradError, RuntimeError):

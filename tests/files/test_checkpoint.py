@@ -119,12 +119,15 @@ def test_an_older_step_than_the_newest_stays_when_it_is_saved(tmp_path: Path) ->
 
 def test_a_save_of_the_same_step_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
-        store.save(100, MEMBERS, finite=True)
-        store.save(100, {"training.json": b"[]"}, finite=False)
+        store.save(100, MEMBERS, finite=False)
+        store.save(100, {"training.json": b"[]"}, finite=True)
         found = store.newest()
         assert found is not None
         assert found.members == {"training.json": b"[]"}
-        assert not found.finite
+        assert found.finite
+        with pytest.raises(CheckpointError, match="a checkpoint of this step"):
+            store.save(100, MEMBERS, finite=False)
+        assert read_checkpoint(found.path) == found
     assert names(tmp_path) == ["step-00000100"]
 
 
@@ -302,18 +305,15 @@ def test_a_checkpoint_that_is_not_as_written_is_refused(tmp_path: Path, change: 
 def test_any_changed_byte_is_refused(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         path = store.save(500, MEMBERS, finite=True)
-    count = 0
     for file in sorted(path.iterdir()):
         data = file.read_bytes()
-        for place in range(len(data)):
-            for change in (1, 0x20, 0x80):
-                file.write_bytes(data[:place] + bytes([data[place] ^ change]) + data[place + 1 :])
-                with pytest.raises(FormatError):
-                    read_checkpoint(path)
-                count += 1
+        for place, byte in enumerate(data):
+            changed = bytes([byte ^ (1, 0x20, 0x80)[place % 3]])  # a bit, or capital and small
+            file.write_bytes(data[:place] + changed + data[place + 1 :])
+            with pytest.raises(FormatError):
+                read_checkpoint(path)
         file.write_bytes(data)
     assert read_checkpoint(path).members == MEMBERS
-    assert count > 2000
 
 
 def test_sizes_are_compared_before_anything_is_read(tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ class Store:
             raise CheckpointError(
                 "this store of checkpoints is closed", where=_shown(self.folder), received="a save"
             )
+        self._check_worth(step, finite=finite)
         facts = {name: (_size(p), _digest(p)) for name, p in sorted(parts.items())}
         about = _Manifest(step, bool(finite), facts)
         manifest = _manifest_bytes(about)
@@ -160,6 +161,17 @@ class Store:
         return self.folder / _name(step)
 
     # ---------------------------------------------------------------------------------- writing
+
+    def _check_worth(self, step: int, *, finite: bool) -> None:
+        """No checkpoint that is finite, or may be, makes way for one that is not."""
+        place = self.folder / _name(step)
+        if not finite and step in self.steps() and self._look(place) is not False:
+            raise CheckpointError(
+                "a checkpoint of this step is there already",
+                where=_shown(place),
+                expected="a finite one, or one of another step",
+                received="one that is not finite",
+            )
 
     def _check_room(self, needed: int) -> None:
         with _doing("ask how much room there is", self.folder):
@@ -191,7 +203,8 @@ class Store:
             disk.rename(beside, final)
             placed = True
             disk.sync_folder(self.folder)
-            _verify(final, about, disk)
+            if _verify(final, disk, final.name) != about:
+                raise FormatError("the manifest is read otherwise than it was written")
         except BaseException:
             self._undo(beside, final if placed else None, old)
             raise
@@ -201,23 +214,28 @@ class Store:
     def _undo(self, beside: Path, placed: Path | None, old: Path | None) -> None:
         """After a failure: what was made goes, what was there comes back, as far as can be."""
         with suppress(OSError):
+            if old is not None:
+                # Names that change back before the change has reached the disk may be lost there.
+                # Where it cannot, all stays in place: the next to open the folder puts it right.
+                self.disk.sync_folder(self.folder)
             if placed is not None:
                 self.disk.rename(placed, beside)
-        with suppress(OSError):
             if old is not None:
                 self.disk.rename(old, old.with_name(old.name.partition(".")[0]))
-        with suppress(OSError):
+            if placed is not None:
+                self.disk.sync_folder(self.folder)
             self._empty(beside)
 
     def _prune(self, new: int) -> None:
         """Remove what is older than the last `keep` that verify, but for the last finite one.
 
         A damaged one counts as none of these, and stays until they are complete: what cannot be
-        read today may be the only finite one.
+        read today may be the only finite one. So does one of a later step than the new one: work
+        fell back behind it because it could not be read.
         """
         kept, finite = 1, bool(self._finite[new])
         for step in reversed(self.steps()):
-            if step == new:
+            if step >= new:
                 continue
             if kept >= self.keep and finite:
                 self._let_go(step)
@@ -236,22 +254,21 @@ class Store:
         self._discard(self.folder / _name(step))
         self._finite.pop(step, None)
 
-    def _look(self, folder: Path) -> bool | None:
-        """Whether a checkpoint is finite, or None where it does not verify."""
+    def _look(self, folder: Path, place: Path | None = None) -> bool | None:
+        """Whether a checkpoint is finite, or None where it would not verify in this place."""
         try:
-            about = _read_manifest(folder, self.disk)
-            _verify(folder, about, self.disk)
+            return _verify(folder, self.disk, (place or folder).name).finite
         except (OSError, *_DAMAGE):
             return None
-        return about.finite
 
     def _discard(self, folder: Path) -> None:
         """Remove a checkpoint: first from among the good names, in one go, then its files."""
         try:
             aside = folder
-            if not _LEFT.fullmatch(folder.name):
-                aside = _aside(folder, "tmp")
+            if ".tmp-" not in folder.name:  # else it might come back, its files half gone
+                aside = _aside(folder.with_name(folder.name.partition(".")[0]), "tmp")
                 self.disk.rename(folder, aside)
+                self.disk.sync_folder(self.folder)
             self._empty(aside)
         except OSError as error:
             _warn(f"what is no longer kept cannot be removed: {_shown(folder)}: {_reason(error)}")
@@ -264,12 +281,13 @@ class Store:
     def _tidy(self) -> None:
         """Finish what writers that died were doing: we hold the lock, so none of them lives."""
         left = self._left()
+        if left:
+            # The names that writer gave may not have reached the disk, and must before they change.
+            self.disk.sync_folder(self.folder)
         for name, match in left.items():
             if match[2] == "old":
                 self._put_back(self.folder / name, self.folder / match[1])
-        if left:
-            # What stands in the place of what is removed next may not have reached the disk yet.
-            self.disk.sync_folder(self.folder)
+                self.disk.sync_folder(self.folder)
         for name in self._left():
             self._discard(self.folder / name)
 
@@ -278,11 +296,10 @@ class Store:
         return {n: m for n, folder in names if folder and (m := _LEFT.fullmatch(n))}
 
     def _put_back(self, old: Path, final: Path) -> None:
-        """Undo a replacement, unless what replaced it is good."""
-        there = final.name in self.disk.list(self.folder)
-        if there and self._look(final) is not None:
-            return
-        if there:
+        """Undo a replacement, unless what replaced it is good or what was there is not."""
+        if final.name in self.disk.list(self.folder):
+            if self._look(final) is not None or self._look(old, final) is None:
+                return
             self.disk.rename(final, _aside(final, "tmp"))
         self.disk.rename(old, final)
 
@@ -295,7 +312,7 @@ def read_checkpoint(path: str | Path, *, disk: Disk = DISK) -> Saved:
     """
     folder = Path(path)
     with _doing("read a checkpoint", folder):
-        about = _read_manifest(folder, disk)
+        about = _read_manifest(folder, disk, folder.name)
         found = {}
         for name, (size, digest) in about.members.items():
             data = b"".join(disk.blocks(folder / name, size, max(size, 1)))
@@ -307,9 +324,9 @@ def read_checkpoint(path: str | Path, *, disk: Disk = DISK) -> Saved:
 # --------------------------------------------------------------------------------------- reading
 
 
-def _read_manifest(folder: Path, disk: Disk) -> _Manifest:
-    """What a folder says of itself, once it is known to be one and to hold what it says."""
-    step = _step_of(folder.name)
+def _read_manifest(folder: Path, disk: Disk, called: str) -> _Manifest:
+    """What a folder says of itself, once it is known to hold that and to be one of this name."""
+    step = _step_of(called)
     if step is None or not disk.list(folder.parent).get(folder.name):
         raise FormatError(
             "this is no checkpoint",
@@ -407,15 +424,15 @@ def _fact(name: str, fact: Any, where: str) -> tuple[int, str]:
     return size, digest
 
 
-def _verify(folder: Path, about: _Manifest, disk: Disk) -> None:
-    """Read a checkpoint back from the disk: FormatError unless it is what was meant."""
-    if _read_manifest(folder, disk) != about:
-        raise FormatError("the manifest reads otherwise than it was written", where=_shown(folder))
+def _verify(folder: Path, disk: Disk, called: str) -> _Manifest:
+    """Read a checkpoint from the disk a part at a time: FormatError unless it is as written."""
+    about = _read_manifest(folder, disk, called)
     for name, (size, digest) in about.members.items():
         found = hashlib.sha256()
         for block in disk.blocks(folder / name, size, _BLOCK, fresh=True):
             found.update(block)
         _check_digest(found.hexdigest(), digest, folder / name)
+    return about
 
 
 def _check_digest(found: str, digest: str, file: Path) -> None:

@@ -16,3 +16,4 @@ from .monitors import (
     ReduceLROnPlateau as ReduceLROnPlateau,
 )
 from .sampling import sample as sample
+from .trouble import Trouble as Trouble

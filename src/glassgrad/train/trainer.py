@@ -14,18 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad import optim
-from glassgrad.engine import (
-    RecomputeCost,
-    first_not_finite,
-    is_small,
-    on_one_thread,
-    recompute_cost,
-)
+from glassgrad.engine import RecomputeCost, is_small, on_one_thread, recompute_cost
 from glassgrad.errors import ConfigError, NonFiniteError, shown
 from glassgrad.files.fitted import Fitted, versions
 from glassgrad.tensors.tensor import Tensor
 
-from . import batches, whole
+from . import batches, trouble, whole
 from .callbacks import Callback, Run
 from .guards import Guards
 from .history import History
@@ -67,6 +61,7 @@ class Record:
     verified: dict[str, Any] | None = None  # `verify.keep_figure` has it
     fitted: Fitted | None = None  # what the model keeps of the run
     unwritable: str = ""  # why no program repeats the run, where none does
+    last_checkpoint: Any = None  # the path of the last one, all finite, where some are written
 
     @property
     def rows(self) -> int:
@@ -171,8 +166,11 @@ class Trainer:
         self._epoch_step = 0  # the step that ended the last whole epoch
         self._kept_at = 0  # the step after which weights were put back
         self._averaged = False  # whether the averages have taken the place of the weights
+        self.added = (0, 0)  # batches and rows whose gradients wait for their update
         self.seen = Run(self, record.epochs)
         self._settings: dict[str, Any] = {}
+        trouble.check_start(self)
+        self.watch = trouble.watched(self)
 
     @property
     def rate(self) -> float:
@@ -301,6 +299,7 @@ class Trainer:
         record, plan, run = self.record, self.plan, self.seen
         by_step = tuple(c for c in callbacks if c.every != "epoch")
         by_epoch = tuple(c for c in callbacks if c.every == "epoch")
+        window = trouble.Window(self, step)
         for epoch in range(1, record.epochs + 1):
             began = time.perf_counter()
             seen = 0
@@ -308,7 +307,7 @@ class Trainer:
             for batch in source.epoch(epoch):
                 run.step += 1
                 rows = len(batch[0])
-                found = step(batch, epoch)
+                found = window(batch, epoch)
                 loss, *values = found if isinstance(found, tuple) else (found,)
                 run.loss = float(loss)
                 sums[0] += run.loss * rows
@@ -319,11 +318,13 @@ class Trainer:
                     run.epoch = epoch
                     for callback in by_step:
                         if run.step % int(callback.every) == 0:
+                            window.close()
                             callback.on_interval(run)
                     if run.stop:
                         break
             if record.stream is not None or seen == record.rows:
-                self.flush(epoch)
+                window.flush(epoch)
+            window.close()
             seconds = [time.perf_counter() - began]
             self.end_epochs(np.array([sums]), seen, seconds, run.step, began)
             run.epoch = epoch
@@ -394,7 +395,7 @@ class Trainer:
         at_step = names.index("step") if "step" in names else None
         at_rate = names.index("rate") if "rate" in names else None
         scheduled = optimizer.schedule is not None
-        self._added = self._added_rows = 0
+        self.added = (0, 0)
         together = optimizer.gradient_accumulation_steps or 0
 
         def step(batch: Sequence[AnyArray], epoch: int) -> Any:
@@ -408,14 +409,13 @@ class Trainer:
             found = function(*arguments)
             if found is None:
                 run.step -= 1
-                raise self.not_finite(run, arguments)
+                raise self.not_finite(arguments)
             self.dirty = True
             if not together:
                 self.updates += 1
             else:
-                self._added += 1
-                self._added_rows += len(batch[0])
-                if self._added == together:
+                self.added = (self.added[0] + 1, self.added[1] + len(batch[0]))
+                if self.added[0] == together:
                     self.flush(epoch)
             if interrupts:
                 raise KeyboardInterrupt
@@ -435,9 +435,10 @@ class Trainer:
         at_step = names.index("step") if "step" in names else None
         at_weights = names.index("weights")
         memory: dict[str, Any] = {}
+        looked_at = [self.weights]  # the last point: where it went wrong, if it does
 
         def objective(w: AnyArray) -> tuple[Any, AnyArray]:
-            arguments[at_weights] = w
+            arguments[at_weights] = looked_at[0] = w
             loss, *_, gradient = function(*arguments)
             return loss, gradient
 
@@ -453,8 +454,8 @@ class Trainer:
                 for name, array in before.items():
                     self.buffers[name][...] = array
                 run.step -= 1
-                arguments[at_weights] = self.weights
-                raise self.not_finite(run, arguments)
+                arguments[at_weights] = looked_at[0]
+                raise self.not_finite(arguments)
             self.weights[...] = weights
             self.dirty = True
             self.updates += 1
@@ -466,39 +467,69 @@ class Trainer:
 
     def flush(self, epoch: int) -> None:
         """The update with the gradients that were added up, if there are any."""
-        if self.plan.apply is None or not self._added:
+        if self.plan.apply is None or not self.added[0]:
             return
         optimizer = self.record.optimizer
         if optimizer.schedule is not None:
             self._rate = optimizer.rate_at(self.updates, epoch - 1)
         self.updates += 1
+        self.plan.apply.function(*self._of_apply())
+        self.added = (0, 0)
+        self.dirty = True
+
+    def _of_apply(self) -> list[Any]:
+        """The arguments of the update that follows added gradients."""
+        assert self.plan.apply is not None
         names = list(self.plan.apply.inputs)
         arguments = self.arguments(names)
-        hosts = {"rows": self._added_rows, "rate": self._rate, "step": self.updates}
+        hosts = {"rows": self.added[1], "rate": self._rate, "step": self.updates}
         for name, value in hosts.items():
             if name in names:
                 arguments[names.index(name)] = value
-        self.plan.apply.function(*arguments)
-        self._added = self._added_rows = 0
-        self.dirty = True
+        return arguments
 
     def evaluate(self, plan: Plan, data: Mapping[str, AnyArray]) -> dict[str, float]:
         """Loss and metrics over all rows."""
         return evaluated(plan, self.arguments(plan.graph.inputs), data)
 
-    def not_finite(self, run: Run, arguments: list[Any]) -> NonFiniteError:
-        """The error that names the step and the first thing that went wrong in it."""
-        found = first_not_finite(self.plan.graph, arguments)
-        where = f"step {run.step + 1}, epoch {len(self.history.seconds) + 1}"
-        if found:
-            where += f", {found}"
-        return NonFiniteError(
-            "training met a number that is not finite and stopped before the update",
-            where=where,
-            expected="finite loss and gradients",
-            received="inf or nan; the model keeps the numbers it had before this step",
-            hint=f"a smaller learning rate than {self._rate:g}, or scaled inputs",
-        )
+    def not_finite(
+        self, arguments: list[Any], bad: tuple[str, int] | None = None
+    ) -> NonFiniteError:
+        """The error that names the step after those done, and the first thing wrong in it."""
+        return trouble.error(self, self.plan.graph, arguments, len(arguments[0]), bad)
+
+    def update_not_finite(
+        self, batch: Sequence[AnyArray] | None, bad: tuple[str, int]
+    ) -> NonFiniteError:
+        """The same where the loss and gradient of a batch are finite, and what they lead to is not.
+
+        No batch: the update after an epoch, with what its last batches left.
+        """
+        arguments = self.arguments(self.plan.graph.inputs)
+        if batch is not None:
+            names = list(self.plan.graph.inputs)
+            arguments[: len(batch)] = batch
+            if "step" in names:
+                arguments[names.index("step")] = self.seen.step + 1
+        if self.plan.apply is None:
+            return self.not_finite(arguments, bad)
+        assert self.watch is not None
+        if batch is not None:
+            self.watch.keep()
+            self.plan.step.function(*arguments)
+            self.added = (self.added[0] + 1, self.added[1] + len(batch[0]))
+        self.updates += 1
+        count = 0 if batch is None else len(batch[0])
+        found = trouble.error(self, self.plan.apply.source, self._of_apply(), count, bad)
+        self.updates -= 1
+        if batch is not None:
+            self.added = (self.added[0] - 1, self.added[1] - len(batch[0]))
+            self.watch.undo()
+        return found
+
+    def went_back(self, rate: float) -> None:
+        """Steps were undone: this is the rate of the next."""
+        self._rate = rate
 
 
 def _first(moment: Moment, weights: AnyArray) -> AnyArray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import batches
+from . import batches, trouble
 from .callbacks import Callback
 
 if TYPE_CHECKING:
@@ -98,7 +98,12 @@ class Whole:
         rates = self._rates(until - begin)
         out = np.empty((until - begin, self.loop.columns))
         number = begin + 1
+        watch, bad = trainer.watch, None
+        if watch is not None:
+            watch.keep()
         done, finite = self.loop.advance(orders, first, rates, number, out, _BUDGET)
+        if watch is not None and not watch.fine():
+            done, bad = self._one_by_one(orders, first, rates[:done], number, out)
         if done:
             run.step += done
             trainer.updated(done, float(rates[done - 1]))
@@ -106,8 +111,26 @@ class Whole:
             self._begun.append(out[:done])
             if sum(map(len, self._begun)) >= self.per_epoch:
                 self._end_epochs(by_epoch)
-        if not finite:
-            raise self._not_finite()
+        if bad or not finite:
+            trainer.went_back(float(rates[done]))
+            raise self._not_finite(bad)
+
+    def _one_by_one(
+        self, orders: AnyArray | None, first: int, rates: AnyArray, number: int, out: AnyArray
+    ) -> tuple[int, tuple[str, int] | None]:
+        """The same steps again, up to the one that makes what is not finite: how many, and what."""
+        watch = self.trainer.watch
+        assert watch is not None
+        watch.undo()
+        for i in range(len(rates)):
+            watch.keep()
+            here = (orders, first + i, rates[i : i + 1], number + i, out[i : i + 1])
+            self.loop.advance(*here, _BUDGET)
+            if not watch.fine():
+                bad = watch.bad()
+                watch.undo()
+                return i, bad
+        return len(rates), None
 
     def _orders_from(self, step: int) -> tuple[AnyArray | None, int]:
         """The orders of some epochs, and where among their batches this step is."""
@@ -161,18 +184,14 @@ class Whole:
         for callback in by_epoch:
             callback.on_interval(run)
 
-    def _not_finite(self) -> Exception:
-        trainer, run = self.trainer, self.trainer.seen
-        plan, record = trainer.plan, trainer.record
-        orders, first = self._orders_from(run.step)
-        epoch, place = divmod(first, self.per_epoch)
-        rows: Any = slice(place * self.batch, min((place + 1) * self.batch, self.rows))
-        if orders is not None:
-            rows = orders[epoch][rows]
+    def _not_finite(self, bad: tuple[str, int] | None) -> Exception:
+        trainer = self.trainer
+        plan, step = trainer.plan, trainer.seen.step
+        rows = trouble.row_numbers(trainer, step)
         arguments = trainer.arguments(plan.graph.inputs)
         for i, name in enumerate(plan.data):
-            arguments[i] = record.data[name][rows]
+            arguments[i] = trainer.record.data[name][rows]
         names = list(plan.graph.inputs)
         if "step" in names:
-            arguments[names.index("step")] = run.step + 1
-        return trainer.not_finite(run, arguments)
+            arguments[names.index("step")] = step + 1
+        return trainer.not_finite(arguments, bad)
