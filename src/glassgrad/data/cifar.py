@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glassgrad.data.packed import Plain, opened
+from glassgrad.data.packed import Gzip, Plain, looks_packed_tight, opened
 from glassgrad.errors import DataError, FormatError
 
 if TYPE_CHECKING:
@@ -69,21 +69,45 @@ def read_cifar10(
         wanted = min(limit * _RECORD, source.most_from(size))
         if isinstance(source, Plain) and size > limit * _RECORD:
             raise _too_many(path, limit, f"{size} bytes")
+        if isinstance(source, Gzip) and looks_packed_tight(wanted, size):
+            wanted = _looked_through(source, path, limit)
         body = source.take(wanted)
         if source.take(1):
             raise _too_many(path, limit, "more")
         source.close()
-    count, rest = divmod(len(body), _RECORD)
+    _check_length(path, len(body))
+    records = np.frombuffer(body, np.uint8).reshape(-1, _RECORD)
+    labels = _checked(path, records[:, 0])
+    return records[:, 1:].reshape(-1, 3, 32, 32).copy(), labels
+
+
+def _looked_through(source: Gzip, path: str | os.PathLike[str], limit: int) -> int:
+    """The bytes that come out, once it is known that they are records; only labels are kept."""
+    labels, count = bytearray(), 0
+    for piece in source.pieces():
+        labels += piece[-count % _RECORD :: _RECORD]
+        count += len(piece)
+        if count > limit * _RECORD:
+            raise _too_many(path, limit, "more")
+    _check_length(path, count)
+    _checked(path, np.frombuffer(labels, np.uint8))
+    source.restart()
+    return count
+
+
+def _check_length(path: str | os.PathLike[str], length: int) -> None:
+    count, rest = divmod(length, _RECORD)
     if rest or not count:
         raise FormatError(
             "not a batch of CIFAR-10 in its binary version",
             where=str(Path(path)),
             expected=f"one or more records of {_RECORD:,} bytes",
-            received=f"{len(body):,} bytes: {count:,} records and {rest:,} bytes over",
+            received=f"{length:,} bytes: {count:,} records and {rest:,} bytes over",
             hint="fetch the file again: glassgrad download cifar10",
         )
-    records = np.frombuffer(body, np.uint8).reshape(count, _RECORD)
-    labels = records[:, 0].astype(np.int64)
+
+
+def _checked(path: str | os.PathLike[str], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
     bad = np.flatnonzero(labels > 9)
     if len(bad):
         raise DataError(
@@ -92,7 +116,7 @@ def read_cifar10(
             expected="0 to 9",
             received=str(labels[bad[0]]),
         )
-    return records[:, 1:].reshape(count, 3, 32, 32).copy(), labels
+    return labels.astype(np.int64)
 
 
 def _too_many(path: str | os.PathLike[str], limit: int, received: str) -> FormatError:

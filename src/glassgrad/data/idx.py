@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.data.packed import Gzip, Plain, opened
+from glassgrad.data.packed import Gzip, Plain, looks_packed_tight, opened
 from glassgrad.errors import FormatError
 
 if TYPE_CHECKING:
@@ -114,15 +114,22 @@ def _read(source: Plain | Gzip, file: Path, size: int, limit: int) -> NDArray[An
             received=f"{size} bytes stored"
             + ("" if most == size else f", which cannot unpack to more than {most}"),
         )
-    body = source.take(declared)
-    if len(body) < declared:
+    start, body = 4 + 4 * rank, b""
+    held = wanted = start + declared
+    if isinstance(source, Gzip) and looks_packed_tight(declared, size):
+        held = source.length(wanted)
+        source.take(start)
+    if held == wanted:
+        body = source.take(declared)
+        held = start + len(body) + len(source.take(1))
+    if held < wanted:
         raise FormatError(
             "the IDX file is shorter than its header says",
             where=where,
             expected=what,
-            received=f"{4 + 4 * rank + len(body)} bytes",
+            received=f"{held} bytes",
         )
-    if source.take(1):
+    if held > wanted:
         raise FormatError(
             "the IDX file goes on past the size its header declares",
             where=where,

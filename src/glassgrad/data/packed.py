@@ -15,6 +15,7 @@ from glassgrad.errors import DataError, FormatError
 _CHUNK = 1 << 16
 # The deflate format turns one byte into at most 1032 (RFC 1951: 258 bytes for two bits).
 _DEFLATE_MOST = 1032
+_FREE = 32 * 2**20
 
 
 @contextmanager
@@ -43,6 +44,14 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[tuple[Plain | Gz
         raise DataError("not a file's name", where=repr(path), received=str(error)) from error
 
 
+def looks_packed_tight(count: int, size: int) -> bool:
+    """Whether so many bytes out of a file of this size are worth a first look that keeps nothing.
+
+    A few hundred kilobytes may unpack to hundreds of megabytes, and be damaged at the end.
+    """
+    return count > 4 * size + _FREE
+
+
 class Plain:
     """The bytes of a file as they are; at most `most_from(size)` come out."""
 
@@ -67,7 +76,29 @@ class Gzip:
     def __init__(self, stream: IO[bytes], file: Path) -> None:
         self._stream = stream
         self._file = file
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again at the file's beginning."""
+        self._stream.seek(0)
         self._unpack = zlib.decompressobj(wbits=31)  # 31: a gzip header and trailer, checked
+
+    def pieces(self) -> Iterator[bytes]:
+        """Everything from the file's beginning, a piece at a time, checked to its end."""
+        self.restart()
+        while piece := self.take(1 << 20):
+            yield piece
+        self.close()
+
+    def length(self, most: int) -> int:
+        """How many bytes come out, none of them kept, or more than `most`; then it begins again."""
+        count = 0
+        for piece in self.pieces():
+            count += len(piece)
+            if count > most:
+                break
+        self.restart()
+        return count
 
     @staticmethod
     def most_from(size: int) -> int:

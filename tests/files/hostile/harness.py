@@ -27,6 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 2.0  # of the processor's time for one file; of the clock's, thirty times as many
 MEMORY = 64 * 2**20  # beside four times the file
+MOST_COMPARED = 100_000  # bytes of a file that the slow readers are given
 
 
 @dataclass(frozen=True)
@@ -41,23 +42,34 @@ class Failure:
 
 def verdict(form: Any, data: bytes) -> str:
     """What is wrong with how a file is read; nothing where all is well."""
+    found, problem = _outcome(form, data)
+    return problem or _compared(form, data, found)
+
+
+def _outcome(form: Any, data: bytes) -> tuple[Any, str]:
+    """What the reader gives (`Refused` for an error of ours), and what is wrong already."""
     from glassgrad.errors import GlassgradError, InternalError
 
     from .readers import Refused
 
-    found: Any = Refused
     try:
-        found = form.read(data)
+        return form.read(data), ""
     except InternalError as error:
-        return f"InternalError: {error.what}"
+        return Refused, f"InternalError: {error.what}"
     except GlassgradError as error:
         said = str(error)
         if len(said) > 3000 or not (error.what and error.where):
-            return "an error without its parts, or a long one"
+            return Refused, "an error without its parts, or a long one"
         if not said.replace("\n", "").isprintable():
-            return "an error that a terminal may act upon"
+            return Refused, "an error that a terminal may act upon"
+        return Refused, ""
     except Exception as error:  # noqa: BLE001  # every other one is what is looked for
-        return f"{type(error).__name__}: {str(error)[:200]}"
+        return Refused, f"{type(error).__name__}: {str(error)[:200]}"
+
+
+def _compared(form: Any, data: bytes, found: Any) -> str:
+    from .readers import Refused
+
     try:
         wanted = form.reference(data)
     except Refused as why:
@@ -65,6 +77,15 @@ def verdict(form: Any, data: bytes) -> str:
     if found is Refused:
         return "refused; the slow reader accepts"
     return "" if found == wanted else "another result than the slow reader's"
+
+
+def _as_foretold(form: Any, data: bytes, found: Any, read: bool) -> str:
+    """As `_compared`, for a case made by hand, which says itself what is right."""
+    from .readers import Refused
+
+    if (found is not Refused) != read:
+        return "refused" if read else "accepted"
+    return _compared(form, data, found) if len(data) < MOST_COMPARED else ""
 
 
 def _is(form: Any, kind: str, data: bytes) -> bool:
@@ -86,11 +107,13 @@ def smaller(data: bytes, still: Callable[[bytes], bool]) -> bytes:
     return data
 
 
-def _work(name: str, first: int, count: int, at: Path) -> None:
+def _work(name: str, first: int, count: int, at: Path, cases: bool) -> None:
     """Go through the numbers; print what fails. A hang or a crash ends the process at its number."""
+    from .cases import cases_of
     from .formats import FORMATS
 
     form = FORMATS[name]
+    known = list(cases_of(name).values()) if cases else []
     for seed in form.seeds:
         problem = verdict(form, seed)
         if problem:
@@ -99,40 +122,50 @@ def _work(name: str, first: int, count: int, at: Path) -> None:
         verdict(form, form.mutated(number))  # what is loaded on the way is no file's fault
     with at.open("r+b") as stream:
         place = mmap.mmap(stream.fileno(), 8)
-    largest = 4 * 200_000 + MEMORY
-    now = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
-    limit = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (now + largest + 32 * 2**20, limit))
+    largest = max([len(data) for data, _ in known], default=200_000)
+    _limit_memory(4 * largest + MEMORY + 32 * 2**20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     for number in range(first, first + count):
         place[:8] = number.to_bytes(8, "little")
-        data = form.mutated(number)
+        data = known[number][0] if cases else form.mutated(number)
         # The system ends the process: Python's own handlers wait for C code that may never return.
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         signal.setitimer(signal.ITIMER_REAL, 30 * SECONDS)
-        problem = verdict(form, data)
+        found, problem = _outcome(form, data)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if (most - before) * 1024 > 4 * len(data) + MEMORY:
             problem = problem or f"{(most - before) // 1024} MiB of memory for {len(data)} bytes"
             before = most
+        if not problem and cases:
+            problem = _as_foretold(form, data, found, known[number][1])
+        elif not problem:
+            problem = _compared(form, data, found)
         if problem:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            kind = problem.split(":")[0]
-            small = smaller(data, partial(_is, form, kind))
-            print(json.dumps([number, problem, small.hex()]), flush=True)  # noqa: T201
+            small = data if cases else smaller(data, partial(_is, form, problem.split(":")[0]))
+            print(json.dumps([number, problem, small[:200_000].hex()]), flush=True)  # noqa: T201
     place[:8] = (first + count).to_bytes(8, "little")
 
 
-def _span(name: str, first: int, count: int) -> Iterator[Failure]:
+def _limit_memory(more: int) -> None:
+    """No more than so many bytes beside what the process has now."""
+    now = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + more, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def _span(name: str, first: int, count: int, cases: bool = False) -> Iterator[Failure]:
     """A span of numbers in processes of its own: a new one goes on after each crash."""
+    from .formats import FORMATS
+
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder, "at")
         end = first + count
         while first < end:
             at.write_bytes(first.to_bytes(8, "little"))
             command = [sys.executable, "-m", __name__, name, "--at", str(at)]
+            command += ["--cases"] if cases else []
             done = subprocess.run(
                 [*command, "--first", str(first), "--count", str(end - first)],
                 cwd=ROOT,
@@ -149,12 +182,18 @@ def _span(name: str, first: int, count: int) -> Iterator[Failure]:
                 return
             if done.returncode >= 0:
                 raise RuntimeError(f"the worker gave up: {done.stderr[-2000:]}")
-            from .formats import FORMATS
-
             how = {-signal.SIGPROF: "a hang", -signal.SIGALRM: "a hang"}
             what = how.get(done.returncode, f"a crash by signal {-done.returncode}")
-            yield Failure(name, reached, what, FORMATS[name].mutated(reached))
+            yield Failure(name, reached, what, b"" if cases else FORMATS[name].mutated(reached))
             first = reached + 1
+
+
+def run_cases(name: str) -> list[tuple[str, str]]:
+    """Of the cases made by hand for one reader, those that fail, and how."""
+    from .cases import cases_of
+
+    names = list(cases_of(name))
+    return [(names[f.number], f.what) for f in _span(name, 0, len(names), cases=True)]
 
 
 def run(
@@ -180,5 +219,6 @@ if __name__ == "__main__":
     parser.add_argument("--first", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--at", type=Path, required=True)
+    parser.add_argument("--cases", action="store_true")
     given = parser.parse_args()
-    _work(given.name, given.first, given.count, given.at)
+    _work(given.name, given.first, given.count, given.at, given.cases)

@@ -161,11 +161,11 @@ class _Reader:
         last.made = "heading"
         return last, at
 
-    def pair(self, table: _Table, at: int, by: object) -> int:
+    def pair(self, table: _Table, at: int, by: object, depth: int = 1) -> int:
         """key = value, put into a table; `by` is the heading or the braces it stands under."""
         parts, at = self.key(at)
         at = self.space(self.expect(at, "="))
-        value, at = self.value(at, 1)
+        value, at = self.value(at, depth)
         for part in parts[:-1]:
             inner = table.items.setdefault(part, _Table("dotted", by))
             if not isinstance(inner, _Table) or inner.made in ("heading", "braces"):
@@ -220,7 +220,7 @@ class _Reader:
         if self.letters[at : at + 1] == "}":
             return table, at + 1
         while True:
-            at = self.space(self.pair(table, at, table))
+            at = self.space(self.pair(table, at, table, depth + 1))
             if self.letters[at : at + 1] == "}":
                 return table, at + 1
             at = self.space(self.expect(at, ","))
