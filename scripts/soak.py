@@ -5,6 +5,7 @@
     python scripts/soak.py programs --count 200       program.py against the run, bit for bit
     python scripts/soak.py graphs --count 100000      mutated graph texts: refused, or equal
     python scripts/soak.py sameness --count 20        200 native steps: one hash, however they ran
+    python scripts/soak.py disk --count 20000         kills, failures, losses of power: nothing saved is lost
     python scripts/soak.py hostile --reader csv --count 1000000 --processes 2
                                                       mutated files: as a slow strict reader, or refused
 
@@ -158,6 +159,18 @@ def sameness(_: int) -> list[str]:
     return wrong
 
 
+def disk(seed: int) -> list[str]:
+    """Six processes on one folder of checkpoints, killed, failing and without power at random."""
+    from tests.files.test_disk import live
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            live(Path(folder), seed)
+        except Exception as error:  # noqa: BLE001  # whatever comes out is the failure
+            return [f"{type(error).__name__}: {error}"]
+    return []
+
+
 NOTES: list[str] = []  # what the log says beside
 CHECKS: dict[str, Callable[[int], list[str]]] = {
     "networks": networks,
@@ -165,6 +178,7 @@ CHECKS: dict[str, Callable[[int], list[str]]] = {
     "programs": programs,
     "graphs": graphs,
     "sameness": sameness,
+    "disk": disk,
 }
 
 
