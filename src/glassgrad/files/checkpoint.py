@@ -6,6 +6,7 @@ calls, and why that order, stand in docs/checkpoints.md.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import secrets
@@ -38,6 +39,7 @@ _STEP = re.compile(r"step-([0-9]{8,15})")
 _LEFT = re.compile(r"(step-[0-9]{8,15})\.(tmp|old)-[0-9a-f]{8}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 2**20  # bytes read at once to be checked
+_NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _DAMAGE = (FormatError, CheckpointError)
 
 
@@ -150,9 +152,16 @@ class Store:
         facts = {name: (_size(p), _digest(p)) for name, p in sorted(parts.items())}
         about = _Manifest(step, bool(finite), facts)
         manifest = _manifest_bytes(about)
-        self._check_room(sum(size for size, _ in facts.values()) + len(manifest))
+        needed = sum(size for size, _ in facts.values()) + len(manifest)
+        self._check_room(needed)
         with _doing(f"write the checkpoint of step {step:,}", self.folder):
-            self._place(about, {**parts, MANIFEST: [memoryview(manifest)]})
+            try:
+                self._place(about, {**parts, MANIFEST: [memoryview(manifest)]})
+            except OSError as error:
+                if error.errno in _NO_ROOM:  # others write there too, or there is a quota
+                    free = self.disk.free(self.folder)
+                    raise self._no_room(needed, free, _reason(error)) from error
+                raise
         self._finite[step] = about.finite
         try:
             self._prune(step)
@@ -177,13 +186,16 @@ class Store:
         with _doing("ask how much room there is", self.folder):
             free = self.disk.free(self.folder)
         if free * 10 < needed * 11:
-            raise CheckpointError(
-                "there is no room for a checkpoint",
-                where=_shown(self.folder),
-                expected=f"{needed:,} bytes and a tenth more",
-                received=f"{free:,} bytes free",
-                hint="make room, keep fewer checkpoints, or give a folder on another disk",
-            )
+            raise self._no_room(needed, free)
+
+    def _no_room(self, needed: int, free: int, why: str = "") -> CheckpointError:
+        return CheckpointError(
+            "there is no room for a checkpoint",
+            where=_shown(self.folder),
+            expected=f"{needed:,} bytes and a tenth more",
+            received=f"{free:,} bytes free" + (f": {why}" if why else ""),
+            hint="make room, keep fewer checkpoints, or give a folder on another disk",
+        )
 
     def _place(self, about: _Manifest, files: Mapping[str, Sequence[memoryview]]) -> None:
         disk, final = self.disk, self.folder / _name(about.step)
