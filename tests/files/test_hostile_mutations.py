@@ -117,7 +117,7 @@ BAD = {
     "hang": ("while True: pass", -signal.SIGPROF, ""),
     "hang in C": ("re.fullmatch('(a*)*b', 'a' * 40)", -signal.SIGPROF, ""),
     "crash": ("os.abort()", -signal.SIGABRT, ""),
-    "memory": ("global kept; kept = bytearray(72 * 2**20)", 0, "MiB of memory"),
+    "memory": ("global kept; kept = b'x' * (72 * 2**20)", 0, "MiB of memory"),
     "more memory": ("bytearray(2**30)", 0, "MemoryError"),
     "other error": ("{}['x']", 0, "KeyError"),
 }
