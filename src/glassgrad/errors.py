@@ -5,9 +5,11 @@
     │   ├── ShapeError    sizes that do not fit together
     │   ├── DTypeError    kinds of number that do not go together
     │   ├── ConfigError   a setting outside its range, or an unknown name
-    │   └── TraceError    Python that cannot become a graph
+    │   ├── TraceError    Python that cannot become a graph
+    │   └── ResumeError   a run that cannot go on as it was begun
     ├── DataError         values in the user's data: labels, rows, cells
     ├── FormatError       bytes of a file that are not what they claim to be
+    ├── TrainingStopped   a signal ended training after a whole step
     ├── NonFiniteError    training met inf or nan and stopped before the update
     ├── CheckpointError   a checkpoint that cannot be written, or none that can be read
     └── InternalError     glassgrad broke one of its own rules: a bug, please report
@@ -21,6 +23,7 @@ with the parts it knows; the boundary that knows the place adds `where` once, wi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Self
 
 
@@ -90,6 +93,10 @@ class TraceError(UsageError):
     """Python that cannot become a graph."""
 
 
+class ResumeError(UsageError):
+    """A run that cannot go on as it was begun: other settings, another model, other data."""
+
+
 class DataError(GlassgradError, ValueError):
     """Values in the user's data that cannot be used."""
 
@@ -106,6 +113,16 @@ class NonFiniteError(GlassgradError, ArithmeticError):
 
     exit_code = 1
     trouble: Any = None
+
+
+class TrainingStopped(GlassgradError):  # noqa: N818  # nothing went wrong
+    """The system asked for an end (SIGTERM): the step was finished, then a checkpoint written.
+
+    `checkpoint` is its folder, None where there is none.
+    """
+
+    exit_code = 143
+    checkpoint: Path | None = None
 
 
 class CheckpointError(GlassgradError, RuntimeError):

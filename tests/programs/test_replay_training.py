@@ -109,10 +109,10 @@ class _Second(Callback):
 
     def on_interval(self, run: Run) -> None:
         if run.epoch == 2:
-            self.state = run._trainer.state()
+            self.held = run._trainer.state()
 
     def on_end(self, run: Run) -> None:
-        run._trainer.restore(self.state)
+        run._trainer.restore(self.held)
 
 
 @pytest.mark.parametrize("averages", [False, True])
@@ -256,10 +256,10 @@ class _PutBack(Callback):
 
     def on_interval(self, run: Run) -> None:
         if run.step == 5:  # the end of the first epoch
-            self.state = run.state()
+            self.held = run.state()
         last = run.epoch == run.epochs if self.step is None else run.step == self.step
         if last:
-            run.restore(self.state)
+            run.restore(self.held)
 
 
 @pytest.mark.parametrize(("step", "averages"), [(12, False), (None, True)])

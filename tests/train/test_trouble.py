@@ -78,7 +78,7 @@ class Poison(Callback):
         self.every = max(after, 1)
         self.after, self.what = after, what
         self.trainer: Any = None
-        self.state: dict[str, bytes] = {}
+        self.held: dict[str, bytes] = {}
 
     def on_begin(self, run: Run) -> None:
         self.trainer = run._trainer
@@ -88,7 +88,7 @@ class Poison(Callback):
     def on_interval(self, run: Run) -> None:
         if run.step == self.after:
             self.what(self.trainer, run)
-            self.state = state_of(self.trainer)
+            self.held = state_of(self.trainer)
 
 
 def state_of(trainer: Any) -> dict[str, bytes]:
@@ -164,7 +164,7 @@ def test_an_injected_number_is_stopped_before_the_update_and_named(
         )  # fmt: skip
     told: Trouble = caught.value.trouble
     text = str(caught.value)
-    assert state_of(poison.trainer) == poison.state
+    assert state_of(poison.trainer) == poison.held
     assert (told.step, told.epoch) == (step, (step - 1) // PER_EPOCH + 1)
     assert text.count(f"step {step}, epoch {told.epoch}") == 1
     assert poison.trainer.history.epochs == told.epoch - 1

@@ -12,6 +12,7 @@ from glassgrad.engine import KernelLine, peak_flop, plan_lines
 from glassgrad.errors import UsageError
 from glassgrad.nn.module import Module
 from glassgrad.train.fit import prepared
+from glassgrad.train.signals import Noted
 from glassgrad.train.trainer import Trainer
 from glassgrad.train.whole import Whole
 
@@ -167,7 +168,7 @@ def profile(
             received=record.plan.step.why or "a step that runs as NumPy text",
             hint="profile NumPy text with cProfile, or see `glassgrad info`",
         )
-    whole = Whole(trainer, loop, [])
+    whole = Whole(trainer, loop, Noted())
     rows, step = _batch(record), trainer.plan.step
     whole.steps(min(steps, 5))  # warm
     times = []

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TextIO
 
-from glassgrad.errors import ConfigError, shown
+from glassgrad.errors import ConfigError, UsageError, shown
 
 
 class Callback:
@@ -21,12 +21,26 @@ class Callback:
     "epoch" is after each epoch, a number n after every n-th step. `run` shows the training: see
     `Run`. Setting `run.stop` ends it after the current epoch (or step). What a callback raises ends
     it at once: the model keeps the numbers after the last step, and no `on_end` is called.
+
+    Under `fit(checkpoint=...)` a callback either keeps nothing from call to call and says so
+    (`stateless = True`), or gives what it keeps as plain data and takes it back.
     """
 
     every: int | Literal["epoch"] = "epoch"
+    stateless = False
+
+    def state(self) -> dict[str, Any]:
+        """What is kept from call to call: None, truth values, numbers, texts, arrays, lists, dicts.
+
+        Asked for between two steps; arrays are copied then.
+        """
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave; called after `on_begin` of a run that goes on."""
 
     def on_begin(self, run: Run) -> None:
-        """Called once before the first step."""
+        """Called once before the first step; `run.resumed` says whether the run goes on."""
 
     def on_interval(self, run: Run) -> None:
         """Called at every interval."""
@@ -47,6 +61,7 @@ class Run:
         self.step = 0
         self.loss = float("nan")
         self.stop = False
+        self.resumed = False  # whether it goes on from a checkpoint
         self.began = time.perf_counter()
 
     @property
@@ -87,6 +102,22 @@ class Run:
         """Put parameters and buffers back as `state()` gave them."""
         self._trainer.restore(state)
 
+    def place(self) -> dict[str, Any]:
+        """Where the run stands, but for its step, as plain data."""
+        return {
+            "epoch": self.epoch,
+            "loss": self.loss,
+            "stop": self.stop,
+            "changed": self._changed,
+            "before": self._before,
+        }
+
+    def go_to(self, step: int, place: Mapping[str, Any]) -> None:
+        """Stand where another run stood."""
+        self.resumed, self.step = True, step
+        self.epoch, self.loss, self.stop = place["epoch"], place["loss"], place["stop"]
+        self._changed, self._before = place["changed"], place["before"]
+
     def direction(self, name: str) -> str:
         """Whether a column of the history is better "down" or "up", "" where nobody has said."""
         known: dict[str, str] = {"loss": "down"}
@@ -102,6 +133,7 @@ class LambdaCallback(Callback):
 
     Each may be left out; `every` is the interval of `on_interval`. Keras's class has a function for
     each of its own hooks (`on_epoch_end(epoch, logs)`, ...); here they are those of `Callback`.
+    `stateless` says that the functions keep nothing that a run which is resumed would miss.
 
     >>> import glassgrad as gg
     >>> from glassgrad import nn
@@ -120,6 +152,7 @@ class LambdaCallback(Callback):
         on_end: Callable[[Run], object] | None = None,
         *,
         every: int | Literal["epoch"] = "epoch",
+        stateless: bool = False,
     ) -> None:
         given = {"on_begin": on_begin, "on_interval": on_interval, "on_end": on_end}
         for name, function in given.items():
@@ -132,6 +165,7 @@ class LambdaCallback(Callback):
                 )
         self.functions = given
         self.every = every
+        self.stateless = bool(stateless)
 
     def _call(self, name: str, run: Run) -> None:
         function = self.functions[name]
@@ -150,6 +184,8 @@ class LambdaCallback(Callback):
 
 class ProgressLines(Callback):
     """A line about every tenth of the way, on standard error."""
+
+    stateless = True
 
     def __init__(self, stream: TextIO | None = None, lines: int = 10) -> None:
         self.stream = stream
@@ -179,3 +215,23 @@ def checked(callbacks: Any) -> tuple[Callback, ...]:
                 received=shown(callback),
             )
     return found
+
+
+def check_kept(callbacks: tuple[Callback, ...]) -> None:
+    """Raises UsageError for a callback that has not said what it keeps from call to call."""
+    for callback in callbacks:
+        if not keeps(callback) and not callback.stateless:
+            raise UsageError(
+                "a callback does not say what it keeps, so that a checkpoint would lose it",
+                where=type(callback).__name__,
+                expected="methods state() and restore(state), or stateless = True",
+                received="neither",
+                hint="LambdaCallback(..., stateless=True)"
+                if isinstance(callback, LambdaCallback)
+                else "stateless = True in the class, if it keeps nothing between two calls",
+            )
+
+
+def keeps(callback: Callback) -> bool:
+    """Whether a callback has a state that is kept."""
+    return type(callback).state is not Callback.state and not callback.stateless

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,9 @@ from .step import evaluation_plan, training_plan
 from .task import ROWS, Intake, checked_data, checked_inputs, make_task, wish, with_class_weights
 from .trainer import Record, Trainer, evaluated
 from .verify import keep_figure
+
+if TYPE_CHECKING:
+    from .checkpoints import Keeper
 
 AnyArray = NDArray[Any]
 
@@ -287,6 +292,12 @@ def fit(
     recompute: bool = False,
     guard: Any = True,
     backend: str = "auto",
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | str = "30s",
+    keep: int = 3,
+    resume: bool | str = False,
+    checkpoint_failure: str = "warn",
+    checkpoint_full_hash: bool = False,
     verbose: bool = True,
 ) -> History:
     """Train a model and give back its history.
@@ -312,6 +323,13 @@ def fit(
     and names such as `("reach", "labels")` are those that stay: see
     [running.md](../running.md#guards).
 
+    `checkpoint` is a folder for checkpoints, one every so many steps or seconds (`"30s"`), the last
+    `keep` of them. `resume="auto"` goes on with the run in that folder if there is one, "must" only
+    then, and gives the bits of a run that was never stopped; with False there must be none. `epochs`
+    is the total, and may be raised; what else differs is a ResumeError. Where a save fails,
+    `checkpoint_failure` is "warn" (training goes on) or "raise"; `checkpoint_full_hash` compares
+    all bytes of rows that are mapped from a file. See docs/checkpoints.md.
+
     Everything random is a function of `seed` (None draws one, kept in `history.record.seed`).
     Raises DataError, ShapeError and ConfigError before the first step, NonFiniteError during it,
     the model left as it was before the step.
@@ -326,34 +344,64 @@ def fit(
     >>> history["accuracy"][-1] > 0.8
     True
     """
-    record = prepared(
-        model,
-        x,
-        y,
-        loss=loss,
-        optimizer=optimizer,
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        metrics=metrics,
-        validation_split=validation_split,
-        validation_data=validation_data,
-        class_weight=class_weight,
-        sample_weight=sample_weight,
-        loss_weights=loss_weights,
-        augment=augment,
-        steps_per_epoch=steps_per_epoch,
-        seed=seed,
-        recompute=recompute,
-        guard=guard,
-        backend=backend,
-    )
-    listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
-    if verbose and recompute:
-        sys.stderr.write(f"recompute: {record.recompute_cost()}\n")
-    history = Trainer(record).run(listeners)
+    keeping: dict[str, Any] = {
+        "every": checkpoint_every, "keep": keep, "resume": resume,
+        "failure": checkpoint_failure, "full_hash": checkpoint_full_hash,
+    }  # fmt: skip
+    with _kept(checkpoint, keeping) as keeper:
+        record = prepared(
+            model,
+            x,
+            y,
+            loss=loss,
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            metrics=metrics,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            loss_weights=loss_weights,
+            augment=augment,
+            steps_per_epoch=steps_per_epoch,
+            seed=seed if keeper is None else keeper.seed(seed),
+            recompute=recompute,
+            guard=guard,
+            backend=backend,
+        )
+        listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
+        if verbose and recompute:
+            sys.stderr.write(f"recompute: {record.recompute_cost()}\n")
+        if keeper is not None:
+            keeper.check(record, listeners)
+        history = Trainer(record).run(listeners, keeper)
     keep_figure(history)
     return history
+
+
+@contextmanager
+def _kept(folder: Any, settings: dict[str, Any]) -> Iterator[Keeper | None]:
+    """What keeps the run, or None where nothing is to be kept."""
+    if folder is None:
+        usual = {"every": "30s", "keep": 3, "resume": False, "failure": "warn", "full_hash": False}
+        for name, value in settings.items():
+            if type(value) is not type(usual[name]) or value != usual[name]:
+                raise ConfigError(
+                    "there is a setting of checkpoints and no folder for them",
+                    expected='fit(..., checkpoint="run/")',
+                    received=f"{name}={shown(value)}",
+                )
+        yield None
+        return
+    from .checkpoints import Keeper
+
+    keeper = Keeper(folder, **settings)
+    try:
+        yield keeper
+    finally:
+        keeper.close()
 
 
 def evaluate(

@@ -2,7 +2,8 @@
 
 The file is open only while a line is written, so whatever ends the training leaves it complete. It
 is never overwritten: one that is there is an error before the first step, or is continued with
-`append=True` (Keras's CSVLogger overwrites it). Epochs are counted from 1.
+`append=True` (Keras's CSVLogger overwrites it). Epochs are counted from 1. A run that goes on from a
+checkpoint takes back the lines that were written after it, and writes them again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from glassgrad.errors import ConfigError, UsageError, shown
 
@@ -25,6 +27,7 @@ class _Log(Callback):
     def __init__(self, path: str | Path, append: bool) -> None:
         self.path = Path(path)
         self.append = append
+        self._heading = ""
         self.where = f"{type(self).__name__}, {shown(str(path), 200)[1:-1]}"
 
     def heading(self, names: Sequence[str]) -> str:
@@ -37,9 +40,46 @@ class _Log(Callback):
 
     def on_begin(self, run: Run) -> None:
         heading = self.heading(["epoch", *run.history.columns, "learning_rate"])
+        if run.resumed:  # `restore` follows, and knows how far the file went
+            self._heading = heading
+        else:
+            self._begin(heading)
+
+    def state(self) -> dict[str, Any]:
+        try:
+            return {"path": str(self.path.absolute()), "bytes": self.path.stat().st_size}
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        size = state["bytes"]
+        if state["path"] != str(self.path.absolute()):
+            self._begin(self._heading)
+            return
+        try:
+            with self.path.open("r+b") as stream:
+                there = stream.seek(0, 2)
+                if there >= size:
+                    stream.truncate(size)
+        except (OSError, ValueError) as error:
+            raise self._failure(error) from error
+        if there < size:
+            raise UsageError(
+                "the log is shorter than when the checkpoint was written",
+                where=self.where,
+                expected=f"at least {size:,} bytes",
+                received=f"{there:,} bytes",
+                hint="another name begins another log",
+            )
+        if size:
+            self._check_heading(self._heading)
+
+    def _begin(self, heading: str) -> None:
+        """A new file, or one that is continued."""
         try:
             size = self.path.stat().st_size if self.path.exists() else 0
-            if size and not self.append:
+            # Of a run that was killed before its first epoch only the heading is there.
+            if size and not self.append and size != len(heading.encode()):
                 raise UsageError(
                     "there is a file of this name",
                     where=self.where,
@@ -47,16 +87,23 @@ class _Log(Callback):
                     received=f"{size:,} bytes",
                     hint="another name, or append=True to continue it",
                 )
-            if not size:
-                self._write(heading)
-                return
+        except (OSError, ValueError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise self._failure(error) from error
+        if size:
+            self._check_heading(heading)
+        else:
+            self._write(heading)
+
+    def _check_heading(self, heading: str) -> None:
+        """The file has our columns and ends with a whole line."""
+        try:
             with self.path.open("rb") as stream:
                 first = stream.read(len(heading.encode()))
                 stream.seek(-1, 2)
                 whole = stream.read(1) == b"\n"
         except (OSError, ValueError) as error:
-            if isinstance(error, UsageError):
-                raise
             raise self._failure(error) from error
         if first != heading.encode():
             raise ConfigError(

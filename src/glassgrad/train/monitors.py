@@ -19,6 +19,7 @@ from glassgrad.errors import ConfigError, did_you_mean, shown, unknown_name
 from glassgrad.files.atomic import write_atomically
 
 from .callbacks import Callback, Run
+from .trainer import State
 
 MODES = ("auto", "min", "max")
 
@@ -84,6 +85,12 @@ class Monitor(Callback):
         self._up = direction == "up"
         self.best = None
 
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.best = state["best"]
+
     def improves(self, value: float, best: float | None) -> bool:
         """Whether a value is better than the best so far by more than `min_delta`."""
         if not math.isfinite(value):
@@ -148,6 +155,26 @@ class EarlyStopping(Monitor):
         super().on_begin(run)
         self.wait = self.best_epoch = self.stopped_epoch = 0
         self._state = None
+
+    def state(self) -> dict[str, Any]:
+        kept = self._state
+        return {
+            **super().state(),
+            "wait": self.wait,
+            "best_epoch": self.best_epoch,
+            "stopped_epoch": self.stopped_epoch,
+            "weights": None if kept is None else dict(kept),
+            "weights_epoch": getattr(kept, "epoch", None),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.wait, self.best_epoch = state["wait"], state["best_epoch"]
+        self.stopped_epoch = state["stopped_epoch"]
+        self._state = None
+        if state["weights"] is not None:
+            self._state = found = State(state["weights"])
+            found.epoch = state["weights_epoch"]
 
     def on_interval(self, run: Run) -> None:
         if run.epoch <= self.start_from_epoch:
@@ -226,6 +253,13 @@ class ReduceLROnPlateau(Monitor):
         run.rate = run.rate  # raises where the optimiser has a schedule of its own
         self.wait = self._cooling = 0
 
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "wait": self.wait, "cooling": self._cooling}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.wait, self._cooling = state["wait"], state["cooling"]
+
     def on_interval(self, run: Run) -> None:
         value = run.history.last[self.monitor]
         if self._cooling:
@@ -266,13 +300,26 @@ class LearningRateScheduler(Callback):
     def __init__(self, schedule: Callable[..., Any]) -> None:
         self.schedule = schedule
         self._takes = _accepted(schedule)
+        self._missed = False  # whether the last epoch ended the run, and no rate was set after it
+        self._resumed: Run | None = None
 
     def on_begin(self, run: Run) -> None:
-        if run.epochs:
+        self._missed = False
+        self._resumed = run if run.resumed else None
+        if run.epochs and not run.resumed:
             self._set(run)
 
     def on_interval(self, run: Run) -> None:
-        if run.epoch < run.epochs and not run.stop:
+        self._missed = run.epoch >= run.epochs
+        if not self._missed and not run.stop:
+            self._set(run)
+
+    def state(self) -> dict[str, Any]:
+        return {"missed": self._missed}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        run, self._resumed = self._resumed, None
+        if run is not None and state["missed"] and run.epoch < run.epochs:  # longer than before
             self._set(run)
 
     def _set(self, run: Run) -> None:
@@ -372,6 +419,14 @@ class ModelCheckpoint(Monitor):
             super().on_begin(run)
         self.best = self.threshold
         self._named(1, 1, dict.fromkeys(run.history.columns, 0.5))
+
+    def state(self) -> dict[str, Any]:
+        saved = None if self.saved is None else str(self.saved)
+        return {**super().state(), "saved": saved}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.saved = None if state["saved"] is None else Path(state["saved"])
 
     def on_interval(self, run: Run) -> None:
         from glassgrad.files.model import to_bytes

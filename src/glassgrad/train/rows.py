@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import DataError, UsageError, shown
+from glassgrad.errors import DataError, ResumeError, UsageError, shown
 
 from . import batches
 
@@ -32,8 +32,8 @@ class Rows:
     seed: int
     augment: Any = None
 
-    def epoch(self, epoch: int) -> Iterator[list[AnyArray]]:
-        """The batches of one epoch, counted from 1."""
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[list[AnyArray]]:
+        """The batches of one epoch, counted from 1; `first` of them are left out."""
         arrays, size = self.arrays, self.size
         count = len(arrays[0])
         order = None
@@ -41,7 +41,7 @@ class Rows:
             order = batches.order_of_rows(count, self.seed, epoch)
         elif self.augment is not None:
             order = np.arange(count)
-        for start in range(0, count, size):
+        for start in range(first * size, count, size):
             rows = slice(start, start + size)
             chosen = rows if order is None else order[rows]
             batch = list(map(itemgetter(chosen), arrays))
@@ -85,6 +85,20 @@ class Source:
         """Whether it can be read only once."""
         return self._again is None
 
+    def pass_over(self, times: int) -> Any:
+        """Go by so many times round; gives the last batch, None where it was not read."""
+        from glassgrad.data.batches import Batches
+
+        last = None
+        if isinstance(self._again, Batches) and times:  # it can be told where to go on
+            self._again.epoch += times - 1
+            self._begun = None
+            return None
+        for _ in range(times):
+            for last in self:  # noqa: B007  # the last one counts
+                pass
+        return last
+
     def __iter__(self) -> Iterator[Any]:
         """From the first batch; the first time, what was begun goes on."""
         begun, self._begun = self._begun, None
@@ -105,6 +119,8 @@ class Stream:
         self.check = check
         self.steps = steps
         self._endless = self._on_and_on()
+        self._given: Sequence[AnyArray] | None = None
+        self._before = ""
         if source.once and steps is None and epochs > 1:
             raise UsageError(
                 "these batches can be read only once",
@@ -121,26 +137,69 @@ class Stream:
                 found = True
                 yield batch
 
-    def epoch(self, epoch: int) -> Iterator[Sequence[AnyArray]]:
-        """The batches of one epoch."""
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Sequence[AnyArray]]:
+        """The batches of one epoch; `first` of them are read and left out."""
         given = self.source if self.steps is None else islice(self._endless, self.steps)
         count = 0
         for batch in given:
             count += 1
+            if count < first:
+                continue
             try:
                 checked = self.check(batch)
             except DataError as error:
                 place = f"epoch {epoch}, batch {count}"
                 error.where = f"{place}, {error.where}" if error.where else place
                 raise
+            if count == first:
+                self._check_last(checked)
+                continue
+            self._given = checked
             yield checked
-        if count < (self.steps or 1):
+        if count < max(first, self.steps or 1):
             raise DataError(
                 "the batches ended early",
                 where=f"epoch {epoch}",
-                expected=f"{self.steps} batches" if self.steps else "at least one batch",
+                expected=f"{self.steps or first} batches" if self.steps or first else _ONE,
                 received=str(count),
             )
+
+    def last(self) -> str:
+        """A fingerprint of the batch that was given last; "" before the first."""
+        return _fingerprint(self._given) if self._given is not None else self._before
+
+    def go_to(self, epochs: int, whole: bool, last: str) -> None:
+        """Go by whole epochs, to the place of a run whose last batch had this fingerprint.
+
+        `whole` says that it was the last one of these.
+        """
+        self._before = last
+        read = None
+        if self.steps is None:
+            read = self.source.pass_over(epochs)
+        else:
+            for read in islice(self._endless, epochs * self.steps):  # noqa: B007  # the last counts
+                pass
+        if whole and read is not None:
+            self._check_last(self.check(read))
+
+    def _check_last(self, batch: Sequence[AnyArray]) -> None:
+        if self._before and _fingerprint(batch) != self._before:
+            raise ResumeError(
+                "the iterable gives other batches than before",
+                where="the last batch that the run has seen",
+                expected="the same batches in the same order, each time the program runs",
+                received="other numbers",
+            )
+
+
+_ONE = "at least one batch"
+
+
+def _fingerprint(batch: Sequence[AnyArray]) -> str:
+    from glassgrad.files.fingerprint import of_array
+
+    return " ".join([of_array(each) for each in batch])
 
 
 def parts_of(batch: Any) -> tuple[Any, Any, Any]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +22,13 @@ from .guards import Guards
 from .history import History
 from .rows import Rows, Stream
 from .settings import settings_of
+from .signals import Noted, noted_signals
 from .step import Plan
 from .task import Task
 from .update import Moment
+
+if TYPE_CHECKING:
+    from .checkpoints import Keeper
 
 AnyArray = NDArray[Any]
 
@@ -106,33 +107,6 @@ class Record:
         return tuple(dict.fromkeys(names))
 
 
-@contextmanager
-def _whole_steps() -> Iterator[list[int]]:
-    """An interrupt (Ctrl-C) is noted in the list that this gives, for after the step.
-
-    A second one comes through at once. Only the main thread may do this.
-    """
-    noted: list[int] = []
-    usual = signal.default_int_handler
-
-    def note(number: int, frame: Any) -> None:
-        if noted:
-            usual(number, frame)
-        noted.append(number)
-
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not usual:
-        yield noted
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    if noted:  # after the last step, in an evaluation or a callback
-        raise KeyboardInterrupt
-
-
 class State(dict[str, AnyArray]):
     """Copies of parameters and buffers by path, and the epoch they are of (None within one)."""
 
@@ -163,8 +137,13 @@ class Trainer:
         self.dirty = False
         self.updates = 0  # steps of the optimiser; those of the run are batches
         self._rate = record.optimizer.rate_at(0, 0)
-        self._epoch_step = 0  # the step that ended the last whole epoch
-        self._kept_at = 0  # the step after which weights were put back
+        self.epoch_step = 0  # the step that ended the last whole epoch
+        self.kept_at = 0  # the step after which weights were put back
+        self.memory: dict[str, Any] = {}  # of L-BFGS
+        # The epoch that is under way: sums of loss and metrics, rows and batches seen; or what the
+        # steps in native code gave.
+        self.under_way = self._nothing_yet()
+        self.given: list[AnyArray] = []
         self._averaged = False  # whether the averages have taken the place of the weights
         self.added = (0, 0)  # batches and rows whose gradients wait for their update
         self.seen = Run(self, record.epochs)
@@ -203,7 +182,7 @@ class Trainer:
         """Copies of all parameters and buffers."""
         self.write_back()
         found = State({name: p.numpy().copy() for name, p in self.held.items()})
-        whole = not self.record.partial and self.seen.step == self._epoch_step
+        whole = not self.record.partial and self.seen.step == self.epoch_step
         whole = whole and not self._averaged
         found.epoch = (self.record.trained or 0) if whole else None
         return found
@@ -219,7 +198,7 @@ class Trainer:
         epoch = getattr(state, "epoch", None)
         if epoch:
             self.record.kept = epoch
-            self._kept_at = self.seen.step
+            self.kept_at = self.seen.step
         else:
             self.record.unwritable = "weights were put back that no epoch ended with"
 
@@ -256,26 +235,39 @@ class Trainer:
             self._settings, columns, record.partial, record.kept, used, record.verified
         )
 
-    def run(self, callbacks: tuple[Callback, ...]) -> History:
-        """All epochs; however they end, the model has the numbers after the last step."""
+    def run(self, callbacks: tuple[Callback, ...], keeper: Keeper | None = None) -> History:
+        """All epochs; however they end, the model has the numbers after the last step.
+
+        A `keeper` saves the run between steps, and begins with what it found.
+        """
         record = self.record
         small = is_small(self.plan.step, record.batch_rows)
-        native = self.loop() if whole.ENABLED else None
+        if keeper is not None:
+            keeper.begin(self, callbacks)
+        native = self.loop() if whole.ENABLED and not self.under_way[2] else None
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
             with (
-                _whole_steps() as interrupts,
+                noted_signals(keeper is not None) as noted,
                 np.errstate(all="ignore"),
                 on_one_thread(small),
                 batches.positions_inside(),
             ):
                 for callback in callbacks:
                     callback.on_begin(self.seen)
+                if keeper is not None:
+                    keeper.begun(self)
                 if native is not None:
-                    whole.Whole(self, native, interrupts).run(callbacks)
+                    whole.Whole(self, native, noted, keeper).run(callbacks)
                 else:
-                    self._run(self.record.source(), self.stepping(interrupts), callbacks)
-                return self._end(callbacks)
+                    self._run(record.source(), self.stepping(), callbacks, noted, keeper)
+                if keeper is not None:
+                    keeper.save(self)
+                    keeper.finish()
+                history = self._end(callbacks)
+            if noted:  # after the last step, in an evaluation or a callback
+                noted.heed(None if keeper is None else keeper.path)
+            return history
         finally:
             self.write_back()
             if self.updates:
@@ -292,20 +284,48 @@ class Trainer:
         size = batches.checked_batch_size(record.batch_size, record.rows)
         return native.loop({**arrays, **self.moments}, self.plan.data, size, record.seed)
 
+    def pause(self, keeper: Keeper | None, noted: Noted) -> None:
+        """Between two steps, where a checkpoint is due or a signal came."""
+        if keeper is not None:
+            keeper.pause(self, noted)
+        else:
+            noted.heed()
+
+    def _nothing_yet(self) -> tuple[list[float], int, int]:
+        return [0.0] * (1 + len(self.plan.metrics)), 0, 0
+
+    def _one_by_one(self) -> None:
+        """The steps that the native loop did of an epoch, as the other loop counts them."""
+        sums, seen, count = self.under_way
+        size = batches.checked_batch_size(self.record.batch_size, self.record.rows)
+        for loss, *values in [row for piece in self.given for row in piece.tolist()]:
+            rows = min(size, self.record.rows - seen)
+            sums = [sums[0] + loss * rows, *[a + b for a, b in zip(sums[1:], values, strict=True)]]
+            seen, count = seen + rows, count + 1
+        self.given, self.under_way = [], (sums, seen, count)
+
     def _run(
-        self, source: Any, step: Callable[[Sequence[AnyArray], int], Any], callbacks: Any
+        self,
+        source: Any,
+        step: Callable[[Sequence[AnyArray], int], Any],
+        callbacks: Any,
+        noted: Noted,
+        keeper: Keeper | None,
     ) -> None:
         """Epoch after epoch; `step` runs one batch and gives what it returned."""
-        record, plan, run = self.record, self.plan, self.seen
+        record, run = self.record, self.seen
         by_step = tuple(c for c in callbacks if c.every != "epoch")
         by_epoch = tuple(c for c in callbacks if c.every == "epoch")
         window = trouble.Window(self, step)
-        for epoch in range(1, record.epochs + 1):
+        self._one_by_one()
+        for epoch in range(self.history.epochs + 1, record.epochs + 1):
             began = time.perf_counter()
-            seen = 0
-            sums = [0.0] * (1 + len(plan.metrics))
-            for batch in source.epoch(epoch):
+            sums, seen, count = self.under_way
+            if run.stop and not count:
+                break
+            for batch in () if run.stop else source.epoch(epoch, count):
                 run.step += 1
+                count += 1
                 rows = len(batch[0])
                 found = window(batch, epoch)
                 loss, *values = found if isinstance(found, tuple) else (found,)
@@ -320,8 +340,14 @@ class Trainer:
                         if run.step % int(callback.every) == 0:
                             window.close()
                             callback.on_interval(run)
-                    if run.stop:
-                        break
+                if noted or (keeper is not None and keeper.due(run.step)):
+                    window.close()
+                    run.epoch = epoch
+                    self.under_way = (sums, seen, count)
+                    self.pause(keeper, noted)
+                if by_step and run.stop:
+                    break
+            self.under_way = self._nothing_yet()
             if record.stream is not None or seen == record.rows:
                 window.flush(epoch)
             window.close()
@@ -357,13 +383,13 @@ class Trainer:
             seconds = [time.perf_counter() - began]
         self.history.extend(columns, seconds)
         record.trained = len(self.history.seconds) - record.partial
-        self._epoch_step = step
+        self.epoch_step = step
 
     def _end(self, callbacks: Any) -> History:
         """What comes after the last epoch."""
         record, run = self.record, self.seen
         averages = "average" in self.moments and bool(self.updates)
-        if record.kept is not None and (averages or self._kept_at < run.step):
+        if record.kept is not None and (averages or self.kept_at < run.step):
             record.unwritable = "weights were put back in the middle of the run"
         if averages:
             self.weights[...] = self.moments["average"]
@@ -380,12 +406,11 @@ class Trainer:
 
     # -- what happens with a batch -------------------------------------------------------------
 
-    def stepping(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
+    def stepping(self) -> Callable[[Sequence[AnyArray], int], Any]:
         """What does one step with a batch of an epoch, and gives what the step returned."""
-        lbfgs = isinstance(self.record.optimizer, optim.LBFGS)
-        return self._closures(interrupts) if lbfgs else self._steps(interrupts)
+        return self._closures() if isinstance(self.record.optimizer, optim.LBFGS) else self._steps()
 
-    def _steps(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
+    def _steps(self) -> Callable[[Sequence[AnyArray], int], Any]:
         """Forward, backward and update; or the update only when enough batches were added up."""
         plan, run, optimizer = self.plan, self.seen, self.record.optimizer
         function = plan.step.function
@@ -395,7 +420,6 @@ class Trainer:
         at_step = names.index("step") if "step" in names else None
         at_rate = names.index("rate") if "rate" in names else None
         scheduled = optimizer.schedule is not None
-        self.added = (0, 0)
         together = optimizer.gradient_accumulation_steps or 0
 
         def step(batch: Sequence[AnyArray], epoch: int) -> Any:
@@ -417,13 +441,11 @@ class Trainer:
                 self.added = (self.added[0] + 1, self.added[1] + len(batch[0]))
                 if self.added[0] == together:
                     self.flush(epoch)
-            if interrupts:
-                raise KeyboardInterrupt
             return found
 
         return step
 
-    def _closures(self, interrupts: list[int]) -> Callable[[Sequence[AnyArray], int], Any]:
+    def _closures(self) -> Callable[[Sequence[AnyArray], int], Any]:
         """L-BFGS: loss and gradient at several points, then one move."""
         plan, run, record = self.plan, self.seen, self.record
         optimizer = record.optimizer
@@ -434,7 +456,7 @@ class Trainer:
         count = len(plan.data)
         at_step = names.index("step") if "step" in names else None
         at_weights = names.index("weights")
-        memory: dict[str, Any] = {}
+        memory = self.memory
         looked_at = [self.weights]  # the last point: where it went wrong, if it does
 
         def objective(w: AnyArray) -> tuple[Any, AnyArray]:
@@ -459,8 +481,6 @@ class Trainer:
             self.weights[...] = weights
             self.dirty = True
             self.updates += 1
-            if interrupts:
-                raise KeyboardInterrupt
             return found[:-1]
 
         return step

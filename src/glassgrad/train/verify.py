@@ -271,7 +271,7 @@ class _Replay:
             **{p.name: self.trainer.weights[p.start : p.stop] for p in record.plan.parts},
             **self.trainer.buffers,
         }
-        self._step = self.trainer.stepping([])
+        self._step = self.trainer.stepping()
 
     def step(self, batch: Sequence[AnyArray], epoch: int) -> float:
         """One batch; what it loses before the update."""

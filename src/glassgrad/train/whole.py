@@ -13,6 +13,8 @@ from . import batches, trouble
 from .callbacks import Callback
 
 if TYPE_CHECKING:
+    from .checkpoints import Keeper
+    from .signals import Noted
     from .trainer import Trainer
 
 AnyArray = NDArray[Any]
@@ -42,11 +44,14 @@ class Loop(Protocol):
 class Whole:
     """A run of whole epochs: batches are cut, and steps done, in native code."""
 
-    def __init__(self, trainer: Trainer, loop: Loop, interrupts: list[int]) -> None:
+    def __init__(
+        self, trainer: Trainer, loop: Loop, noted: Noted, keeper: Keeper | None = None
+    ) -> None:
         record = trainer.record
         self.trainer = trainer
         self.loop = loop
-        self.interrupts = interrupts
+        self.noted = noted
+        self.keeper = keeper
         self.rows = record.rows
         self.batch = batches.checked_batch_size(record.batch_size, self.rows)
         self.per_epoch = -(-self.rows // self.batch)
@@ -55,12 +60,11 @@ class Whole:
         self.sizes = np.array([self.batch] * (self.per_epoch - 1) + [last], np.float64)
         self._orders: AnyArray | None = None
         self._first_epoch = 0  # of the orders
-        self._begun: list[AnyArray] = []  # what the steps of the epoch that is under way gave
         self._began = 0.0
 
     def run(self, callbacks: tuple[Callback, ...]) -> None:
         """All epochs, or until a callback stops them; callbacks at their own intervals."""
-        trainer, run = self.trainer, self.trainer.seen
+        trainer, run, keeper = self.trainer, self.trainer.seen, self.keeper
         by_step = [(int(c.every), c) for c in callbacks if c.every != "epoch"]
         by_epoch = tuple([c for c in callbacks if c.every == "epoch"])
         alone = not by_epoch and trainer.record.evaluation is None
@@ -69,14 +73,16 @@ class Whole:
         while run.step < total and not run.stop:
             until = total if alone else (run.step // self.per_epoch + 1) * self.per_epoch
             until = min([until, *[(run.step // n + 1) * n for n, _ in by_step]])
+            if keeper is not None:
+                until = min(until, keeper.until(run.step))
             self._advance(min(until, run.step + _MOST_STEPS), by_epoch)
-            if self.interrupts:
-                raise KeyboardInterrupt
             run.epoch = max(1, -(-run.step // self.per_epoch))
             for n, callback in by_step:
                 if run.step % n == 0:
                     callback.on_interval(run)
-        if self._begun:
+            if self.noted or (keeper is not None and keeper.due(run.step)):
+                trainer.pause(keeper, self.noted)
+        if self.trainer.given:
             self._end_epochs(by_epoch)
 
     def steps(self, count: int) -> int:
@@ -85,7 +91,7 @@ class Whole:
         total = min(count, self.trainer.record.epochs * self.per_epoch, _MOST_STEPS)
         while self.trainer.seen.step < total:
             self._advance(total, ())
-        self._begun = []
+        self.trainer.given = []
         return total
 
     def _advance(self, until: int, by_epoch: tuple[Callback, ...]) -> None:
@@ -108,8 +114,8 @@ class Whole:
             run.step += done
             trainer.updated(done, float(rates[done - 1]))
             run.loss = float(out[done - 1, 0])
-            self._begun.append(out[:done])
-            if sum(map(len, self._begun)) >= self.per_epoch:
+            self.trainer.given.append(out[:done])
+            if sum(map(len, self.trainer.given)) >= self.per_epoch:
                 self._end_epochs(by_epoch)
         if bad or not finite:
             trainer.went_back(float(rates[done]))
@@ -160,7 +166,11 @@ class Whole:
     def _end_epochs(self, by_epoch: tuple[Callback, ...]) -> None:
         """Write down the epochs that are over, or the one in which a callback stopped."""
         trainer, run = self.trainer, self.trainer.seen
-        gave = self._begun[0] if len(self._begun) == 1 else np.concatenate(self._begun)
+        gave = (
+            self.trainer.given[0]
+            if len(self.trainer.given) == 1
+            else np.concatenate(self.trainer.given)
+        )
         epochs = len(gave) // self.per_epoch
         if epochs == 0:  # stopped within
             if not run.stop:
@@ -173,7 +183,7 @@ class Whole:
         weights[:, :, 0] = rows
         sums = (used * weights).cumsum(axis=1)[:, -1]  # one after the other, as a loop adds them
         left = gave[epochs * len(rows) :]
-        self._begun = [left] if len(left) else []
+        self.trainer.given = [left] if len(left) else []
         now = time.perf_counter()
         each = (now - self._began) / epochs
         self._began = now

@@ -1,0 +1,171 @@
+"""Everything a run is between two steps, as plain data: taken out of a trainer and put back.
+
+What is random is a function of the seed and of counters, so nothing of it is here but these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glassgrad.errors import FormatError, ResumeError
+from glassgrad.files.strict_json import read_json, write_json
+from glassgrad.files.weights import read_tensors, write_tensors
+from glassgrad.tensors.tensor import Tensor
+
+from .callbacks import Callback, keeps
+from .packing import Arrays, pack, unpack
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+VERSION = 1
+ABOUT, ARRAYS = "state.json", "state.safetensors"
+_NEVER_CHANGED = ("initial/", "fixed/")  # in a run: they need no copy
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A run at one moment: plain data, and the arrays it names."""
+
+    step: int
+    about: Any
+    arrays: Arrays
+
+    @property
+    def finite(self) -> bool:
+        """Whether all that training moves is finite."""
+        moved = [a for n, a in self.arrays.items() if n == "weights" or n.startswith(_MOVED)]
+        return all(bool(np.isfinite(a).all()) for a in moved if a.dtype.kind == "f")
+
+    def members(self) -> dict[str, bytes]:
+        """The files of a checkpoint."""
+        return {ABOUT: write_json(self.about), ARRAYS: write_tensors(self.arrays)}
+
+
+_MOVED = ("buffers/", "moments/")
+
+
+def taken(trainer: Trainer, callbacks: Sequence[Callback], identity: Any) -> Snapshot:
+    """A copy of a run as it is now, between two steps."""
+    record, run, history = trainer.record, trainer.seen, trainer.history
+    sums, seen, batches = trainer.under_way
+    value = {
+        "version": VERSION,
+        "identity": identity,
+        "seed": record.seed,
+        "step": run.step,
+        "run": run.place(),
+        "updates": trainer.updates,
+        "rate": trainer.rate,
+        "rates": [list(change) for change in record.rates],
+        "added": list(trainer.added),
+        "under_way": {"sums": sums, "seen": seen, "batches": batches},
+        "given": np.concatenate(trainer.given) if trainer.given else None,
+        "last_batch": None if record.stream is None else record.stream.last(),
+        "epoch_step": trainer.epoch_step,
+        "kept": record.kept,
+        "kept_at": trainer.kept_at,
+        "unwritable": record.unwritable,
+        "partial": record.partial,
+        "trained": record.trained,
+        "history": {name: np.array(v, np.float64) for name, v in history.columns.items()},
+        "seconds": np.array(history.seconds, np.float64),
+        "memory": trainer.memory,
+        "weights": trainer.weights,
+        "buffers": trainer.buffers,
+        "moments": trainer.moments,
+        "fixed": trainer.frozen,
+        "initial": record.initial,
+        "callbacks": [[type(c).__name__, c.state()] for c in callbacks if keeps(c)],
+    }
+    arrays: Arrays = {}
+    about = pack(value, arrays)
+    copies = {n: a if n.startswith(_NEVER_CHANGED) else a.copy() for n, a in arrays.items()}
+    return Snapshot(run.step, about, copies)
+
+
+def read(members: Mapping[str, bytes], what: str) -> dict[str, Any]:
+    """What `taken` took, from the files of a checkpoint. Raises FormatError for anything else."""
+    if set(members) != {ABOUT, ARRAYS}:
+        raise FormatError(
+            "this is no checkpoint of a training run",
+            where=what,
+            expected=f"{ABOUT} and {ARRAYS}",
+            received=", ".join(members),
+        )
+    arrays = read_tensors(members[ARRAYS], f"{what}, {ARRAYS}")
+    found = unpack(read_json(members[ABOUT], f"{what}, {ABOUT}"), arrays, f"{what}, {ABOUT}")
+    version = found.get("version") if isinstance(found, dict) else None
+    if version != VERSION:
+        raise FormatError(
+            "a checkpoint of another version",
+            where=what,
+            expected=f"version {VERSION}",
+            received=f"{version}",
+        )
+    return dict(found)
+
+
+def put(trainer: Trainer, state: Mapping[str, Any]) -> None:
+    """Make a fresh trainer what the run was. What it was begun with has been compared before."""
+    record, run = trainer.record, trainer.seen
+    _fill({"weights": trainer.weights}, {"weights": state["weights"]})
+    _fill(trainer.buffers, state["buffers"])
+    _fill(trainer.moments, state["moments"])
+    record.initial.update({name: array.copy() for name, array in state["initial"].items()})
+    for name, array in state["fixed"].items():
+        held = trainer.held[name]
+        held.assign(Tensor(array, held.array_type))
+        trainer.frozen[name] = held.numpy()
+    trainer.memory.update(state["memory"])
+    trainer.updated(state["updates"], state["rate"])
+    record.rates[:] = [(update, rate) for update, rate in state["rates"]]
+    batches, rows = state["added"]
+    trainer.added = (batches, rows)
+    under_way = state["under_way"]
+    trainer.under_way = (under_way["sums"], under_way["seen"], under_way["batches"])
+    trainer.given = [] if state["given"] is None else [state["given"]]
+    trainer.epoch_step, trainer.kept_at = state["epoch_step"], state["kept_at"]
+    record.kept, record.unwritable = state["kept"], state["unwritable"]
+    record.partial, record.trained = state["partial"], state["trained"]
+    trainer.history.columns = {name: v.tolist() for name, v in state["history"].items()}
+    trainer.history.seconds = state["seconds"].tolist()
+    run.go_to(state["step"], state["run"])
+    if record.stream is not None:
+        whole = not trainer.under_way[2]
+        record.stream.go_to(trainer.history.epochs, whole, state["last_batch"])
+
+
+def _fill(arrays: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Numbers into arrays that are there already: native plans hold on to them."""
+    for name, array in arrays.items():
+        if name not in found or (found[name].shape, found[name].dtype) != (
+            array.shape, array.dtype,
+        ):  # fmt: skip
+            raise FormatError(
+                "an array of the checkpoint does not fit the network",
+                where=name,
+                expected=f"{array.dtype} {array.shape}",
+                received=f"{found[name].dtype} {found[name].shape}" if name in found else "none",
+            )
+        array[...] = found[name]
+
+
+def put_callbacks(callbacks: Sequence[Callback], states: Sequence[tuple[str, Any]]) -> None:
+    """Give callbacks back what they kept. Raises ResumeError where they are others than before."""
+    with_state = [c for c in callbacks if keeps(c)]
+    now, before = [type(c).__name__ for c in with_state], [name for name, _ in states]
+    if now != before:
+        raise ResumeError(
+            "the run had other callbacks",
+            where="callbacks",
+            expected=", ".join(before) or "none that keeps anything",
+            received=", ".join(now) or "none that keeps anything",
+            hint="those that keep something, in the same order; others may come and go",
+        )
+    for callback, (_, state) in zip(with_state, states, strict=True):
+        callback.restore(state)
