@@ -4,6 +4,7 @@
     python scripts/soak.py training --count 2000      trained by fit against PyTorch's optimisers
     python scripts/soak.py programs --count 200       program.py against the run, bit for bit
     python scripts/soak.py graphs --count 100000      mutated graph texts: refused, or equal
+    python scripts/soak.py derivatives --count 200    the check before training: no false alarm
     python scripts/soak.py sameness --count 20        200 native steps: one hash, however they ran
     python scripts/soak.py disk --count 20000         kills, failures, losses of power: nothing saved is lost
     python scripts/soak.py hostile --reader csv --count 1000000 --processes 2
@@ -31,11 +32,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 import numpy as np  # noqa: E402
 
 import glassgrad as gg  # noqa: E402
-from glassgrad.errors import FormatError  # noqa: E402
+from glassgrad.errors import FormatError, GradientError  # noqa: E402
 from glassgrad.inspect.source import whole_program  # noqa: E402
 from glassgrad.ir import Type, parse_graph, print_graph  # noqa: E402
 from glassgrad.nn.tracing import forward_graph, input_names  # noqa: E402
 from glassgrad.ops import Spelled, find  # noqa: E402
+from glassgrad.train.fit import prepared  # noqa: E402
+from glassgrad.train.gradients import check_gradients  # noqa: E402
+from glassgrad.train.trainer import Trainer  # noqa: E402
 from tests.networks import random_network  # noqa: E402
 from tests.networks.training import drawn_training  # noqa: E402
 
@@ -121,6 +125,20 @@ def graphs(seed: int) -> list[str]:
         return [f"{type(error).__name__}: {error}"]
 
 
+def derivatives(seed: int) -> list[str]:
+    """One random network in float32: the spot-check of its derivatives raises no alarm."""
+    network = random_network(seed, rows=15, dtype="float32", fit=True)
+    record = prepared(
+        network.model, network.x, network.y, **network.losses, optimizer="sgd", metrics=()
+    )
+    Trainer(record)
+    try:
+        check_gradients(record, 1e-4)
+    except GradientError as error:
+        return [str(error)]
+    return []
+
+
 _HASHES: dict[str, str] = {}  # of each network, from the first process on
 _TRAINING = """
 from tests.backends.native.training import made, trained
@@ -177,6 +195,7 @@ CHECKS: dict[str, Callable[[int], list[str]]] = {
     "training": training,
     "programs": programs,
     "graphs": graphs,
+    "derivatives": derivatives,
     "sameness": sameness,
     "disk": disk,
 }

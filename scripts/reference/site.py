@@ -85,7 +85,7 @@ def _pages() -> list[Page]:
         Page(
             "training.md",
             "Training",
-            ("train.fit", "train.history", "train.predictor", "train.sampling", "train.verify", "engine"),
+            ("train.fit", "train.history", "train.predictor", "train.sampling", "train.trouble", "train.verify", "engine"),
         ),
         Page("callbacks.md", "Callbacks", ("train.callbacks", "train.monitors", "train.loggers")),
         Page("metrics.md", "Metrics"),

@@ -12,6 +12,7 @@
     ├── TrainingStopped   a signal ended training after a whole step
     ├── NonFiniteError    training met inf or nan and stopped before the update
     ├── CheckpointError   a checkpoint that cannot be written, or none that can be read
+    ├── GradientError     derivatives that are not those of the loss
     └── InternalError     glassgrad broke one of its own rules: a bug, please report
 
     CheckpointWarning     a checkpoint that cannot be used or written, where work goes on
@@ -133,6 +134,12 @@ class CheckpointError(GlassgradError, RuntimeError):
 
 class CheckpointWarning(UserWarning):
     """A checkpoint that cannot be used, or written, where work goes on all the same."""
+
+
+class GradientError(GlassgradError, ArithmeticError):
+    """Derivatives that are not those of the loss; training stopped before the next update."""
+
+    exit_code = 1
 
 
 class InternalError(GlassgradError, RuntimeError):

@@ -190,8 +190,15 @@ class ProgressLines(Callback):
     def __init__(self, stream: TextIO | None = None, lines: int = 10) -> None:
         self.stream = stream
         self.lines = lines
+        self._notes = 0  # that were written
+
+    def on_begin(self, run: Run) -> None:
+        self._notes = 0
 
     def on_interval(self, run: Run) -> None:
+        for note in run.history.notes[self._notes :]:
+            (self.stream or sys.stderr).write(f"note: {note}\n")
+        self._notes = len(run.history.notes)
         mark = max(1, -(-run.epochs // self.lines))
         if run.epoch % mark and run.epoch not in (1, run.epochs):
             return

@@ -11,13 +11,15 @@ from glassgrad.files.history import write_history
 class History(Mapping[str, list[float]]):
     """Columns by name: `history["loss"]` is the row-weighted mean of the losses before each update.
 
-    `seconds` holds the time of each epoch; `record` what a run folder is written from, with the
+    `seconds` holds the time of each epoch, `notes` what is worth a look and no error, in words;
+    `record` what a run folder is written from, with the
     data and the compiled step: a pickle or a copy goes without it.
     """
 
     def __init__(self, columns: tuple[str, ...] = ()) -> None:
         self.columns: dict[str, list[float]] = {name: [] for name in columns}
         self.seconds: list[float] = []
+        self.notes: list[str] = []
         self.record: Any = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class Plan:
     # For each target of class indices how many it may name, and the number that names none.
     classes: dict[str, tuple[int, int | None]] = field(default_factory=dict)
 
+    checked: bool = False  # whether its derivatives were looked at: see `gradients`
+
     @property
     def size(self) -> int:
         """How many numbers are trained."""

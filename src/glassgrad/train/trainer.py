@@ -20,6 +20,7 @@ from . import batches, trouble, whole
 from .callbacks import Callback, Run
 from .guards import Guards
 from .history import History
+from .once import Once
 from .rows import Rows, Stream
 from .settings import settings_of
 from .signals import Noted, noted_signals
@@ -134,6 +135,7 @@ class Trainer:
             columns += tuple(f"val_{name}" for name in columns)
         self.history = History(columns)
         self.history.record = record
+        self.once = Once(record, self.history)
         self.dirty = False
         self.updates = 0  # steps of the optimiser; those of the run are batches
         self._rate = record.optimizer.rate_at(0, 0)
@@ -253,6 +255,7 @@ class Trainer:
                 on_one_thread(small),
                 batches.positions_inside(),
             ):
+                self.once.begin(self.seen.step)
                 for callback in callbacks:
                     callback.on_begin(self.seen)
                 if keeper is not None:
@@ -330,6 +333,9 @@ class Trainer:
                 found = window(batch, epoch)
                 loss, *values = found if isinstance(found, tuple) else (found,)
                 run.loss = float(loss)
+                if run.step >= self.once.next:
+                    window.close()
+                    self.once.look(run.step, run.loss)
                 sums[0] += run.loss * rows
                 seen += rows
                 for i, value in enumerate(values, 1):

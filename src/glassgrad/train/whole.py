@@ -114,6 +114,8 @@ class Whole:
             run.step += done
             trainer.updated(done, float(rates[done - 1]))
             run.loss = float(out[done - 1, 0])
+            if run.step >= trainer.once.next:
+                trainer.once.look(run.step, float(out[0, 0]))
             self.trainer.given.append(out[:done])
             if sum(map(len, self.trainer.given)) >= self.per_epoch:
                 self._end_epochs(by_epoch)
