@@ -145,7 +145,7 @@ def test_the_harness_sees(name: str, tmp_path: Path) -> None:
         assert reached == 400
         found = [json.loads(line) for line in done.stdout.splitlines()]
         assert found
-        assert said in found[0][1]
+        assert said in found[0][1], (found[:5], done.stderr)
 
 
 def test_a_failing_file_is_made_smaller() -> None:
