@@ -7,6 +7,7 @@
     python scripts/soak.py derivatives --count 200    the check before training: no false alarm
     python scripts/soak.py sameness --count 20        200 native steps: one hash, however they ran
     python scripts/soak.py disk --count 20000         kills, failures, losses of power: nothing saved is lost
+    python scripts/soak.py kills --count 500          training killed at random: the same bits in the end
     python scripts/soak.py hostile --reader csv --count 1000000 --processes 2
                                                       mutated files: as a slow strict reader, or refused
 
@@ -190,6 +191,15 @@ def disk(seed: int) -> list[str]:
 
 
 NOTES: list[str] = []  # what the log says beside
+
+
+def kills(seed: int) -> list[str]:
+    """Training that is killed at one point of its progress, and goes on: final bits, what was lost."""
+    from tests.train.killing import kill
+
+    return kill(seed)
+
+
 CHECKS: dict[str, Callable[[int], list[str]]] = {
     "networks": networks,
     "training": training,
@@ -198,6 +208,7 @@ CHECKS: dict[str, Callable[[int], list[str]]] = {
     "derivatives": derivatives,
     "sameness": sameness,
     "disk": disk,
+    "kills": kills,
 }
 
 
