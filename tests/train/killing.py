@@ -102,7 +102,7 @@ def child(work: Callable[[int], None]) -> tuple[int, int]:
 def train(kind: str, folder: Path, every: int, resume: str) -> Callable[[int], None]:
     def work(pipe: int) -> None:
         case, more = kinds()[kind]
-        checkpoints.DISK = Saying(pipe)
+        vars(checkpoints)["DISK"] = Saying(pipe)
         case.run(
             Says(pipe), checkpoint=folder, checkpoint_every=every, resume=resume, keep=2, **more
         )
