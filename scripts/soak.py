@@ -8,6 +8,7 @@
     python scripts/soak.py sameness --count 20        200 native steps: one hash, however they ran
     python scripts/soak.py disk --count 20000         kills, failures, losses of power: nothing saved is lost
     python scripts/soak.py kills --count 500          training killed at random: the same bits in the end
+    python scripts/soak.py checkpoints --count 1000000  mutated checkpoints: refused, or as a save writes them
     python scripts/soak.py hostile --reader csv --count 1000000 --processes 2
                                                       mutated files: as a slow strict reader, or refused
 
@@ -190,6 +191,13 @@ def disk(seed: int) -> list[str]:
     return []
 
 
+def checkpoints(seed: int) -> list[str]:
+    """One checkpoint with a few changes: refused, or byte for byte what a save of it writes."""
+    from tests.files.checkpoint_mutations import mutated
+
+    return mutated(seed)
+
+
 NOTES: list[str] = []  # what the log says beside
 
 
@@ -209,6 +217,7 @@ CHECKS: dict[str, Callable[[int], list[str]]] = {
     "sameness": sameness,
     "disk": disk,
     "kills": kills,
+    "checkpoints": checkpoints,
 }
 
 

@@ -48,6 +48,11 @@ def members(edit: Callable[[dict[str, Any]], Any]) -> Change:
     return change
 
 
+def manifest_turned(folder: Path) -> None:
+    found = json.loads((folder / "manifest.json").read_bytes())["members"]
+    manifest(members=dict(reversed(found.items())))(folder)
+
+
 def text(old: bytes, new: bytes) -> Change:
     """The manifest's text changed, its checksum as it was."""
 
@@ -140,6 +145,7 @@ def cases() -> dict[str, Change]:
         "checksum too short": members(lambda m: m["history.csv"].update(sha256="00")),
         "checksum missing": members(lambda m: m["history.csv"].pop("sha256")),
         "member described by nothing": members(lambda m: m.update({"history.csv": None})),
+        "members in another order": manifest_turned,
         "own checksum wrong": text(b'"step": 500', b'"step": 501'),
         "own checksum missing": lambda f: (f / "manifest.json").write_bytes(
             write_json({**json.loads((f / "manifest.json").read_bytes()), "sha256": None})

@@ -19,6 +19,7 @@ from glassgrad.files import locks
 from glassgrad.files.checkpoint import Store, read_checkpoint
 from glassgrad.files.disk import Disk
 from tests.files.checkpoint_cases import MEMBERS, Change, cases
+from tests.files.checkpoint_mutations import PLACE, Listed, mutated, save, written
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
 
@@ -314,6 +315,25 @@ def test_any_changed_byte_is_refused(tmp_path: Path) -> None:
                 read_checkpoint(path)
         file.write_bytes(data)
     assert read_checkpoint(path).members == MEMBERS
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_what_was_changed_is_refused_or_is_what_a_save_writes(block: int) -> None:
+    for seed in range(5000 * block, 5000 * block + 5000):
+        assert mutated(seed) == [], f"seed {seed}"
+
+
+def test_a_save_writes_what_the_mutations_take_for_it(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        path = store.save(500, MEMBERS, finite=True)
+    assert {p.name: p.read_bytes() for p in path.iterdir()} == written()
+    assert read_checkpoint(PLACE, disk=Listed(written())).members == MEMBERS
+
+
+def test_a_change_with_a_right_checksum_can_be_read() -> None:
+    other = save(500, MEMBERS, finite=False)
+    assert not read_checkpoint(PLACE, disk=Listed(other)).finite
+    assert other != written()
 
 
 def test_sizes_are_compared_before_anything_is_read(tmp_path: Path) -> None:

@@ -408,11 +408,15 @@ def _parse(data: bytes, where: str) -> _Manifest:
     step, finite, members = value["step"], value["finite"], value["members"]
     if type(step) is not int or not 0 <= step < 10**15 or type(finite) is not bool:
         raise FormatError("step or finite is wrong", where=where, received=shown([step, finite]))
-    if not isinstance(members, dict) or not 1 <= len(members) <= MOST_MEMBERS:
+    if (
+        not isinstance(members, dict)
+        or not 1 <= len(members) <= MOST_MEMBERS
+        or list(members) != sorted(members)
+    ):
         raise FormatError(
             "the members are wrong",
             where=where,
-            expected=f"1 to {MOST_MEMBERS} of them, by name",
+            expected=f"1 to {MOST_MEMBERS} of them, in the order of their names",
             received=shown(members),
         )
     return _Manifest(step, finite, {n: _fact(n, fact, where) for n, fact in members.items()})
