@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ import glassgrad as gg
 from glassgrad import nn, optim
 from glassgrad.engine import executor
 from glassgrad.errors import NonFiniteError
+from glassgrad.files.checkpoint import Store
 from glassgrad.tensors.random import order_of_rows
 from glassgrad.train import Callback, LambdaCallback, Run
+from glassgrad.train.state import read
 from glassgrad.train.trouble import Trouble
 
 ROWS, BATCH = 24, 5
@@ -146,9 +150,14 @@ def test_an_injected_number_is_stopped_before_the_update_and_named(
             layer = ("first", "second", "third")[depth - 1]
             own = [p for p in trainer.plan.parts if p.name.startswith(layer)]
             part = own[int(r.integers(len(own)))]
-            vector = trainer.weights if way == "parameter" else trainer.moments["grad_mean"]
-            vector[int(r.integers(part.start, part.stop))] = value
-            trainer.dirty = True
+            at = int(r.integers(part.start, part.stop))
+            if way == "parameter":
+                state = run.state()
+                state[part.name].flat[at - part.start] = value
+                run.restore(state)
+            else:
+                trainer.moments["grad_mean"][at] = value
+                trainer.watch.stale = True
             poisoned["parameter"] = part.name
         else:
             run.rate = 1e39
@@ -204,6 +213,22 @@ def net() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(), nn.Tanh(), nn.Linear(4, 1))
 
 
+class StopAt(Callback):
+    """Ends a run after so many steps."""
+
+    stateless = True
+
+    def __init__(self, step: int, found: list[Any]) -> None:
+        self.every = step
+        self.found = found
+
+    def on_begin(self, run: Run) -> None:
+        self.found.append(run._trainer)
+
+    def on_interval(self, run: Run) -> None:
+        run.stop = True
+
+
 def keeping(found: list[Any]) -> Callback:
     return LambdaCallback(on_begin=lambda run: found.append(run._trainer))
 
@@ -224,11 +249,8 @@ def twice(rule: Any, at: int, given: Any, **settings: Any) -> tuple[NonFiniteErr
     with pytest.raises(NonFiniteError) as caught:
         gg.fit(net(), *given, optimizer=rule(), callbacks=[keeping(found)], **small(**settings))
 
-    def stop(run: Run) -> None:
-        run.stop = True
-
-    both = [keeping(found), LambdaCallback(on_interval=stop, every=at)]
-    gg.fit(net(), *given, optimizer=rule(), callbacks=both, **small(**settings))
+    ended = [StopAt(at, found)]
+    gg.fit(net(), *given, optimizer=rule(), callbacks=ended, **small(**settings))
     return caught.value, *found
 
 
@@ -372,6 +394,21 @@ def test_infinity_on_purpose_is_no_trouble_and_is_not_blamed(backend: str) -> No
     assert caught.value.trouble.at.layer == "loss"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_no_step_made_is_told_so(backend: str) -> None:
+    def spoil(run: Run) -> None:
+        run._trainer.weights[3] = np.inf
+
+    x, y = data()
+    listening = LambdaCallback(on_interval=spoil, every=7)
+    with pytest.raises(NonFiniteError, match="between two steps") as caught:
+        gg.fit(
+            net(), x, y, optimizer="sgd", callbacks=[LambdaCallback(every=1), listening],
+            backend=backend_or_skip(backend), **small()
+        )  # fmt: skip
+    assert re.match("after step [78], parameter linear1.", caught.value.where)
+
+
 def test_a_parameter_that_is_not_finite_before_the_first_step_is_named() -> None:
     x, y = data()
     model = nn.Sequential(hidden=nn.Linear(3, 4), out=nn.Linear(4, 1))
@@ -392,13 +429,26 @@ def test_losses_of_rows_held_out_that_are_not_finite_stand_in_the_history() -> N
     assert np.isfinite(history["loss"]).all()
 
 
-def test_the_error_says_where_the_last_checkpoint_is() -> None:
-    def note(run: Run) -> None:
-        run._trainer.record.last_checkpoint = "run/step-5"
-
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_checkpoint_is_not_finite_and_the_error_says_where_the_last_is(
+    backend: str, tmp_path: Path
+) -> None:
+    """Step 10, after which one is due, is the one that overflows."""
     x, y = data()
-    with pytest.raises(NonFiniteError, match="run/step-5") as caught:
+    run = tmp_path / "run"
+    found: list[Any] = []
+    with pytest.raises(NonFiniteError, match=r"step-0*5") as caught:
         gg.fit(
-            net(), x, y, optimizer=optim.SGD(steep(7)), callbacks=[LambdaCallback(note)], **small()
-        )
-    assert caught.value.trouble.checkpoint == "run/step-5"
+            net(), x, y, optimizer=optim.SGD(steep(9), momentum=0.9),
+            backend=backend_or_skip(backend), checkpoint=run, checkpoint_every=5, **small()
+        )  # fmt: skip
+    assert caught.value.trouble.step == 10
+    saved = Store(run).newest()
+    assert saved is not None
+    assert str(saved.path) == caught.value.trouble.checkpoint
+    gg.fit(
+        net(), x, y, optimizer=optim.SGD(steep(9), momentum=0.9), backend=backend,
+        checkpoint=tmp_path / "other", checkpoint_every=5, callbacks=[StopAt(5, found)], **small()
+    )  # fmt: skip
+    state = read(saved.members, "saved")
+    assert state["weights"].tobytes() == found[0].weights.tobytes()

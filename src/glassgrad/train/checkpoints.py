@@ -149,6 +149,12 @@ class Keeper:
         else:
             self.save(trainer)
 
+    def last(self) -> Path | None:
+        """The last checkpoint; one that is being written is waited for."""
+        if self._thread is not None:
+            self._thread.join()
+        return self.path
+
     def until(self, step: int) -> int:
         """The next step after which a checkpoint may be due."""
         return (step // self.steps + 1) * self.steps if self.steps else _NEVER

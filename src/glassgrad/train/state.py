@@ -50,7 +50,8 @@ _MOVED = ("buffers/", "moments/")
 
 
 def taken(trainer: Trainer, callbacks: Sequence[Callback], identity: Any) -> Snapshot:
-    """A copy of a run as it is now, between two steps."""
+    """A copy of a run as it is now, between two steps. Raises NonFiniteError where it is not finite."""
+    trainer.look()
     record, run, history = trainer.record, trainer.seen, trainer.history
     sums, seen, batches = trainer.under_way
     value = {

@@ -63,7 +63,6 @@ class Record:
     verified: dict[str, Any] | None = None  # `verify.keep_figure` has it
     fitted: Fitted | None = None  # what the model keeps of the run
     unwritable: str = ""  # why no program repeats the run, where none does
-    last_checkpoint: Any = None  # the path of the last one, all finite, where some are written
 
     @property
     def rows(self) -> int:
@@ -150,8 +149,9 @@ class Trainer:
         self.added = (0, 0)  # batches and rows whose gradients wait for their update
         self.seen = Run(self, record.epochs)
         self._settings: dict[str, Any] = {}
-        trouble.check_start(self)
+        self.last_checkpoint: Callable[[], Any] = lambda: None  # its path, all of it finite
         self.watch = trouble.watched(self)
+        trouble.check_start(self)
 
     @property
     def rate(self) -> float:
@@ -177,6 +177,7 @@ class Trainer:
                 received="both",
             )
         if float(value) != self._rate:
+            self._changing()
             self._rate = float(value)
             self.record.rates.append((self.updates + 1, self._rate))
 
@@ -191,6 +192,7 @@ class Trainer:
 
     def restore(self, state: Mapping[str, AnyArray]) -> None:
         """Put copies back; the moments of the optimiser stay as they are."""
+        self._changing()
         for part in self.plan.parts:
             self.weights[part.start : part.stop] = state[part.name].ravel()
         for name, array in self.buffers.items():
@@ -203,6 +205,21 @@ class Trainer:
             self.kept_at = self.seen.step
         else:
             self.record.unwritable = "weights were put back that no epoch ended with"
+
+    def look(self) -> None:
+        """Look at the state. Raises NonFiniteError where a step made what is not finite."""
+        if self.watch is not None:
+            self.watch.look()
+
+    def _changing(self) -> None:
+        """Something else than a step changes the training: steps before cannot be done again."""
+        if self.watch is not None:
+            self.watch.forget()
+
+    @property
+    def keeps_batches(self) -> bool:
+        """Whether batches cannot be cut again of rows in memory."""
+        return self.record.stream is not None or self.record.augment is not None
 
     def arguments(self, inputs: Iterable[str]) -> list[Any]:
         """The arguments of a step; the data, which come first, and the step number left out."""
@@ -220,6 +237,7 @@ class Trainer:
         """Give the model the numbers after the last step."""
         if not self.dirty:
             return
+        self.look()
         new = {p.name: self.weights[p.start : p.stop].reshape(p.shape) for p in self.plan.parts}
         for name, array in {**new, **self.buffers}.items():
             held = self.held[name]
@@ -246,6 +264,7 @@ class Trainer:
         small = is_small(self.plan.step, record.batch_rows)
         if keeper is not None:
             keeper.begin(self, callbacks)
+            self.last_checkpoint = keeper.last
         native = self.loop() if whole.ENABLED and not self.under_way[2] else None
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
@@ -319,7 +338,7 @@ class Trainer:
         record, run = self.record, self.seen
         by_step = tuple(c for c in callbacks if c.every != "epoch")
         by_epoch = tuple(c for c in callbacks if c.every == "epoch")
-        window = trouble.Window(self, step)
+        step = trouble.stepping(self, step)
         self._one_by_one()
         for epoch in range(self.history.epochs + 1, record.epochs + 1):
             began = time.perf_counter()
@@ -330,11 +349,11 @@ class Trainer:
                 run.step += 1
                 count += 1
                 rows = len(batch[0])
-                found = window(batch, epoch)
+                found = step(batch, epoch)
                 loss, *values = found if isinstance(found, tuple) else (found,)
                 run.loss = float(loss)
                 if run.step >= self.once.next:
-                    window.close()
+                    self.look()
                     self.once.look(run.step, run.loss)
                 sums[0] += run.loss * rows
                 seen += rows
@@ -344,10 +363,9 @@ class Trainer:
                     run.epoch = epoch
                     for callback in by_step:
                         if run.step % int(callback.every) == 0:
-                            window.close()
                             callback.on_interval(run)
                 if noted or (keeper is not None and keeper.due(run.step)):
-                    window.close()
+                    self.look()
                     run.epoch = epoch
                     self.under_way = (sums, seen, count)
                     self.pause(keeper, noted)
@@ -355,8 +373,7 @@ class Trainer:
                     break
             self.under_way = self._nothing_yet()
             if record.stream is not None or seen == record.rows:
-                window.flush(epoch)
-            window.close()
+                self._flush_rest(epoch)
             seconds = [time.perf_counter() - began]
             self.end_epochs(np.array([sums]), seen, seconds, run.step, began)
             run.epoch = epoch
@@ -383,6 +400,7 @@ class Trainer:
         names = ["loss", *[name for name, _ in plan.metrics]]
         columns = {name: (sums[:, i] / (seen * counts[i])).tolist() for i, name in enumerate(names)}
         if record.evaluation is not None:
+            self.look()
             tested = self.evaluate(record.evaluation, record.validation)
             columns.update({f"val_{name}": [value] for name, value in tested.items()})
         if began is not None:
@@ -394,6 +412,7 @@ class Trainer:
     def _end(self, callbacks: Any) -> History:
         """What comes after the last epoch."""
         record, run = self.record, self.seen
+        self.look()
         averages = "average" in self.moments and bool(self.updates)
         if record.kept is not None and (averages or self.kept_at < run.step):
             record.unwritable = "weights were put back in the middle of the run"
@@ -476,20 +495,32 @@ class Trainer:
                 arguments[at_step] = run.step
             arguments[at_weights] = self.weights
             before = {name: array.copy() for name, array in self.buffers.items()}
+            remembered = dict(memory)
             found = function(*arguments)
             weights, loss = optimizer.advance(objective, self.weights, memory, self._rate)
-            if record.guards.finite and not np.isfinite(loss):
+            bad = None if self.watch is None else self.watch.bad()
+            if record.guards.finite and (bad or not np.isfinite(loss)):
                 for name, array in before.items():
                     self.buffers[name][...] = array
+                memory.clear()
+                memory.update(remembered)
                 run.step -= 1
                 arguments[at_weights] = looked_at[0]
-                raise self.not_finite(arguments)
+                raise self.not_finite(arguments, bad)
             self.weights[...] = weights
             self.dirty = True
             self.updates += 1
             return found[:-1]
 
         return step
+
+    def _flush_rest(self, epoch: int) -> None:
+        """The update with gradients that are left at the end of an epoch."""
+        if self.watch is not None and self.added[0]:
+            self.watch.flushes(epoch)
+        self.flush(epoch)
+        if self.record.stream is not None:
+            self._changing()
 
     def flush(self, epoch: int) -> None:
         """The update with the gradients that were added up, if there are any."""
@@ -525,7 +556,7 @@ class Trainer:
         return trouble.error(self, self.plan.graph, arguments, len(arguments[0]), bad)
 
     def update_not_finite(
-        self, batch: Sequence[AnyArray] | None, bad: tuple[str, int]
+        self, batch: Sequence[AnyArray] | None, bad: tuple[str, int] | None
     ) -> NonFiniteError:
         """The same where the loss and gradient of a batch are finite, and what they lead to is not.
 
@@ -552,6 +583,15 @@ class Trainer:
             self.added = (self.added[0] - 1, self.added[1] - len(batch[0]))
             self.watch.undo()
         return found
+
+    def forget_epochs(self, kept: int) -> None:
+        """The history of epochs that ended with a step which was undone goes, too."""
+        if kept >= len(self.history.seconds):
+            return
+        for column in self.history.columns.values():
+            del column[kept:]
+        del self.history.seconds[kept:]
+        self.record.trained = kept
 
     def went_back(self, rate: float) -> None:
         """Steps were undone: this is the rate of the next."""

@@ -1,15 +1,16 @@
 """Numbers that are not finite: found before anybody sees them, and named.
 
 The step itself looks at its loss and gradient and changes nothing where they are not finite. What
-an update makes of finite ones, an overflow say, is looked at here, and not after every step: inf
-and nan stay where they are, so a look at the end of some steps misses none. If there is one, the
-state goes back to a copy from before these steps and they are done again, one by one.
+an update makes of finite ones, an overflow say, is looked at here: before somebody asks for the
+numbers, before an evaluation, at the end, and now and then. Not after every step, for inf and nan
+stay where they are. If there is one, the state goes back to a copy that is some steps old, and
+these are done again, one by one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 AnyArray = NDArray[Any]
-_SECONDS = 0.05  # between two looks, where steps are called one by one
-_BYTES = 1 << 25  # of batches that are kept meanwhile
+_SECONDS = 0.05  # between two copies of the state
+_BYTES = 1 << 23  # of batches that are kept meanwhile, where they cannot be cut again
+_PIECE = 8192  # numbers looked at together: BLAS takes more of them to several threads
 _SHOWN = 6  # rows that a message counts
+
+Step = Callable[[Sequence[AnyArray], int], Any]  # (batch, epoch) to what a step gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,76 @@ class Watch:
     """Weights, moments and running statistics: a copy, and whether all are finite still.
 
     A running statistic may begin with inf, a running minimum say: what was finite must stay so.
+    `block` is the memory that all of them lie in, where they have one.
     """
 
-    def __init__(self, own: Mapping[str, AnyArray], statistics: Mapping[str, AnyArray]) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        own: Mapping[str, AnyArray],
+        statistics: Mapping[str, AnyArray],
+        block: AnyArray | None = None,
+    ) -> None:
+        self.trainer = trainer
         given = [(n, a.reshape(-1), False) for n, a in own.items()]
         given += [(n, a.reshape(-1), True) for n, a in statistics.items() if a.dtype.kind == "f"]
         self._held = [(name, array, array.copy(), loose) for name, array, loose in given]
+        blocks = [a for _, a, _ in given] if block is None else [block]
+        self._pieces = [p for each in blocks for p in _pieces(each)]
+        self.stale = True  # whether the copy is of no use
+        self.step: Step | None = None  # one step, where steps are called one by one
+        # Of each step since the copy its batch and epoch; "flush" is an update without one. Not
+        # of rows in memory as they are, which are cut anew.
+        self._done: list[tuple[Sequence[AnyArray] | str, int]] = []
+        self._kept_bytes = 0
+        self._until = 0.0  # when the copy will have grown old
+        self._before: tuple[Any, ...] = ()  # where the run stood
+
+    def begin(self, counted: int = 0) -> None:
+        """Steps come; `counted` says how many of them have their number already."""
+        if self.stale or time.perf_counter() > self._until:
+            if not self.stale:
+                self.look(counted)
+            self.keep()
+            self._before = self._counts(counted)
+            self._done.clear()
+            self._kept_bytes = 0
+            self.stale = False
+            self._until = time.perf_counter() + _SECONDS
+
+    def note(self, batch: Sequence[AnyArray], epoch: int) -> None:
+        """A step comes whose batch cannot be had again."""
+        self._done.append((batch, epoch))
+        self._kept_bytes += sum([a.nbytes for a in batch])
+        if self._kept_bytes > _BYTES:
+            self._until = 0.0
+
+    def failed(self) -> None:
+        """The step that was noted last has changed nothing."""
+        self._done.pop()
+
+    def flushes(self, epoch: int) -> None:
+        """An update without a step comes; after the last step of an epoch it is expected."""
+        self.begin()
+        if self.trainer.keeps_batches or self.trainer.seen.step == self._before[0]:
+            self._done.append(("flush", epoch))
+
+    def look(self, counted: int = 0) -> None:
+        """Raises NonFiniteError where a step made what is not finite; the state is that before it.
+
+        `counted` steps have their number already, but are not done yet.
+        """
+        if self.stale:
+            return
+        stepped = self.trainer.seen.step - counted > self._before[0]
+        if (stepped or self._done) and not self.fine():
+            self.trainer.seen.step -= counted
+            self._again()
+
+    def forget(self) -> None:
+        """Something else than a step is going to change the state, or the rate."""
+        self.look()
+        self.stale = True
 
     def keep(self) -> None:
         """Copy what there is now."""
@@ -77,49 +145,119 @@ class Watch:
 
     def fine(self) -> bool:
         """Whether all is finite that must be."""
-        for _, array, copy, loose in self._held:
-            if not all_finite(array) and not (loose and not _became(array, copy).any()):
-                return False
+        with np.errstate(all="ignore"):
+            for piece, zeros in self._pieces:
+                if piece.dot(zeros) != 0:  # 0 times inf is nan
+                    return self.bad() is None
         return True
 
-    def bad(self) -> tuple[str, int]:
+    def bad(self) -> tuple[str, int] | None:
         """The first array that is not fine, and where."""
         for name, array, copy, loose in self._held:
-            wrong = _became(array, copy) if loose else ~np.isfinite(array)
+            wrong = ~np.isfinite(array)
+            if loose:
+                wrong &= np.isfinite(copy)
             if wrong.any():
                 return name, int(np.flatnonzero(wrong)[0])
-        return "", 0
+        return None
+
+    # -- steps once more -----------------------------------------------------------------------
+
+    def _counts(self, counted: int = 0) -> tuple[Any, ...]:
+        t = self.trainer
+        return (t.seen.step - counted, t.seen.loss, t.updates, t.rate, t.added, t.dirty)
+
+    def _restore(self, counts: tuple[Any, ...]) -> None:
+        t = self.trainer
+        t.seen.step, t.seen.loss, t.updates, rate, t.added, t.dirty = counts
+        t.went_back(rate)
+
+    def _steps(self, until: int) -> Iterator[tuple[Sequence[AnyArray] | None, int]]:
+        """The batch and epoch of each step since the copy; no batch is the update after an epoch."""
+        trainer, record = self.trainer, self.trainer.record
+        for batch, epoch in self._done:
+            yield (None if isinstance(batch, str) else batch), epoch
+        if trainer.keeps_batches:
+            return
+        per_epoch = -(-record.rows // record.batch_rows)
+        for step in range(self._before[0], until):
+            yield cut(trainer, step), step // per_epoch + 1
+            if (step + 1) % per_epoch == 0:
+                yield None, step // per_epoch + 1
+
+    def _again(self) -> None:
+        """The same steps one by one, up to the one whose update is not finite."""
+        trainer, bad = self.trainer, self.bad()
+        steps = self._steps(trainer.seen.step)
+        self.undo()
+        self._restore(self._before)
+        one = self.step or trainer.stepping()
+        for batch, epoch in steps:
+            self.keep()
+            before = self._counts()
+            if batch is None:
+                trainer.flush(epoch)
+            else:
+                trainer.seen.step += 1
+                one(batch, epoch)
+            if not self.fine():
+                bad, rate = self.bad(), trainer.rate
+                self.undo()
+                self._restore(before)
+                trainer.went_back(rate)  # that of the step which is told about
+                raise trainer.update_not_finite(batch, bad)
+        self.stale = True
+        raise changed_between(trainer, bad)
 
 
-def _became(now: AnyArray, before: AnyArray) -> AnyArray:
-    found: AnyArray = ~np.isfinite(now) & np.isfinite(before)
-    return found
+def together(
+    arrays: dict[str, AnyArray], dtype: Any
+) -> tuple[dict[str, AnyArray], AnyArray | None]:
+    """The arrays, in one block of memory where they are few numbers: one look tells of all.
 
-
-def all_finite(vector: AnyArray) -> bool:
-    """Whether all numbers of a vector are finite, in one reading.
-
-    Their sum of squares tells, but for what is finite and very large. BLAS takes vectors of some
-    length to several threads, which a few numbers are not worth and native threads would feel.
+    Each begins a cache line of its own.
     """
-    small = vector.size <= 8192
-    total = vector.dot(vector) if small else np.einsum("i,i->", vector, vector)
-    return bool(total - total == 0) or bool(np.isfinite(vector).all())
+    line = 16
+    starts = np.cumsum([0, *[-(-a.size // line) * line for a in arrays.values()]]).tolist()
+    if starts[-1] > _PIECE or any(a.dtype != dtype for a in arrays.values()):
+        return arrays, None
+    block = np.zeros(starts[-1], dtype)
+    found = {}
+    for (name, array), start in zip(arrays.items(), starts, strict=False):
+        found[name] = block[start : start + array.size].reshape(array.shape)
+        found[name][...] = array
+    return found, block
+
+
+def _pieces(vector: AnyArray) -> list[tuple[AnyArray, AnyArray]]:
+    zeros = np.zeros(min(_PIECE, vector.size), vector.dtype)
+    cuts = [vector[i : i + _PIECE] for i in range(0, vector.size, _PIECE)]
+    return [(cut, zeros[: cut.size]) for cut in cuts]
 
 
 def watched(trainer: Trainer) -> Watch | None:
-    """What a step changes, watched; None where that is switched off."""
+    """What a step changes, watched, and moved together if small; None where that is off."""
     if not trainer.record.guards.finite:
         return None
-    changed = {n: a for n, a in trainer.buffers.items() if n in trainer.plan.graph.state}
-    return Watch({"weights": trainer.weights, **trainer.moments}, changed)
+    own = ("weights", *trainer.moments)
+    changed = {"weights": trainer.weights, **trainer.moments}
+    changed |= {n: a for n, a in trainer.buffers.items() if n in trainer.plan.graph.state}
+    changed, block = together(changed, trainer.weights.dtype)
+    trainer.weights = changed["weights"]
+    trainer.moments |= {n: changed[n] for n in trainer.moments}
+    trainer.buffers |= {n: changed[n] for n in trainer.buffers if n in changed}
+    return Watch(
+        trainer,
+        {n: changed[n] for n in own},
+        {n: a for n, a in changed.items() if n not in own},
+        block,
+    )
 
 
 def check_start(trainer: Trainer) -> None:
     """Parameters are finite before the first step. Raises NonFiniteError."""
-    with np.errstate(all="ignore"):
-        if not trainer.record.guards.finite or all_finite(trainer.weights):
-            return
+    if trainer.watch is None or trainer.watch.fine():
+        return
     at = np.flatnonzero(~np.isfinite(trainer.weights))
     raise NonFiniteError(
         "a parameter is not finite before the first step",
@@ -132,102 +270,47 @@ def check_start(trainer: Trainer) -> None:
     )
 
 
-Step = Callable[[Sequence[AnyArray], int], Any]
+def stepping(trainer: Trainer, step: Step) -> Step:
+    """The function that does one step, watched."""
+    watch = trainer.watch
+    if watch is None:
+        return step
+    watch.step = step
+    keeps, alone = trainer.keeps_batches, trainer.record.stream is not None
 
-
-class Window:
-    """Steps called one by one, and a look at what they made from time to time.
-
-    The batches of the steps since the last look are kept, so that these can be done again.
-    """
-
-    def __init__(self, trainer: Trainer, step: Step) -> None:
-        self.trainer = trainer
-        self.step = step
-        self.watch = trainer.watch
-        self.alone = trainer.record.stream is not None  # whoever makes batches may reuse memory
-        self._batches: list[tuple[Sequence[AnyArray], int]] = []
-        self._bytes = 0
-        self._began = 0.0
-        self._before: tuple[Any, ...] = ()
-        self._flushed = 0
-
-    def __call__(self, batch: Sequence[AnyArray], epoch: int) -> Any:
-        """One step; its number is counted already."""
-        if self.watch is None:
-            return self.step(batch, epoch)
-        if not self._batches:
-            self.watch.keep()
-            self._before = self._counts(-1)
-            self._began = time.perf_counter()
-            self._bytes = 0
-        self._batches.append((batch, epoch))
-        self._bytes += sum([a.nbytes for a in batch])
+    def watched(batch: Sequence[AnyArray], epoch: int) -> Any:
+        watch.begin(1)
+        if keeps:
+            watch.note(batch, epoch)
         try:
-            found = self.step(batch, epoch)
-        except BaseException:
-            self.close()  # if the state was not finite before, that is what there is to say
+            found = step(batch, epoch)
+        except BaseException as error:
+            if keeps and isinstance(error, NonFiniteError):
+                watch.failed()
+            watch.look()  # if the state was not finite before, that is what there is to say
             raise
-        late = time.perf_counter() - self._began > _SECONDS
-        if self.alone or late or self._bytes > _BYTES:
-            self.close()
+        if alone:  # whoever makes batches may use their memory again
+            watch.forget()
         return found
 
-    def flush(self, epoch: int) -> None:
-        """The update with gradients that were added up and are left at the end of an epoch."""
-        if not self.trainer.added[0]:
-            return
-        if self.watch is not None and not self._batches:
-            self.watch.keep()
-            self._before = self._counts(0)
-        self._flushed = epoch
-        self.trainer.flush(epoch)
-        self.close()
+    return watched
 
-    def close(self) -> None:
-        """Look at what the steps made. Raises NonFiniteError, the state that of before the step."""
-        done, self._batches = self._batches, []
-        flushed, self._flushed = self._flushed, 0
-        if (done or flushed) and self.watch is not None and not self.watch.fine():
-            self._again(done, flushed)
 
-    def _counts(self, steps: int) -> tuple[Any, ...]:
-        t = self.trainer
-        return (t.seen.step + steps, t.seen.loss, t.updates, t.rate, t.added, t.dirty)
+def cut(trainer: Trainer, step: int) -> list[AnyArray]:
+    """The batch of step number `step` (from 0), of rows in memory."""
+    record = trainer.record
+    return [record.data[name][row_numbers(trainer, step)] for name in trainer.plan.data]
 
-    def _restore(self, counts: tuple[Any, ...]) -> None:
-        t = self.trainer
-        t.seen.step, t.seen.loss, t.updates, rate, t.added, t.dirty = counts
-        t.went_back(rate)
 
-    def _again(self, done: list[tuple[Sequence[AnyArray], int]], flushed: int) -> None:
-        """The same steps one by one, up to the one whose update is not finite."""
-        trainer, watch = self.trainer, self.watch
-        assert watch is not None
-        watch.undo()
-        self._restore(self._before)
-        for batch, epoch in done:
-            watch.keep()
-            before = self._counts(0)
-            trainer.seen.step += 1
-            self.step(batch, epoch)
-            self._look(before, batch)
-        if flushed and done:
-            watch.keep()
-        before = self._counts(0)
-        trainer.flush(flushed)
-        self._look(before, None)
-
-    def _look(self, before: tuple[Any, ...], batch: Sequence[AnyArray] | None) -> None:
-        trainer, watch = self.trainer, self.watch
-        assert watch is not None
-        if watch.fine():
-            return
-        bad, rate = watch.bad(), trainer.rate
-        watch.undo()
-        self._restore(before)
-        trainer.went_back(rate)  # that of the step which is told about
-        raise trainer.update_not_finite(batch, bad)
+def changed_between(trainer: Trainer, bad: tuple[str, int] | None) -> NonFiniteError:
+    """The error where no step made what is not finite; the state is as the steps made it."""
+    return NonFiniteError(
+        "a number of the training's state became inf or nan between two steps",
+        where=f"after step {trainer.seen.step}" + (f", {_at(trainer, *bad)}" if bad else ""),
+        expected="changes by steps, and by `restore` of a callback's run",
+        received="the same steps, done again, make finite numbers",
+        hint="look for code that writes into arrays of the training",
+    )
 
 
 def row_numbers(trainer: Trainer, step: int) -> AnyArray | None:
@@ -235,7 +318,7 @@ def row_numbers(trainer: Trainer, step: int) -> AnyArray | None:
     record = trainer.record
     if record.stream is not None:
         return None
-    size = batches.checked_batch_size(record.batch_size, record.rows)
+    size = record.batch_rows
     epoch, place = divmod(step, -(-record.rows // size))
     chosen = np.arange(place * size, min((place + 1) * size, record.rows))
     if record.shuffle and size < record.rows:
@@ -258,6 +341,8 @@ def error(
     run, record = trainer.seen, trainer.record
     at = first_not_finite(graph, arguments)
     step = run.step + 1 if count else run.step
+    if record.stream is None:
+        trainer.forget_epochs((step - 1) // -(-record.rows // record.batch_rows))
     numbers = row_numbers(trainer, step - 1)
     if numbers is None:
         numbers = np.arange(count)
@@ -274,7 +359,7 @@ def error(
         at=at,
         place=_place(trainer, at, numbers, bad),
         parameter=_parameter(trainer, *bad) if bad else "",
-        checkpoint=str(record.last_checkpoint or ""),
+        checkpoint=str(trainer.last_checkpoint() or ""),
     )
     found = NonFiniteError(
         "training met a number that is not finite and stopped before the update",

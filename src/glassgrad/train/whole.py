@@ -88,6 +88,8 @@ class Whole:
     def steps(self, count: int) -> int:
         """So many steps and nothing else: no epochs, no history; for measurements."""
         self.trainer.seen.step = 0
+        if self.trainer.watch is not None:
+            self.trainer.watch.stale = True
         total = min(count, self.trainer.record.epochs * self.per_epoch, _MOST_STEPS)
         while self.trainer.seen.step < total:
             self._advance(total, ())
@@ -104,12 +106,9 @@ class Whole:
         rates = self._rates(until - begin)
         out = np.empty((until - begin, self.loop.columns))
         number = begin + 1
-        watch, bad = trainer.watch, None
-        if watch is not None:
-            watch.keep()
+        if trainer.watch is not None:
+            trainer.watch.begin()
         done, finite = self.loop.advance(orders, first, rates, number, out, _BUDGET)
-        if watch is not None and not watch.fine():
-            done, bad = self._one_by_one(orders, first, rates[:done], number, out)
         if done:
             run.step += done
             trainer.updated(done, float(rates[done - 1]))
@@ -119,26 +118,10 @@ class Whole:
             self.trainer.given.append(out[:done])
             if sum(map(len, self.trainer.given)) >= self.per_epoch:
                 self._end_epochs(by_epoch)
-        if bad or not finite:
+        if not finite:
+            trainer.look()  # if the state was not finite before, that is what there is to say
             trainer.went_back(float(rates[done]))
-            raise self._not_finite(bad)
-
-    def _one_by_one(
-        self, orders: AnyArray | None, first: int, rates: AnyArray, number: int, out: AnyArray
-    ) -> tuple[int, tuple[str, int] | None]:
-        """The same steps again, up to the one that makes what is not finite: how many, and what."""
-        watch = self.trainer.watch
-        assert watch is not None
-        watch.undo()
-        for i in range(len(rates)):
-            watch.keep()
-            here = (orders, first + i, rates[i : i + 1], number + i, out[i : i + 1])
-            self.loop.advance(*here, _BUDGET)
-            if not watch.fine():
-                bad = watch.bad()
-                watch.undo()
-                return i, bad
-        return len(rates), None
+            raise trainer.not_finite(self._arguments())
 
     def _orders_from(self, step: int) -> tuple[AnyArray | None, int]:
         """The orders of some epochs, and where among their batches this step is."""
@@ -196,14 +179,13 @@ class Whole:
         for callback in by_epoch:
             callback.on_interval(run)
 
-    def _not_finite(self, bad: tuple[str, int] | None) -> Exception:
+    def _arguments(self) -> list[Any]:
+        """The arguments of the next step, if it were called by itself."""
         trainer = self.trainer
-        plan, step = trainer.plan, trainer.seen.step
-        rows = trouble.row_numbers(trainer, step)
-        arguments = trainer.arguments(plan.graph.inputs)
-        for i, name in enumerate(plan.data):
-            arguments[i] = trainer.record.data[name][rows]
-        names = list(plan.graph.inputs)
+        names, step = list(trainer.plan.graph.inputs), trainer.seen.step
+        arguments = trainer.arguments(names)
+        batch = trouble.cut(trainer, step)
+        arguments[: len(batch)] = batch
         if "step" in names:
             arguments[names.index("step")] = step + 1
-        return trainer.not_finite(arguments, bad)
+        return arguments
