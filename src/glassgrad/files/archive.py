@@ -145,8 +145,10 @@ def _entry(view: memoryview, at: int, end: int) -> tuple[str, int, int]:
             where=f"byte {at:,}",
             expected="the name of a member, of at most 64 characters",
         )
-    if not raw.isascii():
-        raise FormatError("a member's name is not ASCII", where=f"byte {at:,}", received=shown(raw))
+    if not all(0x20 <= byte < 0x7F for byte in raw):
+        raise FormatError(
+            "a member's name is not plain ASCII", where=f"byte {at:,}", received=shown(raw)
+        )
     return raw.decode("ascii"), fields[9], fields[7]
 
 

@@ -344,7 +344,15 @@ HISTORY: Cases = {
 _KNOWN = {
     "safetensors": SAFETENSORS, "json": JSON, "toml": TOML, "csv": CSV, "rows": ROWS, "history": HISTORY, "text": TEXT,
 }  # fmt: skip
-_MADE = {"idx": _idx_cases, "cifar": _cifar_cases}
+
+
+def _glass_cases() -> Cases:
+    from tests.files.glass_cases import cases
+
+    return _refused(cases())
+
+
+_MADE = {"idx": _idx_cases, "cifar": _cifar_cases, "glass": _glass_cases}
 READERS = (*_KNOWN, *_MADE)
 
 

@@ -14,24 +14,33 @@ from typing import Any
 
 import numpy as np
 
+import glassgrad as gg
+from glassgrad import nn
 from glassgrad.cli.table import read_table
 from glassgrad.data.cifar import read_cifar10
 from glassgrad.data.idx import read_idx
+from glassgrad.data.preparation import Categorical, Numeric, TablePreparation, Target
 from glassgrad.data.table import read_csv
 from glassgrad.data.text import read_text
 from glassgrad.errors import DataError
+from glassgrad.files import load
+from glassgrad.files.checkpoint import read_checkpoint
+from glassgrad.files.model import to_bytes
 from glassgrad.files.strict_json import read_json
 from glassgrad.files.toml import read_toml
 from glassgrad.files.weights import DTYPES, read_tensors, write_tensors
 from glassgrad.inspect.run import read_run
 
-from . import mutate, readers
+from . import mutate, readers, sealed
 from .toml_reader import toml
 
 
 @dataclass(frozen=True)
 class Format:
-    """One reader, and the slow one beside it."""
+    """One reader, and the slow one beside it.
+
+    Where `deep`, the slow one knows only that every sum is right; the library may still refuse.
+    """
 
     name: str
     seeds: tuple[bytes, ...]
@@ -39,6 +48,7 @@ class Format:
     reference: Callable[[bytes], Any]
     aware: tuple[mutate.Change, ...]
     unaware: mutate.Change = mutate.anywhere
+    deep: bool = False
 
     def mutated(self, number: int) -> bytes:
         """The file of this number."""
@@ -202,6 +212,42 @@ def _sorted(value: Any) -> str:
     return repr(value)
 
 
+def _glass_files() -> tuple[bytes, ...]:
+    x, y = np.array([[0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1])
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+    settings: dict[str, Any] = {"loss": "cross_entropy", "optimizer": "adam", "verbose": False}
+    gg.fit(model, x, y, epochs=2, backend="numpy", **settings)
+    how = TablePreparation((Numeric("age"), Categorical("town", ("Bonn",))), Target("price"))
+    labels = {"classes": ["no", "yes"], "task": "classification"}
+    return (
+        to_bytes(nn.Linear(1, 1), x=(1,)),
+        to_bytes(model, labels=labels),
+        to_bytes(model, labels={**labels, "preparation": how.plain()}),
+    )
+
+
+def _glass(data: bytes) -> Any:
+    """What stands in the file, as the model that was read of it is written again."""
+    model = load(placed("model.glass", data))
+    return sealed.glass(to_bytes(model))
+
+
+_SAVED = [
+    ("history.csv", b"epoch,loss\n1,1.5\n"), ("state.json", b"{}"), ("state.safetensors", bytes(range(40))),
+]  # fmt: skip
+
+
+def _checkpoint(data: bytes) -> Any:
+    folder = scratch() / "step-00000500"
+    folder.mkdir(exist_ok=True)
+    for file in folder.iterdir():
+        file.unlink()
+    for name, content in sealed.apart(data):
+        (folder / name).write_bytes(content)
+    found = read_checkpoint(folder)
+    return found.step, found.finite, found.members
+
+
 _TABLE = mutate.words(b";", b'""', b"\t", b'"a\nb"', b"x" * 1001)
 FORMATS: dict[str, Format] = {
     f.name: f
@@ -250,6 +296,15 @@ FORMATS: dict[str, Format] = {
         Format(
             "cifar", _cifar_files(), _cifar, readers.cifar,
             (mutate.cifar_record, mutate.cifar_record, mutate.inside, mutate.gzip_header),
+        ),
+        Format(
+            "glass", _glass_files(), _glass, sealed.glass,
+            (mutate.anywhere, sealed.glass_header, sealed.glass_header, sealed.glass_archive, sealed.glass_member),
+            deep=True,
+        ),
+        Format(
+            "checkpoint", (sealed.signed(_SAVED), sealed.signed(_SAVED[:1], finite=False)), _checkpoint, sealed.checkpoint,
+            (sealed.checkpoint_signed,), unaware=sealed.checkpoint_file,
         ),
         Format("text", _TEXT, _text, readers.text, (mutate.words(b"\xc3", b"\xe2\x82"),)),
     )
