@@ -222,6 +222,7 @@ class _Fit(Job):
     """One `gg.fit` for a call, its epochs so many that a step's cost is what is measured."""
 
     scales = True
+    guard = True
 
     def __init__(self, name: str) -> None:
         self.name, self.inputs = name, inputs(name)
@@ -243,6 +244,7 @@ class _Fit(Job):
             batch_size=self.inputs.size,
             shuffle=False,
             metrics=(),  # the peers count no hits either
+            guard=self.guard,
             backend=BACKEND,
             verbose=False,
         )

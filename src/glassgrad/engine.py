@@ -69,6 +69,11 @@ class Step:
             self._others[engine] = found
         return found
 
+    @cached_property
+    def count(self) -> int:
+        """How many nodes the graph has."""
+        return len(self.source.nodes())
+
     def is_ready(self, engine: str) -> bool:
         """Whether nothing is left to compile for an engine."""
         return engine == self.engine or engine in self._others

@@ -96,7 +96,7 @@ def test_the_check_of_a_known_network_comes_between_two_steps(
         return nn.Sequential(nn.Linear(2, 17), nn.Tanh(), nn.Linear(17, 3))
 
     fit(network(), epochs=1, backend=backend, **settings)  # too short for a check
-    monkeypatch.setattr(gradients, "_SHARE", 1e9)  # now there is time for it
+    monkeypatch.setattr(gradients, "SHARE", 1e9)  # now there is time for it
     healthy = fit(network(), backend=backend, **settings)
     assert healthy.record.plan.checked
     assert not healthy.notes
@@ -136,7 +136,7 @@ def test_a_run_has_the_same_bits_with_the_check(
         assert history.record.plan.checked == bool(guard)
         return model.state_dict() | {k: np.array(v) for k, v in history.items()}
 
-    monkeypatch.setattr(gradients, "_SHARE", 1e9)
+    monkeypatch.setattr(gradients, "SHARE", 1e9)
     off = run(9, False)
     on = run(9, True)
     assert all(np.array_equal(off[k], on[k]) for k in on)

@@ -32,7 +32,7 @@ AnyArray = NDArray[Any]
 
 DIRECTIONS = 3
 _EVALUATIONS = 2 * DIRECTIONS + 1  # where nothing is wrong
-_SHARE = 0.01  # of a run's seconds so far
+SHARE = 0.01  # of a run's seconds so far
 AT_ONCE = 5e-2  # seconds that a check before the first step may take
 _SHORT, _LONG = 2e-3, 5e-2  # seconds for the rows of the check: where a step is under 1 ms, or not
 _TO_COMPILE = {"numpy": 4e-4, "native": 1.5e-4}  # seconds for a node, seldom more
@@ -47,14 +47,14 @@ _NOISE = 1e-6  # of the loss: differences are no finer
 
 def is_due(record: Record, step: float, seconds: float) -> bool:
     """Whether a run that took so long, with so long a step, has time for its check."""
-    return seconds >= cost(record, step) / _SHARE
+    return seconds >= cost(record, step) / SHARE
 
 
 def cost(record: Record, step: float) -> float:
     """Seconds that the check of a run takes, seldom more, where a step takes `step`."""
     plan = record.plan
     rows = _rows(record, step) / record.batch_rows
-    compiling = len(plan.graph.nodes()) * _TO_COMPILE[plan.step.engine]
+    compiling = plan.step.count * _TO_COMPILE[plan.step.engine]
     return compiling + plan.size * _PER_NUMBER + _EVALUATIONS * _WIDER * rows * step
 
 

@@ -83,25 +83,30 @@ def note_of_chance(record: Record, loss: float) -> str:
     if not classes or not math.isfinite(loss):
         return ""
     chance = math.log(classes)
+    far, same = loss > _FAR * chance, abs(loss - chance) <= _SAME * chance
+    if not (far or same) or not _is_plain(record):
+        return ""
     said = f"loss {loss:.4g} after one batch; guessing evenly among {classes} classes costs {chance:.4g}"
-    if loss > _FAR * chance:
+    if far:
         return f"{said}: inputs that are not scaled, or first weights that are too large"
-    if abs(loss - chance) <= _SAME * chance:
-        return f"{said}: the network gives every class the same, as where weights begin at zero"
-    return ""
+    return f"{said}: the network gives every class the same, as where weights begin at zero"
 
 
 def _classes(record: Record) -> int:
-    """Among how many classes the loss decides, where its value says so; 0 elsewhere."""
-    task = record.task
-    (head, *others), plan = task.heads, record.plan
-    settled = not others and not task.weighted and head.weight == 1
-    if not settled or losses.settings_of(head.loss) or losses.known(head.loss_name) is None:
-        return 0
-    if any(p.regularizer is not None for p in task.state().values()):
+    """Among how many classes the only loss decides; 0 where it does not."""
+    (head, *others), plan = record.task.heads, record.plan
+    if others or losses.known(head.loss_name) is None:
         return 0
     if head.loss_name in _OF_TWO:
         return 2
-    if head.loss_name == "cross_entropy" and head.target in plan.classes:
-        return plan.classes[head.target][0]
-    return 0
+    known = head.loss_name == "cross_entropy" and head.target in plan.classes
+    return plan.classes[head.target][0] if known else 0
+
+
+def _is_plain(record: Record) -> bool:
+    """Whether the value of the loss is the mean over rows, and nothing beside it."""
+    task = record.task
+    (head,) = task.heads
+    penalised = any(p.regularizer is not None for p in task.state().values())
+    settled = head.weight == 1 and not task.weighted and not losses.settings_of(head.loss)
+    return settled and not penalised

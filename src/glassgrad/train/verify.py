@@ -348,7 +348,7 @@ def _figure(record: Record, history: History, seconds: float | None) -> dict[str
     allowed = _SHARE * spent if seconds is None else seconds
     other = _OTHER[record.backend]
     steps = [each for each in (record.plan.step, record.plan.apply) if each is not None]
-    nodes = sum(len(list(s.source.nodes())) for s in steps if not s.is_ready(other))
+    nodes = sum(s.count for s in steps if not s.is_ready(other))
     own_step = spent / (history.epochs * -(-record.rows // record.batch_rows))
     least = nodes * _TO_COMPILE[other] + (1 + _SLOWER) * own_step
     if least > allowed:

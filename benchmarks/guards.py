@@ -1,0 +1,89 @@
+"""What the checks of a run cost: each workload trained with and without them, in turns.
+
+    python -m benchmarks.guards [--seconds 10] [--threads 1] [NAME ...]
+
+A pair is two fits of equal length, one with all guards and one with none, in an order that alternates; the
+share is that of the medians of pairs. A first pair is not counted, so the check of derivatives, which
+is made once for a structure, stands beside it: its time, and that of training after which it is
+made, in per cent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from statistics import median, quantiles
+from typing import Any
+
+from benchmarks.sides.ours import job
+from benchmarks.worker import scale
+from benchmarks.workloads import ALL
+
+NAMES = tuple(w.name for w in ALL if not w.name.startswith("infer"))
+
+
+def pair(one: Any, fit: Any, on_first: bool) -> tuple[float, float]:
+    """Seconds of a call with guards, and without."""
+    found = {}
+    for guard in (True, False) if on_first else (False, True):
+        fit.guard = guard
+        one.reset()
+        began = time.perf_counter()
+        one.call()
+        found[guard] = time.perf_counter() - began
+    return found[True], found[False]
+
+
+def derivatives(fit: Any, step: float) -> tuple[float, float]:
+    """Seconds of the check of derivatives, and those of training before it is made."""
+    from glassgrad.train.gradients import SHARE, check_gradients, cost
+    from glassgrad.train.trainer import Trainer
+
+    record = fit.fit(1).record
+    Trainer(record)
+    due = cost(record, step) / SHARE
+    began = time.perf_counter()
+    check_gradients(record, step)
+    return time.perf_counter() - began, due
+
+
+def measured(name: str, seconds: float, threads: int) -> str:
+    one: Any = job(name, threads)
+    fit = getattr(one, "one", one)
+    fit.guard = False
+    scale(one, threads)
+    one.reset()
+    pair(one, fit, True)
+    ratios, plain = [], []
+    end = time.perf_counter() + seconds
+    while len(ratios) < 5 or time.perf_counter() < end:
+        on, off = pair(one, fit, bool(len(ratios) % 2))
+        ratios.append(on / off)
+        plain.append(off)
+    steps = one.steps * one.epochs * (20 if name == "fits" else 1)
+    step = median(plain) / steps
+    low, _, high = quantiles(ratios, n=4)
+    each = (
+        f"{100 * (median(ratios) - 1):+.1f} % ({100 * (low - 1):+.1f} to {100 * (high - 1):+.1f})"
+    )
+    check, due = derivatives(fit, step)
+    return (
+        f"| {name} | {1e6 * step:,.3g} | {each} | {len(ratios)} "
+        f"| {1e3 * check:.0f} ms after {due:.2g} s ({100 * check / due:.1f} %) |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.guards")
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each workload")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    print("| workload | step us | guards cost (half of the pairs) | pairs | derivatives |")
+    print("|---|---|---|---|---|")
+    for name in given.names or NAMES:
+        print(measured(name, given.seconds, given.threads), flush=True)
+
+
+if __name__ == "__main__":
+    main()
