@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,6 +131,16 @@ def test_rates_that_a_callback_set_are_set_again() -> None:
 
 
 @needs_native
+def test_a_run_that_was_resumed_is_done_again_from_its_beginning(tmp_path: Path) -> None:
+    kept: dict[str, Any] = {"checkpoint": tmp_path / "run", "checkpoint_every": 2}
+    begun = run(epochs=2, **kept)
+    resumed = run(epochs=4, resume="must", **kept)
+    first, again = gg.verify(begun, steps=5), gg.verify(resumed, steps=5)
+    assert again.steps == 5
+    assert again.by_parameter == first.by_parameter
+
+
+@needs_native
 def test_verifying_changes_neither_run_nor_model() -> None:
     history = run()
     model = history.record.task.model
@@ -186,6 +199,18 @@ def test_a_run_with_time_for_it_keeps_the_figure_of_its_first_steps() -> None:
     assert 1 <= found["steps"] <= 10
     assert found["largest_difference"] < 1e-5
     assert found["parameter"] in gg.verify(history).by_parameter
+    assert found["alike"] is True
+
+
+@needs_native
+def test_a_figure_that_is_rounding_made_large_says_so() -> None:
+    model = nn.Sequential(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
+    history = run(model, batch_size=20)
+    keep_figure(history, 60.0)
+    found = history.record.verified
+    assert found["parameter"] == "linear1.bias"
+    assert found["largest_difference"] > 1e-3
+    assert found["alike"] is True
 
 
 @needs_native
@@ -193,8 +218,11 @@ def test_writing_a_run_keeps_the_figure(tmp_path: Any) -> None:
     from glassgrad.inspect.run import write_run
 
     history = run()
-    write_run(history, tmp_path / "run")
-    assert history.record.verified["steps"] >= 1
+    place = write_run(history, tmp_path / "run")
+    found = history.record.verified
+    assert found["steps"] >= 1
+    with zipfile.ZipFile(place / "model.glass") as file:
+        assert json.loads(file.read("training.json"))["run"]["verified"] == found
 
 
 def test_a_run_of_no_epochs_and_a_stream_have_no_figure() -> None:
