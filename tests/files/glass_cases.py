@@ -75,6 +75,12 @@ def run(**changes: Any) -> bytes:
     return json_part("training.json", run={**training["run"], **changes})
 
 
+def settings(**changes: Any) -> bytes:
+    """The good file with other settings of its training."""
+    training = json.loads(PARTS["training.json"])
+    return run(settings={**training["run"]["settings"], **changes})
+
+
 def signature(which: str, **changes: Any) -> bytes:
     """The good file with another first input or output in its signature."""
     found = json.loads(PARTS["signature.json"])[which]
@@ -500,6 +506,22 @@ TRAINING: dict[str, Change] = {
     "a run that is a text": lambda: json_part("training.json", run="yesterday"),
     "a run with a key too many": lambda: run(code="import os"),
     "settings a list": lambda: run(settings=[]),
+    "no settings": lambda: run(settings={}),
+    "an optimiser that is a list": lambda: settings(optimizer=[]),
+    "a schedule that is a text": lambda: settings(schedule="Step"),
+    "losses numbers": lambda: settings(losses=[1]),
+    "a loss without its name": lambda: settings(losses=[{"output": "", "loss": {}, "weight": 1.0}]),
+    "a weight that is a whole number": lambda: settings(
+        losses=[{"output": "", "name": "mse", "loss": {}, "weight": 1}]
+    ),
+    "a batch size that is true": lambda: settings(batch_size=True),
+    "a seed that is a float": lambda: settings(seed=0.0),
+    "an engine that is null": lambda: settings(backend=None),
+    "verified without its steps": lambda: run(verified={}),
+    "a difference that is a text": lambda: run(
+        verified={"steps": 1, "largest_difference": "none", "parameter": None, "reason": ""}
+    ),
+    "versions without NumPy": lambda: run(versions={"glassgrad": "1", "python": "3"}),
     "epochs that are not in the history": lambda: run(epochs=3),
     "epochs a float": lambda: run(epochs=2.0),
     "epochs true": lambda: run(epochs=True),

@@ -20,6 +20,7 @@ from glassgrad.files.model import fitted_of, from_bytes, to_bytes
 from glassgrad.files.weights import read_tensors, write_tensors
 from glassgrad.train.settings import settings_of
 from glassgrad.train.trainer import Trainer
+from glassgrad.train.verify import keep_figure
 
 X, Y = data.spiral(points_per_class=20, seed=0)
 
@@ -320,3 +321,32 @@ def test_a_trainer_leaves_nothing_on_a_model_before_its_first_step() -> None:
     model = net()
     Trainer(prepared(model, X, Y, loss="cross_entropy", optimizer="sgd"))
     assert fitted_of(model) is None
+
+
+def test_numbers_of_numpy_are_settings_like_others() -> None:
+    model = net()
+    fit(model, batch_size=np.int64(16), epochs=np.int32(2), seed=np.uint8(3), shuffle=np.True_,
+        optimizer=optim.Adam(np.float64(0.01)), loss_weights=np.float32(0.5))  # fmt: skip
+    loaded = fitted_of(from_bytes(to_bytes(model), check=True))
+    assert loaded is not None
+    assert (loaded.settings["batch_size"], loaded.settings["seed"]) == (16, 3)
+
+
+def test_rows_of_an_iterable_leave_their_settings() -> None:
+    model = net()
+    gg.fit(model, [(X, Y)], loss="cross_entropy", optimizer="sgd", verbose=False,
+           steps_per_epoch=int(np.int64(1)))  # fmt: skip
+    loaded = fitted_of(from_bytes(to_bytes(model)))
+    assert loaded is not None
+    assert (loaded.settings["rows"], loaded.settings["steps_per_epoch"]) == (None, 1)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "rprop", "adam", "lion", "rmsprop"])
+@pytest.mark.parametrize("verified", [True, False])
+def test_whatever_fit_leaves_can_be_read(optimizer: str, verified: bool) -> None:
+    model = net()
+    history = fit(model, optimizer=optimizer)
+    if verified:
+        keep_figure(history, 60.0)
+    loaded = fitted_of(from_bytes(to_bytes(model), check=True))
+    assert loaded == model._fitted

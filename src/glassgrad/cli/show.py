@@ -21,8 +21,12 @@ from glassgrad.cli.screen import columns, name, say
 from glassgrad.cli.train import record_of
 from glassgrad.cli.use import find_model
 from glassgrad.data.preparation import TablePreparation
+from glassgrad.data.table import listed
 from glassgrad.engine import executor, get_threads, matrix_products, step_source
-from glassgrad.errors import DataError, FormatError, UsageError, unknown_name
+from glassgrad.errors import DataError, FormatError, UsageError, shown, unknown_name
+from glassgrad.files import Fitted, GraphModule
+from glassgrad.files.model import fitted_of
+from glassgrad.files.signature import signature
 from glassgrad.inspect.profile import plan
 from glassgrad.inspect.source import about, whole_program
 from glassgrad.inspect.summary import Summary, summary
@@ -68,9 +72,60 @@ def show_command(target: str, plan: bool, recompute: bool, given: dict[str, Any]
         classes = f", {len(labels.classes)} classes" if labels.classes else ""
         say(f"trained on {name(labels.dataset)}: {labels.task}{classes}")
     _print(summary(model))
+    for head, text in [*_ends(model), *_training(fitted_of(model))]:
+        say(click.style(f"{head:<9}", bold=True) + name(text))
     if isinstance(labels.preparation, TablePreparation):
         for line in tables.described(labels.preparation, labels.task):
             say(line)
+
+
+def _ends(model: GraphModule) -> list[tuple[str, str]]:
+    """What goes in and what comes out, as the signature says."""
+    found = signature(model.graph, model.labels)
+    lines = []
+    for head, each in (("takes", found["inputs"]), ("gives", found["outputs"])):
+        for end in each:
+            text = f"{end['name']}: {end['dtype']} ({', '.join(map(str, end['shape']))})"
+            said = end.get("columns") or end.get("categories") or []
+            units = end.get("units") or [""] * len(said)
+            named = [f"{n} [{u}]" if u else n for n, u in zip(said, units, strict=True)]
+            unit = f" in {end['unit']}" if end.get("unit") else ""
+            lines.append((head, text + unit + (f": {listed(named, 8)}" if named else "")))
+    return lines
+
+
+def _training(run: Fitted | None) -> list[tuple[str, str]]:
+    """How its numbers came to be."""
+    if run is None:
+        return [("training", "never")]
+    asked = run.settings
+    optimizer, schedule, batch = asked["optimizer"], asked["schedule"], asked["batch_size"]
+    rate = f", rate {_word(optimizer.get('lr'))}"
+    if schedule is not None:
+        rate = f", rate by {_word(schedule.get('kind'))}"
+    parts = [
+        f"{run.epochs} epoch" + "s" * (run.epochs != 1) + (", the last in part" * run.partial),
+        "all rows at once" if batch is None else f"batches of {batch}",
+        f"{_word(optimizer.get('kind'))}{rate}",
+        listed(dict.fromkeys(each["name"] for each in asked["losses"]), 8),
+        f"seed {asked['seed']}",
+        *([] if run.kept is None else [f"the weights of epoch {run.kept} kept"]),
+    ]
+    made = ", ".join(f"{k} {_word(v)}" for k, v in run.versions.items())
+    lines = [("training", ", ".join(parts)), ("by", f"{_word(asked['backend'])}; {made}")]
+    last = {k: v[-1] for k, v in run.history.items() if v}
+    if last:
+        lines.append(("last", listed([f"{k} {v:.6g}" for k, v in last.items()])))
+    if run.verified is not None and run.verified["largest_difference"] is not None:
+        far, steps = run.verified["largest_difference"], run.verified["steps"]
+        said = f"the engines differ by at most {far:.2g} in its first {steps} steps"
+        lines.append(("verified", said))
+    return lines
+
+
+def _word(value: Any) -> str:
+    """A setting from a file, which may be anything: one short line."""
+    return shown(value)[1:-1] if isinstance(value, str) else shown(value)
 
 
 def _print(found: Summary) -> None:

@@ -15,6 +15,18 @@ _PARTS: dict[str, Any] = {
     "settings": dict, "epochs": int, "partial": bool, "kept": (int, type(None)), "versions": dict,
     "verified": (dict, type(None)),
 }  # fmt: skip
+# What every run says; a file may say more, and that is kept.
+_SETTINGS: dict[str, Any] = {
+    "losses": list, "metrics": list, "optimizer": dict, "schedule": (dict, type(None)),
+    "epochs": int, "batch_size": (int, type(None)), "shuffle": bool, "seed": int, "dtype": str,
+    "backend": str, "recompute": bool, "weighted": bool, "augment": (dict, type(None)),
+    "rows": (int, type(None)), "steps_per_epoch": (int, type(None)), "validation_rows": int,
+}  # fmt: skip
+_LOSS: dict[str, Any] = {"output": str, "name": str, "loss": dict, "weight": float}
+_VERIFIED: dict[str, Any] = {
+    "steps": int, "largest_difference": (float, int, type(None)), "parameter": (str, type(None)),
+    "reason": str,
+}  # fmt: skip
 
 
 def versions() -> dict[str, str]:
@@ -77,16 +89,13 @@ def fitted_from(plain: Any, history: dict[str, list[float]] | None) -> Fitted | 
             expected=", ".join(_PARTS),
             received=shown(plain),
         )
-    wrong = [n for n, kind in _PARTS.items() if not isinstance(plain[n], kind)]
-    wrong += [n for n in ("epochs", "kept") if isinstance(plain[n], bool)]
-    if not all(isinstance(v, str) for v in dict(plain["versions"] or {}).values()):
-        wrong.append("versions")
-    if wrong:
-        raise FormatError(
-            f"{wrong[0]} of a run is not of its kind",
-            where="training.json",
-            received=shown(plain[wrong[0]]),
-        )
+    _check(plain, _PARTS, "a run")
+    _check(plain["settings"], _SETTINGS, "the settings of a run")
+    for each in plain["settings"]["losses"]:
+        _check(each, _LOSS, "a loss of a run")
+    _check(plain["versions"], dict.fromkeys(versions(), str), "the versions of a run")
+    if plain["verified"] is not None:
+        _check(plain["verified"], _VERIFIED, "what was verified of a run")
     found = Fitted(**{k: v for k, v in plain.items() if k != "epochs"}, history=history)
     kept = 0 if found.kept is None else found.kept
     if found.epochs != plain["epochs"] or not (found.kept is None or 1 <= kept <= found.epochs):
@@ -97,3 +106,17 @@ def fitted_from(plain: Any, history: dict[str, list[float]] | None) -> Fitted | 
             received=f"{found.epochs} epochs",
         )
     return found
+
+
+def _check(found: Any, parts: dict[str, Any], what: str) -> None:
+    """Raise FormatError unless these parts are there, each of its kind; others may be, too."""
+    for name, kind in parts.items():
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        value = found.get(name, ...) if isinstance(found, dict) else ...
+        if type(value) not in kinds:
+            raise FormatError(
+                f"{what} is described otherwise",
+                where=f"training.json, {name}",
+                expected=" or ".join(k.__name__ for k in kinds),
+                received="nothing" if value is ... else shown(value),
+            )

@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from glassgrad.errors import DTypeError, ShapeError, UsageError
-from glassgrad.ir import INPUT, Dim, Graph, Ratio, Scope, Size, Type, Value, bind
+from glassgrad.ir import (
+    INPUT,
+    Dim,
+    Graph,
+    Ratio,
+    Scope,
+    Size,
+    Type,
+    Value,
+    bind,
+    parse_graph,
+    print_graph,
+)
 from glassgrad.nn.layers import Embedding
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import gathered
-from glassgrad.ops import OPS, Array, Symbol, Tracer
+from glassgrad.ops import OPS, Array, Spelled, Symbol, Tracer, find
 from glassgrad.passes.positions import index_limits
 from glassgrad.tensors.tensor import Buffer, Parameter, check_positions
 
@@ -100,6 +112,13 @@ class GraphModule(Part):
         self.input_order = tuple(data)
         self.input_types = tuple([v.type for v in data.values()])
         self.eval()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles keep: the graph as its text, which refers to no code."""
+        return {**vars(self), "graph": print_graph(self.graph)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, graph=parse_graph(state["graph"], find, Spelled))
 
     # -- what is inside ------------------------------------------------------------------------
 

@@ -43,6 +43,9 @@ class Schedule:
         self.per: Per = per
         self._compiled: Callable[[int], float] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:  # a copy compiles its text anew
+        return {**vars(self), "_compiled": None}
+
     def body(self) -> list[str]:
         """The lines of the function of t."""
         raise NotImplementedError

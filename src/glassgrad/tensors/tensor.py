@@ -105,6 +105,12 @@ class Tensor(Array):
         self.grad: Tensor | None = None
         self.version = 0
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """What copies and pickles keep: the numbers, not the steps that led to them."""
+        names = {n for kind in type(self).__mro__ for n in getattr(kind, "__slots__", ())}
+        held = {n: getattr(self, n) for n in names - {"__weakref__"} if hasattr(self, n)}
+        return None, {**held, "_step": None}
+
     @property
     def shape(self) -> Shape:
         return self._type.shape

@@ -38,7 +38,7 @@ def settings_of(record: Record) -> dict[str, Any]:
         "optimizer": plain(optimizer),
         "schedule": plain(optimizer.schedule),
         "epochs": record.epochs,
-        "batch_size": record.batch_size,
+        "batch_size": plain(record.batch_size),
         "shuffle": record.shuffle,
         "seed": record.seed,
         "dtype": record.plan.dtype,
@@ -47,7 +47,7 @@ def settings_of(record: Record) -> dict[str, Any]:
         "weighted": record.task.weighted,
         "augment": plain(record.augment),
         "rows": None if record.stream is not None else record.rows,
-        "steps_per_epoch": None if record.stream is None else record.stream.steps,
+        "steps_per_epoch": None if record.stream is None else plain(record.stream.steps),
         "validation_rows": len(next(iter(record.validation.values()), ())),
     }
 
