@@ -11,6 +11,7 @@
     python scripts/soak.py checkpoints --count 1000000  mutated checkpoints: refused, or as a save writes them
     python scripts/soak.py hostile --reader csv --count 1000000 --processes 2
                                                       mutated files: as a slow strict reader, or refused
+    python scripts/soak.py names --count 100000       hostile names: refused, or mere text
 
 Each run appends one line to docs/soak/NAME.log: date, commit, first seed, count, seconds,
 failures. The exit status is 1 if anything failed.
@@ -235,7 +236,23 @@ def hostile(given: argparse.Namespace) -> int:
     return len(found)
 
 
-WHOLE: dict[str, Callable[[argparse.Namespace], int]] = {"hostile": hostile}  # count failures alone
+def names(given: argparse.Namespace) -> int:
+    """Hostile names, a hundred at a time: refused, or mere text wherever we write them."""
+    from tests.hostile_names import hostile_names
+    from tests.inert import wrong
+    from tests.programs.test_hostile import wrong_programs
+
+    failed = 0
+    for seed in range(given.first, given.first + given.count, 100):
+        drawn = hostile_names(min(100, given.first + given.count - seed), seed)
+        for problem in [*wrong(drawn), *wrong_programs(drawn)]:
+            failed += 1
+            print(f"seed {seed}: {problem}", flush=True)
+    return failed
+
+
+# These count their failures themselves.
+WHOLE: dict[str, Callable[[argparse.Namespace], int]] = {"hostile": hostile, "names": names}
 
 
 def one_by_one(given: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from glassgrad.cli import tables
 from glassgrad.cli.screen import name, note, say
 from glassgrad.cli.table import read_table
 from glassgrad.cli.train import score_table
+from glassgrad.data.table import FORMULA, NUMBER
 from glassgrad.errors import (
     DataError,
     FormatError,
@@ -180,15 +181,7 @@ def answers(model: GraphModule, outputs: NDArray[Any]) -> tuple[list[str], list[
 def inert(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula, and no terminal for a command."""
     text = name(cell)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and not _numeric(text) else text
-
-
-def _numeric(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
 def download_command(dataset: str, folder: Path | None) -> None:

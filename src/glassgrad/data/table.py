@@ -32,6 +32,9 @@ _NEARLY = re.compile(
     r"[+-]?(?:[0-9]{1,3}(?:[,'_ ][0-9]{3})+(?:\.[0-9]+)?|[0-9]+[,_][0-9]+|0x[0-9a-f]+|nan|inf(?:inity)?)",
     re.ASCII | re.IGNORECASE,
 )
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for a formula in front of a cell, of either width (OWASP, CSV injection)."""
+
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _MOST_BYTES = 2**30
 _MOST_LINE = 2**24

@@ -103,16 +103,16 @@ def _value(value: Any) -> str:
 
 
 def _text(value: str) -> str:
-    """A basic string: quotes, backslashes, control characters and half characters escaped."""
+    """A basic string: quotes, backslashes, half characters and all that is not visible escaped."""
     out = []
     for c in value:
         code = ord(c)
         if c in '"\\':
             out.append("\\" + c)
-        elif code < 0x20 or 0x7F <= code < 0xA0 or code in (0x2028, 0x2029):
-            out.append(f"\\u{code:04x}")
         elif 0xD800 <= code < 0xE000:
             out.append("\\ufffd")  # TOML has no half characters
+        elif not c.isprintable():
+            out.append(f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
         else:
             out.append(c)
     return f'"{"".join(out)}"'

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from glassgrad.data.table import FORMULA
 from glassgrad.errors import ConfigError, ShapeError, TraceError, shown, unknown_name
 from glassgrad.ir import product
 from glassgrad.nn import losses
@@ -146,10 +147,13 @@ def ours(metric: Metric) -> bool:
 
 
 def _is_title(name: Any) -> bool:
-    """Whether a name can head a column of a CSV file, and a number in a line of output."""
+    """Whether a name can head a column of a CSV file, and a number in a line of output.
+
+    What a spreadsheet takes for a formula cannot: =, +, - or @ in front, of either width.
+    """
     if not isinstance(name, str) or not 1 <= len(name) <= 60 or not name.isprintable():
         return False
-    taken = name in ("epoch", "seconds") or name.startswith("val_")
+    taken = name in ("epoch", "seconds") or name.startswith(("val_", *FORMULA))
     return not taken and name == name.strip() and not set(name) & set(",\"'\\")
 
 
@@ -181,7 +185,7 @@ def find(metrics: Sequence[Any]) -> tuple[Metric, ...]:
             raise ConfigError(
                 "a metric cannot be called this in a table",
                 where="metrics",
-                expected="at most 60 printable characters without commas, quotes and backslashes",
+                expected="at most 60 printable characters without commas, quotes and backslashes, and none of = + - @ in front",
                 received=shown(name),
                 hint="give the function another __name__",
             )
