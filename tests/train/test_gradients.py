@@ -25,6 +25,12 @@ BACKENDS = ["numpy", pytest.param("native", marks=pytest.mark.skipif(not native.
 X, Y = data.spiral(points_per_class=20, seed=0)
 
 
+@pytest.fixture(autouse=True)
+def any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow: what would be checked before the first step is."""
+    monkeypatch.setattr("glassgrad.train.once.AT_ONCE", 60.0)
+
+
 @contextmanager
 def wrong_rule(name: str, factor: float) -> Iterator[None]:
     """The derivative of an op is wrong by a factor meanwhile."""
@@ -111,7 +117,7 @@ def test_the_check_of_a_known_network_comes_between_two_steps(
 def test_a_structure_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[float] = []
 
-    def check(record: Any, step: float) -> None:
+    def check(record: Any, step: float, seconds: float) -> None:
         calls.append(step)
         record.plan.checked = True
 
@@ -140,6 +146,15 @@ def test_a_run_has_the_same_bits_with_the_check(
     off = run(9, False)
     on = run(9, True)
     assert all(np.array_equal(off[k], on[k]) for k in on)
+
+
+def test_a_check_without_the_time_for_it_is_left_for_later() -> None:
+    record = prepared(Own(5), X, Y, loss="cross_entropy", optimizer="adam", backend="numpy")
+    Trainer(record)
+    check_gradients(record, 0.0, 0.0)
+    assert not record.plan.checked
+    check_gradients(record, 0.0)
+    assert record.plan.checked
 
 
 def test_numbers_that_tie_raise_no_alarm() -> None:
@@ -172,7 +187,7 @@ def test_a_loss_that_jumps_raises_no_alarm() -> None:
 
 
 def test_a_check_that_cannot_be_made_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(record: Any, step: float) -> None:
+    def fails(record: Any, step: float, seconds: float) -> None:
         raise MemoryError("no room")
 
     monkeypatch.setattr("glassgrad.train.once.check_gradients", fails)

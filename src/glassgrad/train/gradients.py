@@ -9,6 +9,7 @@ kink, and the direction says nothing.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ _PER_NUMBER = 2e-7  # seconds for each number that is trained
 _WIDER = 3  # times; a step in float64 takes seldom longer than so many in float32
 _STEP = 1e-5  # of a parameter's own size
 _ASIDE = 1e-3  # of it; the point of the check lies beside the first one, where no two numbers tie
-_SOME = 16
+_SOME = 4
 _RELATIVE = 1e-4
 _NOISE = 1e-6  # of the loss: differences are no finer
 
@@ -70,18 +71,21 @@ def _rows(record: Record, step: float) -> int:
     return int(min(record.batch_rows, max(most, 2)))
 
 
-def check_gradients(record: Record, step: float) -> None:
+def check_gradients(record: Record, step: float, seconds: float = math.inf) -> None:
     """Compare the derivatives of a run with differences of its loss.
 
     Raises GradientError where they are not the derivatives of the loss; a plan that passed is
-    not checked again.
+    not checked again. Where so many `seconds` are too few to evaluate the loss often enough, the
+    check is left for later.
     """
     batch = next(iter(record.source().epoch(1))) if record.stream is None else None
     first = [record.data[n] for n in record.plan.data] if batch is None else batch
     rows = _rows(record, step)
     point = _Point(record, [np.asarray(a[:rows]) for a in first])
     with np.errstate(all="ignore"), suppress(DataError), batches.positions_inside():
-        wrong = point.mismatches()
+        wrong = point.mismatches(seconds)
+        if wrong is None:
+            return
         if wrong:
             raise _error(point, wrong)
     record.plan.checked = True
@@ -134,8 +138,15 @@ class _Point:
             gradient = gradient / self.rows
         return float(loss), gradient
 
-    def mismatches(self) -> list[_Slope]:
-        """The slopes that differ, if all of those that say anything do; none otherwise."""
+    def mismatches(self, seconds: float) -> list[_Slope] | None:
+        """The slopes that differ, if all of those that say anything do; None without the time."""
+        if math.isfinite(seconds):
+            times = [time.perf_counter()]
+            for _ in range(3):  # the first time a plan is made
+                self.at(self.weights)
+                times.append(time.perf_counter())
+            if _EVALUATIONS * min(times[2] - times[1], times[3] - times[2]) > seconds:
+                return None
         loss, gradient = self.at(self.weights)
         gradient = np.array(gradient)
         if not (math.isfinite(loss) and np.isfinite(gradient).all()):

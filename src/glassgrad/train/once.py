@@ -38,7 +38,7 @@ class Once:
         self._start = step
         self._chance = record.guards.chance and step == 0
         if self._waiting() and _is_foreign(record) and cost(record, 0.0) <= AT_ONCE:
-            self._check(0.0)
+            self._check(0.0, AT_ONCE)
         self._began = time.perf_counter()
         if self._chance or self._waiting():
             self.next = step + 1
@@ -62,9 +62,9 @@ class Once:
     def _waiting(self) -> bool:
         return self.record.guards.gradients and not self.record.plan.checked
 
-    def _check(self, step: float) -> None:
+    def _check(self, step: float, seconds: float = math.inf) -> None:
         try:
-            check_gradients(self.record, step)
+            check_gradients(self.record, step, seconds)
         except GradientError:
             raise
         except (GlassgradError, MemoryError) as error:
