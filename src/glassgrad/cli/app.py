@@ -14,11 +14,11 @@ import click
 
 from glassgrad import __version__
 from glassgrad.cli.config import CONFIG, SAVE_CONFIG, Place, flags_first
+from glassgrad.cli.saving import CHECKPOINT_EVERY, INTERRUPTED, RESUME, Saving
 from glassgrad.cli.screen import QUIET, complain, note
 from glassgrad.errors import ConfigError, GlassgradError, UsageError, shown
 
 SETS = "digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, cifar10, and, or, nand, nor, xnor"
-INTERRUPTED = 130
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -27,8 +27,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):  # a character the terminal lacks is escaped
             stream.reconfigure(errors="backslashreplace")
     try:
-        command.main(arguments, prog_name="glassgrad", standalone_mode=False)
+        code = command.main(arguments, prog_name="glassgrad", standalone_mode=False)
         sys.stdout.flush()  # a full disk is found here, not when Python ends
+        if isinstance(code, int):  # of a command that ended early, as click gives it
+            return code
     except click.exceptions.Exit as found:
         return found.exit_code
     except click.UsageError as error:
@@ -174,6 +176,9 @@ _RECOMPUTE = click.option(
     default=None,
     help="Less memory, more work: do parts of the way forward again.",
 )
+_BACKEND = click.option(
+    "--backend", metavar="auto|numpy|native", default="auto", help="What computes.  [auto]"
+)
 _LANGUAGE = (
     click.option("--context", type=_Whole(1, 10**6), help="Characters a model sees.  [64]"),
     click.option("--width", type=_Whole(1, 10**6), help="Numbers for each character.  [128]"),
@@ -238,18 +243,22 @@ def command(context: click.Context) -> None:
 @command.command(epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
 @_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING, _RECOMPUTE)
-@click.option(
-    "--backend", metavar="auto|numpy|native", default="auto", help="What computes.  [auto]"
-)
+@_options(_BACKEND)
 @click.option(
     "--out",
     type=Place(),
     metavar="DIR",
     help="The run's folder, empty or new.  [runs/DATASET-N]",
 )
-@_options(CONFIG, SAVE_CONFIG, QUIET, _JSON)
+@_options(CHECKPOINT_EVERY, RESUME, CONFIG, SAVE_CONFIG, QUIET, _JSON)
 def train(
-    dataset: str, data: Path | None, out: Path | None, backend: str, as_json: bool, **given: Any
+    dataset: str,
+    data: Path | None,
+    out: Path | None,
+    backend: str,
+    checkpoint_every: int | str | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Train a network, and write it all down.
 
@@ -259,24 +268,54 @@ def train(
     curves, settings, and the whole run as one NumPy program.
     """
     given = flags_first(given)
+    saving = Saving(out, checkpoint_every)
     if dataset.startswith("-"):  # a file: the command that is written down must not read a flag
         dataset = f"./{dataset}"
+    with saving.telling():
+        _train(dataset, data, saving, backend, as_json, given)
+
+
+@command.command(name="check-resume", epilog=f"Data sets: {SETS}.")
+@click.argument("dataset")
+@_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING, _RECOMPUTE, _BACKEND, CONFIG)
+def check_resume(dataset: str, data: Path | None, backend: str, **given: Any) -> None:
+    """Prove that a run goes on exactly.
+
+    Takes what `glassgrad train` takes. Trains for a few steps, then again, stopped after some of
+    them and resumed, and compares everything the run is, bit for bit. Nothing is kept.
+    """
+    from glassgrad.cli.checking import Checking
+
+    given = flags_first(given)
+    dataset = f"./{dataset}" if dataset.startswith("-") else dataset
+    _train(dataset, data, Checking(), backend, False, given)
+
+
+def _train(
+    dataset: str,
+    data: Path | None,
+    saving: Saving,
+    backend: str,
+    as_json: bool,
+    given: dict[str, Any],
+) -> None:
+    """Text, table or a data set by name."""
     from glassgrad.cli.language import ONLY_HERE, is_text, train_text
     from glassgrad.cli.train_table import train_table, what_is_asked
 
     text = is_text(dataset, given)
     asked = what_is_asked(given, _is_table(dataset), dataset)
     if asked is None and text:
-        train_text(dataset, out, backend, as_json, given)
+        train_text(dataset, saving, backend, as_json, given)
         return
     for key in ONLY_HERE:
         del given[key]
     if asked is not None:
-        train_table(dataset, out, backend, as_json, given, asked)
+        train_table(dataset, saving, backend, as_json, given, asked)
         return
     from glassgrad.cli.train import train_command
 
-    train_command(_text(dataset), data, out, backend, as_json, given)
+    train_command(_text(dataset), data, saving, backend, as_json, given)
 
 
 @command.command()

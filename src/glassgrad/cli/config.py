@@ -22,7 +22,10 @@ from glassgrad.errors import (
     shown,
 )
 
-_TABLES = {"source": "train"}  # prints what train would run, so it reads train's settings
+# Those that say what train would do read train's settings.
+_TABLES = {"source": "train", "check-resume": "train"}
+CONFIG_FILE = "config.toml"  # of a run
+_FROM = "glassgrad.settings_from"
 _NOT_SETTINGS = ("out", "as_json")  # where results go is said each time
 _SAVE = "glassgrad.save_config"
 _Source = click.core.ParameterSource
@@ -47,7 +50,19 @@ class Place(click.Path):
 
 def _load(context: click.Context, _: click.Parameter, file: Path | None) -> None:
     if file is not None:
-        context.default_map = read_config(file, context)
+        settings_from(file, context, "--config")
+
+
+def settings_from(file: Path, context: click.Context, flag: str) -> None:
+    """Put a file's settings in the place of defaults. Raises ConfigError where another flag did."""
+    before = context.meta.setdefault(_FROM, flag)
+    if before != flag:
+        raise ConfigError(
+            "settings come from two places",
+            expected="one of --config and --resume: a run has its own settings",
+            received=f"{before} and {flag}",
+        )
+    context.default_map = read_config(file, context)
 
 
 def _save_later(context: click.Context, _: click.Parameter, file: Path | None) -> None:

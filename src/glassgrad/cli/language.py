@@ -16,13 +16,13 @@ import numpy as np
 from glassgrad import nn
 from glassgrad.cli.config import in_effect
 from glassgrad.cli.recipes import optimizer_of, put_optimizer
+from glassgrad.cli.saving import Saving
 from glassgrad.cli.screen import columns, engine_lines, name, number, plain, progress, say
 from glassgrad.cli.train import recompute_flag, written
 from glassgrad.cli.use import find_model
 from glassgrad.data.text import Text, read_text
 from glassgrad.errors import ConfigError, UsageError, shown, unknown_name
 from glassgrad.files.labels import Labels
-from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn.checks import checked_dtype
 from glassgrad.train.fit import evaluate, fit, prepared
 from glassgrad.train.sampling import sampled
@@ -105,13 +105,12 @@ def network_of(recipe: Recipe, tokens: int) -> nn.Module:
 
 
 def train_text(
-    file: str, out: Path | None, backend: str, as_json: bool, given: dict[str, Any]
+    file: str, saving: Saving, backend: str, as_json: bool, given: dict[str, Any]
 ) -> None:
     """Train a character model on a text file, write the run's folder, say how it went."""
     recipe = recipe_for(given)
     checked_dtype(recipe.dtype)
-    if out is not None:
-        check_free(out)
+    saving.check()
     began = time.perf_counter()
     text = read_text(file)
     x, y, x_val, y_val = text.windows(recipe.context, validation=VALIDATION)
@@ -136,7 +135,9 @@ def train_text(
     }  # fmt: skip
     steps = -(-len(x) // min(recipe.batch_size or len(x), len(x)))
     with progress(text.name, steps, recipe.epochs, as_json) as listeners:
-        history = fit(model, x, y, callbacks=listeners, verbose=False, **settings)
+        keeping = saving.begin(text.name, about, record)
+        callbacks = (*listeners, *keeping.pop("callbacks", ()))
+        history = fit(model, x, y, callbacks=callbacks, verbose=False, **settings, **keeping)
     with np.errstate(all="ignore"):
         scores = {
             part: evaluate(model, a, b, loss="cross_entropy", metrics=("accuracy",))
@@ -147,9 +148,8 @@ def train_text(
         "seconds": round(seconds, 3),
         **{f"{part}_{k}": v for part, s in scores.items() for k, v in s.items()},
     }
-    place = write_run(
+    place = saving.end(
         history,
-        out,
         settings=about,
         labels=Labels(text.vocabulary, (), "text", "cross_entropy", text.name),
     )

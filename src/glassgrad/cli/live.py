@@ -76,6 +76,7 @@ class View:
         self.title = title
         self.steps, self.epochs = steps, epochs
         self.done = 0.0
+        self.before = 0.0  # what was done when the run went on
         self.epoch = 0
         self.rate = math.nan
         self.left = ""
@@ -87,6 +88,7 @@ class View:
         names = [n for n in run.history.columns if not n.startswith("val_")]
         self.curves = {n: Curve() for n in names[:_MOST_ROWS]}
         self.rate = run.rate
+        self.before = run.step / (self.steps * self.epochs)
 
     def follow(self, run: Run, whole_epoch: bool) -> None:
         """Take in where the run stands."""
@@ -95,7 +97,8 @@ class View:
         self.epoch = min(self.epochs, (max(run.step, 1) - 1) // self.steps + 1)
         self.rate = run.rate
         past = time.perf_counter() - run.began
-        self.left = _about(past / self.done * (1 - self.done)) if self.done else ""
+        now = self.done - self.before
+        self.left = _about(past / now * (1 - self.done)) if now > 0 else ""
         if "loss" in self.curves:
             self.curves["loss"].add(self.done, run.loss)
         self.values = {**run.history.last, "loss": run.loss}
@@ -156,6 +159,8 @@ def _about(seconds: float) -> str:
 
 class _Follow(Callback):
     """Hands the run to the view at its interval, and has it drawn when the last time is long enough ago."""
+
+    stateless = True  # curves begin where a run goes on
 
     def __init__(self, view: View, live: Live, every: int | None) -> None:
         self.view, self.live = view, live

@@ -22,8 +22,8 @@ from glassgrad.cli.recipes import (
     optimizer_of,
     recipe_for,
 )
+from glassgrad.cli.saving import Saving
 from glassgrad.cli.screen import columns, duration, engine_lines, name, number, progress, say
-from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn import losses
 from glassgrad.nn.checks import checked_dtype
 from glassgrad.train.batches import checked_batch_size
@@ -36,15 +36,14 @@ TITLES = {"r2": "R^2", "mae": "mean error", "rmse": "root mean square error"}
 def train_command(
     dataset: str,
     folder: Path | None,
-    out: Path | None,
+    saving: Saving,
     backend: str,
     as_json: bool,
     given: dict[str, Any],
 ) -> None:
     """Train, write the run's folder, say how it went."""
     recipe = recipe_for(dataset, given)
-    if out is not None:
-        check_free(out)
+    saving.check()
     began = time.perf_counter()
     rows = data_sets.load(dataset, folder)
     record = record_of(recipe, rows, backend)
@@ -55,7 +54,7 @@ def train_command(
     settings: dict[str, Any] = {
         "source": rows.source, "command": shlex.join(words), **in_effect(words),
     }  # fmt: skip
-    history = trained(record, dataset, as_json)
+    history = trained(record, dataset, as_json, **saving.begin(dataset, settings, record))
     scores = {
         "train": scored(record, rows.x, rows.y),
         "test": None if rows.x_test is None else scored(record, rows.x_test, rows.y_test),
@@ -65,9 +64,8 @@ def train_command(
         "seconds": round(seconds, 3),
         **{f"{part}_{k}": v for part, s in scores.items() if s for k, v in s.items()},
     }
-    place = write_run(
+    place = saving.end(
         history,
-        out,
         settings=settings,
         labels=labels_of(rows, recipe),
         data_files=data_files(rows) if recipe.dtype == "float32" else None,
@@ -101,28 +99,33 @@ def record_of(recipe: Recipe, rows: Any, backend: str = "auto") -> Record:
     )
 
 
-def trained(record: Record, title: str, quiet: bool = False) -> Any:
-    """The run itself, with its progress on standard error."""
+def trained(record: Record, title: str, quiet: bool = False, **keeping: Any) -> Any:
+    """The run itself, with its progress on standard error; `keeping` is of its checkpoints."""
     total = record.rows
     steps = -(-total // checked_batch_size(record.batch_size, total))
     with progress(title, steps, record.epochs, quiet) as listeners:
-        return fit(
-            record.task.model,
-            record.data["x"],
-            record.data["y"],
-            loss=record.task.loss_name,
-            optimizer=record.optimizer,
-            epochs=record.epochs,
-            batch_size=record.batch_size,
-            validation_data=(record.validation["x"], record.validation["y"])
-            if record.validation
-            else None,
-            seed=record.seed,
-            recompute=record.recompute,
-            backend=record.backend,
-            callbacks=listeners,
-            verbose=False,
-        )
+        callbacks = (*listeners, *keeping.pop("callbacks", ()))
+        return fitted(record, callbacks=callbacks, **keeping)
+
+
+def fitted(record: Record, **more: Any) -> Any:
+    """What `fit` gives for a run that was prepared."""
+    held = record.validation
+    return fit(
+        record.task.model,
+        record.data["x"],
+        record.data["y"],
+        loss=record.task.loss_name,
+        optimizer=record.optimizer,
+        epochs=record.epochs,
+        batch_size=record.batch_size,
+        validation_data=(held["x"], held["y"]) if held else None,
+        seed=record.seed,
+        recompute=record.recompute,
+        backend=record.backend,
+        verbose=False,
+        **more,
+    )
 
 
 def scored(record: Record, x: Any, y: Any) -> dict[str, float]:

@@ -17,6 +17,7 @@ from glassgrad import data
 from glassgrad.cli.config import in_effect
 from glassgrad.cli.language import ONLY_HERE
 from glassgrad.cli.recipes import Recipe, network_of, optimizer_of, with_given
+from glassgrad.cli.saving import Saving
 from glassgrad.cli.screen import columns, engine_lines, name, number, say
 from glassgrad.cli.tables import LOSS_OF, say_notes, scored
 from glassgrad.cli.train import command_of, report, trained
@@ -25,7 +26,6 @@ from glassgrad.data.table import Table, listed, read_csv
 from glassgrad.data.target import Question, answers_in, learnt_target, question
 from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.files import Labels
-from glassgrad.inspect.run import check_free, write_run
 from glassgrad.nn import losses
 from glassgrad.nn.checks import checked_dtype
 from glassgrad.train.fit import prepared
@@ -75,15 +75,14 @@ def what_is_asked(given: dict[str, Any], named_so: bool, dataset: str) -> dict[s
 
 def train_table(
     file: str,
-    out: Path | None,
+    saving: Saving,
     backend: str,
     as_json: bool,
     given: dict[str, Any],
     asked: dict[str, Any],
 ) -> None:
     """Train on a table, write the run's folder, say how it went."""
-    if out is not None:
-        check_free(out)
+    saving.check()
     began = time.perf_counter()
     if "\0" in file:
         raise DataError(
@@ -113,7 +112,7 @@ def train_table(
     settings: dict[str, Any] = {
         "source": str(Path(file).absolute()), "command": shlex.join(words), **in_effect(words),
     }  # fmt: skip
-    history = trained(record, title, as_json)
+    history = trained(record, title, as_json, **saving.begin(title, settings, record))
     scores = {
         part: scored(record.task.model, x, y, rows.asked, target)
         for part, (x, y) in rows.parts.items()
@@ -124,7 +123,7 @@ def train_table(
         **{f"{part}_{k}": v for part, s in scores.items() for k, v in s.items() if v is not None},
     }
     labels = Labels(rows.asked.classes, (), rows.asked.task, recipe.loss, title, rows.how)
-    place = write_run(history, out, settings=settings, labels=labels)
+    place = saving.end(history, settings=settings, labels=labels)
     if as_json:
         found = {
             "dataset": title, "target": target.name, "task": rows.asked.task,

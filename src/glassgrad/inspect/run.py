@@ -21,6 +21,7 @@ import numpy as np
 
 from glassgrad import __version__
 from glassgrad.errors import ConfigError, UsageError, shown
+from glassgrad.files.atomic import write_atomically
 from glassgrad.files.disk import DISK
 from glassgrad.files.history import read_history
 from glassgrad.files.labels import Labels
@@ -43,6 +44,7 @@ def write_run(
     settings: Mapping[str, Any] | None = None,
     labels: Any = None,
     data_files: Mapping[str, Any] | None = None,
+    begun: bool = False,
 ) -> Path:
     """Write the folder of a run, whole or not at all; nothing there is ever overwritten.
 
@@ -61,6 +63,9 @@ def write_run(
     data_files : mapping, optional
         Where the rows can be read again (`folder`, `files`, `shape`), for a set of more than
         64 MB: it is not copied to `data.npz`, and `program.py` reads those files instead.
+    begun : bool
+        The folder is that of this run already, with its checkpoints: the files come beside them,
+        each whole, in the place of those from a time when it had fewer epochs.
 
     Returns
     -------
@@ -76,13 +81,29 @@ def write_run(
     about = Labels.of(labels)
     keep_figure(history, FOR_A_FILE)
     files = _contents(history, record, dict(settings or {}), about, data_files)
+    if folder is not None and begun:
+        for name, data in files.items():
+            write_atomically(Path(folder) / name, data)
+        return Path(folder)
     if folder is not None:
         return _placed(check_free(folder), files)
-    base = Path("runs")
-    stem = re.sub(r"[^a-z0-9-]+", "-", about.dataset.lower()).strip("-") or "run"
+    return _numbered(about.dataset, files)
+
+
+def made_free(folder: str | os.PathLike[str] | None, title: str) -> Path:
+    """A run's empty folder, made now; the next free one of `runs/TITLE-1`, ... by default.
+
+    Raises UsageError where it cannot be used.
+    """
+    return _numbered(title, {}) if folder is None else _placed(check_free(folder), {})
+
+
+def _numbered(title: str, files: Mapping[str, bytes]) -> Path:
+    """The files in the next free folder of `runs`."""
+    stem = re.sub(r"[^a-z0-9-]+", "-", title.lower()).strip("-") or "run"
     while True:
         try:
-            return _placed(next_free(base, stem), files)
+            return _placed(next_free(Path("runs"), stem), files)
         except _TakenError:  # another run was quicker
             continue
 
