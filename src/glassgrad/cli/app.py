@@ -374,7 +374,7 @@ def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None
 )
 @_options(_JSON)
 def compare(runs: tuple[str, ...], svg: Path | None, as_json: bool) -> None:
-    """Runs side by side: settings that differ, last and best values.
+    """Runs side by side: what differs, last and best values.
 
     RUN is a run's folder. Those that differ in the seed alone are taken together: mean and standard
     deviation.
