@@ -362,7 +362,12 @@ def _row_weights(given: Any, rows: int, dtype: str, what: str) -> AnyArray:
 def _some_weight(weights: AnyArray, dtype: str, what: str) -> AnyArray:
     found = batches.real_numbers(weights, dtype, what)
     if not found.any():
-        raise DataError("every row has the weight 0", where=what, expected="some weight above 0")
+        raise DataError(
+            "every row has the weight 0",
+            where=what,
+            expected="some weight above 0",
+            received=f"0 in all of {len(found):,} rows",
+        )
     return found
 
 
