@@ -398,6 +398,13 @@ def program_source(
     return whole_program(step.text, texts[0], texts[1], Recipe(**recipe))
 
 
+def fresh_names() -> Any:
+    """What hands out identifiers, each once, whatever the user called things."""
+    from .backends.numpy_source.names import Names
+
+    return Names()
+
+
 def graph_source(graph: Graph, name: str = "program") -> str:
     """The text of a graph as one function."""
     from .backends.numpy_source.build import assemble, function_text, lowered, write_function

@@ -83,7 +83,8 @@ class _Written:
         return tuple(zip(list(self.outputs)[1:], self.counts, strict=True))
 
 
-def _write_loss(task: Task, training: bool) -> _Written:
+def written_loss(task: Task, training: bool) -> _Written:
+    """Forward pass, loss and metrics of a task, on a fresh tracer."""
     tracer = ModuleTracer()
     inputs, found = trace_forward(tracer, task.model, task.inputs, training)
     _check_outputs(task, inputs[0], found)
@@ -266,7 +267,7 @@ def _traced_plan(
 ) -> tuple[ModuleTracer, Plan]:
     """The plan of a network that is traced; equal graphs share one."""
     _check_inputs(task, optimizer)
-    written = _write_loss(task, training=True)
+    written = written_loss(task, training=True)
     forward = written.tracer.graph(written.outputs)
     state = task.state()
     _check_names(task, optimizer, state)
@@ -359,7 +360,7 @@ def evaluation_plan(task: Task, parts: Sequence[Part], backend: str = "auto") ->
 def _traced_evaluation(
     task: Task, parts: Sequence[Part], backend: str
 ) -> tuple[ModuleTracer, Plan]:
-    written = _write_loss(task, training=False)
+    written = written_loss(task, training=False)
     forward = written.tracer.graph(written.outputs, training=False)
     key = ("evaluate", backend, print_graph(forward), tuple(parts))
     known = _PLANS.get(key)

@@ -84,6 +84,11 @@ class Form:
     inside: Mapping[Value, str] = field(default_factory=dict)  # of a composite: what steps are called
 
     @property
+    def parts(self) -> tuple[Number, ...]:
+        """Every number of the operands that stands in the form."""
+        return (*self.numbers, *[n for t in self.terms for n in t.numbers])
+
+    @property
     def recomputed(self) -> float:
         """The number once more, from what the form shows alone."""
         if self.kind == "sum":
@@ -247,8 +252,7 @@ def _composite(
             return
         given = [known[v] for v in value.node.inputs]
         step = form(value.node, given, known[value], at, value.index)
-        numbers = [n for t in step.terms for n in t.numbers] + list(step.numbers)
-        for n in numbers if len(numbers) <= _SHOWN else ():
+        for n in step.parts if len(step.parts) <= _SHOWN else ():
             need(value.node.inputs[n.operand], n.index)
         wanted[value, at] = step
 

@@ -1,0 +1,125 @@
+"""Cards: one for each value of the step, with where it comes from and what it does to the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad.errors import UsageError, shown
+from glassgrad.ir import INPUT, Node, Value
+
+from .forms import Form, Index, form
+from .recording import Recording
+
+Array = NDArray[Any]
+_DEEPEST = 8  # forms that one derivation may take
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One value: its op, its numbers, its derivative, and both derived at one place.
+
+    `forward` says how number `index` of the value comes about, `backward` how the derivative of
+    the loss in it does: the first form is that number, later ones are of numbers in the first
+    that have no card. Both are empty where there is nothing to derive.
+    """
+
+    name: str
+    layer: str
+    title: str
+    op: str
+    formula: str
+    role: str  # of an input: data, parameter, buffer, host; "" for what is computed
+    index: Index
+    array: Array
+    gradient: Array | None
+    forward: tuple[Form, ...]
+    backward: tuple[Form, ...]
+
+
+class Cards:
+    """The cards of a recording, made as they are asked for."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.order = [n.values[0] for n in recording.forward() if _has_card(n)]
+        self.by_name = {recording.names[v]: v for v in self.order}
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Card]:
+        return (self.card(v) for v in self.order)
+
+    def find(self, name: str) -> Value:
+        """The value of this name. Raises UsageError where there is none."""
+        found = self.by_name.get(name)
+        if found is None:
+            raise UsageError(
+                "no value of this name in the step",
+                expected=", ".join(list(self.by_name)[:12]),
+                received=shown(name),
+            )
+        return found
+
+    def card(self, value: Value, index: Index | None = None) -> Card:
+        """The card of a value, derived at `index`: at the largest derivative, if none is given."""
+        recording, node = self.recording, value.node
+        array, gradient = recording.arrays[value], recording.gradient(value)
+        at = _largest(array if gradient is None else gradient) if index is None else index
+        backward: tuple[Form, ...] = ()
+        if at is not None and gradient is not None and value is not recording.loss:
+            backward = self.derivation(recording.gradients[value], at)
+        scope = recording.scopes.get(node.origin.scope)
+        return Card(
+            name=recording.names[value],
+            layer=node.origin.scope,
+            title=scope.title if scope else "",
+            op=node.op.name,
+            formula=node.op.formula,
+            role=str(node.attributes["role"]) if node.op is INPUT else "",
+            index=at or (),
+            array=array,
+            gradient=gradient,
+            forward=() if at is None or node.op is INPUT else self.derivation(value, at),
+            backward=backward,
+        )
+
+    def derivation(self, value: Value, index: Index) -> tuple[Form, ...]:
+        """How one number comes about; numbers without a card of their own are derived, too."""
+        shown_by_name = {*self.order, *self.recording.gradients.values()}
+        found: dict[tuple[Value, Index], Form] = {}
+        todo = [(value, index)]
+        while todo and len(found) < _DEEPEST:
+            of, at = todo.pop(0)
+            if (of, at) in found:
+                continue
+            made = found[of, at] = self.form(of, at)
+            for number in made.parts:
+                inner = of.node.inputs[number.operand]
+                plain = inner.node.op is INPUT or "constant" in inner.node.op.roles
+                if not plain and inner not in shown_by_name and len(made.parts) <= _DEEPEST:
+                    todo.append((inner, number.index))
+        return tuple(found.values())
+
+    def form(self, value: Value, index: Index) -> Form:
+        """How one number of one value comes about."""
+        arrays = self.recording.arrays
+        operands = [arrays[v] for v in value.node.inputs]
+        return form(value.node, operands, arrays[value], index, value.index)
+
+
+def _has_card(node: Node) -> bool:
+    return "constant" not in node.op.roles and len(node.values) == 1
+
+
+def _largest(array: Array) -> Index | None:
+    """Where the number of the largest size is; None in an array of none."""
+    if array.size == 0:
+        return None
+    sizes = np.nan_to_num(np.abs(array.astype(np.float64)), nan=np.inf)
+    return tuple(int(i) for i in np.unravel_index(int(sizes.argmax()), array.shape))

@@ -1,0 +1,136 @@
+"""Every value of a step and its derivative, kept: what an explanation is made from."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad.engine import compile_graph, fresh_names
+from glassgrad.errors import UsageError, shown
+from glassgrad.ir import FLOATS, INPUT, Graph, Node, Scope, Value
+from glassgrad.nn.module import Module, drawing_with
+from glassgrad.passes.differentiate import continuing, pull_back_values
+from glassgrad.passes.lower import open_up
+from glassgrad.passes.unroll import unrolled
+from glassgrad.tensors.random import checked_seed
+from glassgrad.train import batches
+from glassgrad.train.step import written_loss
+from glassgrad.train.task import Intake, Task, checked_data, make_task, wish
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The graph of a step with sizes that are numbers, and the array of every value in it.
+
+    `gradients` says which value is the derivative of the loss in another. `names` are what both are
+    called; a derivative is `d_` and the name of what it is of.
+    """
+
+    task: Task
+    graph: Graph
+    loss: Value
+    arrays: dict[Value, Array]
+    gradients: dict[Value, Value]
+    names: dict[Value, str]
+    rows: int
+
+    def gradient(self, value: Value) -> Array | None:
+        """The derivative of the loss in every number of a value; None where there is none."""
+        found = self.gradients.get(value)
+        return None if found is None else self.arrays[found]
+
+    @property
+    def scopes(self) -> dict[str, Scope]:
+        """Layers by their paths."""
+        return self.graph.scopes
+
+    def forward(self) -> list[Node]:
+        """The nodes of the way forward, in the order they were written."""
+        nodes = [n for n in self.graph.nodes() if n.origin.phase == "forward"]
+        return sorted(nodes, key=lambda n: n.origin.seq)
+
+
+def recorded(
+    model: Module,
+    x: Any,
+    y: Any,
+    *,
+    loss: Any,
+    loss_weights: Any = None,
+    sample_weight: Any = None,
+    training: bool = True,
+    seed: int | None = 0,
+) -> Recording:
+    """Run one step on these rows, forward and backward, and keep everything.
+
+    Raises what `fit` raises for data, losses and networks that do not fit.
+    """
+    if not isinstance(model, Module):
+        raise UsageError("this is not a model", expected="an nn.Module", received=shown(model))
+    wished = wish(y, loss, loss_weights, ())
+    taken = Intake(model)
+    data = checked_data(taken, x, y, wished, sample_weight=sample_weight)
+    rows = len(next(iter(data.values())))
+    number = checked_seed(seed)
+    with drawing_with(number):
+        task = make_task(taken, wished, data)
+        written = written_loss(task, training)
+    outputs = {"loss": written.outputs["loss"]}
+    graph = open_up(unrolled(written.tracer.graph(outputs), {"n": rows}))
+    of = graph.outputs["loss"]
+    tracer = continuing(graph)
+    wanted = [v for n in graph.nodes() for v in n.values if v.type.dtype in FLOATS]
+    with tracer.during("backward", of.node.origin.scope):
+        one = tracer.constant(1, of.type.dtype).value
+    found = pull_back_values(tracer, [(of, one)], wanted)
+    gradients = {v: found[v] for v in wanted if v in found}
+    ends = {f"d{i}": v for i, v in enumerate(gradients.values())}
+    graph = Graph(graph.inputs, {"loss": of, **ends}, scopes=tracer.scopes)
+    held = task.state()
+    given = {"seed": number, "step": 1}
+    arguments = [
+        data[n] if n in data else held[n].numpy() if n in held else given[n] for n in graph.inputs
+    ]
+    names = _names(graph, gradients)
+    with batches.positions_inside():
+        return Recording(task, graph, of, _run(graph, arguments), gradients, names, rows)
+
+
+def _run(graph: Graph, arguments: list[Any]) -> dict[Value, Array]:
+    """The array of every value of a graph."""
+    every = [v for n in graph.nodes() if n.op is not INPUT for v in n.values]
+    with np.errstate(all="ignore"):
+        found = compile_graph(Graph(graph.inputs, {f"v{i}": v for i, v in enumerate(every)}))(
+            *arguments
+        )
+    results = found if isinstance(found, tuple) else (found,)
+    arrays = {}
+    for value, result in itertools.chain(
+        zip(every, results, strict=True), zip(graph.inputs.values(), arguments, strict=True)
+    ):
+        array = np.asarray(result, value.type.dtype)
+        shape = tuple([int(str(s)) for s in value.type.shape])
+        arrays[value] = array if array.shape == shape else np.broadcast_to(array, shape)
+    return arrays
+
+
+def _names(graph: Graph, gradients: dict[Value, Value]) -> dict[Value, str]:
+    """A name for every value: its own, or that of its op with a number."""
+    names = fresh_names()
+    found: dict[Value, str] = {}
+    derivatives = set(gradients.values())
+    order = sorted(graph.nodes(), key=lambda n: n.origin.seq)
+    for node in order:
+        for value in node.values:
+            if value not in derivatives:
+                wished = node.origin.name or node.op.name
+                found[value] = names.take(wished if len(node.values) == 1 else f"{wished}_part")
+    for value, gradient in gradients.items():
+        found.setdefault(gradient, names.take(f"d_{found[value]}"))
+    return found
