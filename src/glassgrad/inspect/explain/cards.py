@@ -47,6 +47,7 @@ class Cards:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.order = [n.values[0] for n in recording.forward() if _has_card(n)]
+        self._shown = {*self.order, *recording.gradients.values()}
         self.by_name = {recording.names[v]: v for v in self.order}
 
     def __len__(self) -> int:
@@ -89,9 +90,22 @@ class Cards:
             backward=backward,
         )
 
+    def source(self, value: Value, index: Index) -> tuple[Value, Index]:
+        """Where a number without a card was copied from: a transposed weight is that weight."""
+        while not self.is_shown(value) and value.node.op.family == "movement":
+            made = self.form(value, index)
+            if len(made.terms) != 1 or made.terms[0].coefficient != 1:
+                break
+            (number,) = made.terms[0].numbers
+            value, index = value.node.inputs[number.operand], number.index
+        return value, index
+
+    def is_shown(self, value: Value) -> bool:
+        """Whether a reader knows this value: it has a card, or is the derivative of one that has."""
+        return value in self._shown
+
     def derivation(self, value: Value, index: Index) -> tuple[Form, ...]:
         """How one number comes about; numbers without a card of their own are derived, too."""
-        shown_by_name = {*self.order, *self.recording.gradients.values()}
         found: dict[tuple[Value, Index], Form] = {}
         todo = [(value, index)]
         while todo and len(found) < _DEEPEST:
@@ -100,10 +114,10 @@ class Cards:
                 continue
             made = found[of, at] = self.form(of, at)
             for number in made.parts:
-                inner = of.node.inputs[number.operand]
+                inner, where = self.source(of.node.inputs[number.operand], number.index)
                 plain = inner.node.op is INPUT or "constant" in inner.node.op.roles
-                if not plain and inner not in shown_by_name and len(made.parts) <= _DEEPEST:
-                    todo.append((inner, number.index))
+                if not plain and not self.is_shown(inner) and len(made.parts) <= _DEEPEST:
+                    todo.append((inner, where))
         return tuple(found.values())
 
     def form(self, value: Value, index: Index) -> Form:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from glassgrad.ir import Value
 
-from .forms import Form, Number, Term, applied
+from .forms import Form, Index, Number, Term, applied
 
 _MOST_TERMS = 10  # of a sum that are shown one by one
 _DIGITS = 5  # significant ones of a result
@@ -34,9 +34,26 @@ class Line:
     rest: float = 0.0
 
 
-def line(form: Form, of: Value, names: Mapping[Value, str]) -> Line:
-    """A form in words, for a value of this name."""
-    label = place(names.get(of, of.node.op.name), form.index)
+class Labels:
+    """What numbers are called: by their values' names, or by where they were copied from."""
+
+    def __init__(
+        self,
+        names: Mapping[Value, str],
+        source: Callable[[Value, Index], tuple[Value, Index]] = lambda value, index: (value, index),
+    ) -> None:
+        self.names = names
+        self.source = source
+
+    def of(self, value: Value, index: Index) -> str:
+        """A name with its index: `w[0, 3]`."""
+        value, index = self.source(value, index)
+        return place(self.names.get(value, value.node.op.name), index)
+
+
+def line(form: Form, names: Labels) -> Line:
+    """A form in words."""
+    label = names.of(form.node.values[form.output], form.index)
     if form.kind == "sum":
         return _sum(form, label, names)
     if form.kind == "apply":
@@ -51,16 +68,15 @@ def place(name: str, index: tuple[int, ...]) -> str:
 
 def number(value: float, digits: int = _DIGITS) -> str:
     """A number with so many significant digits, as Python reads it."""
-    if value == int(value) if math.isfinite(value) else False:
-        if abs(value) < 10**digits:
-            return str(int(value))
+    if math.isfinite(value) and value == int(value) and abs(value) < 10**digits:
+        return str(int(value))
     return f"{value:.{digits}g}"
 
 
 # -- sums ---------------------------------------------------------------------------------------
 
 
-def _sum(form: Form, label: str, names: Mapping[Value, str]) -> Line:
+def _sum(form: Form, label: str, names: Labels) -> Line:
     ordered = list(form.terms)
     if len(ordered) > _MOST_TERMS:
         largest = sorted(ordered, key=lambda t: -abs(t.value))[:_MOST_TERMS]
@@ -85,7 +101,7 @@ def _sum(form: Form, label: str, names: Mapping[Value, str]) -> Line:
     return Line(label, _plus(symbols), text, result, hidden, rest if hidden else 0.0)
 
 
-def _product(term: Term, form: Form, names: Mapping[Value, str]) -> str:
+def _product(term: Term, form: Form, names: Labels) -> str:
     factors = [_name(n, form, names) for n in term.numbers]
     if term.coefficient != 1 or not factors:
         factors.append(number(term.coefficient))
@@ -124,7 +140,7 @@ def _with_digits(form: Form, write: Callable[[int], tuple[str, float]]) -> tuple
 # -- functions of numbers -----------------------------------------------------------------------
 
 
-def _applied(form: Form, label: str, names: Mapping[Value, str]) -> Line:
+def _applied(form: Form, label: str, names: Labels) -> Line:
     node = form.node
     symbols = _filled(form, [_name(n, form, names) for n in form.numbers])
 
@@ -146,7 +162,7 @@ def _filled(form: Form, operands: Sequence[str]) -> str:
     return ast.unparse(ast.fix_missing_locations(_Fill(given).visit(tree)))
 
 
-_WORDS = {"cast": "{}", "scalar": "{}", "erf": "erf({})"}
+_WORDS = {"negative": "-({})", "cast": "{}", "scalar": "{}", "erf": "erf({})"}
 
 
 class _Fill(ast.NodeTransformer):
@@ -164,8 +180,8 @@ class _Fill(ast.NodeTransformer):
         return ast.Name(node.attr) if own else node
 
 
-def _name(n: Number, form: Form, names: Mapping[Value, str]) -> str:
+def _name(n: Number, form: Form, names: Labels) -> str:
     value = form.node.inputs[n.operand]
     if "constant" in value.node.op.roles:
         return number(n.value)
-    return place(names.get(value, value.node.op.name), n.index)
+    return names.of(value, n.index)

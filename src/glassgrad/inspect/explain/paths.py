@@ -1,0 +1,172 @@
+"""From one number to the loss: the ways by which it acts, and how much goes by each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad.engine import compiled
+from glassgrad.ir import FLOATS, Graph, Node, Type, Value
+from glassgrad.ops import Symbol, Tracer
+from glassgrad.passes.differentiate import continuing, pull_back_values
+from glassgrad.passes.lower import open_up
+
+from .forms import Index
+from .recording import Recording
+
+Array = NDArray[Any]
+_KEPT = 10  # ways that are followed on; what the others carry is in the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way from a number to the loss: the numbers it passes, and its part of the derivative.
+
+    `places` begins with the number itself and ends with the loss. `part` is the product of the
+    derivatives along the way.
+    """
+
+    places: tuple[tuple[Value, Index], ...]
+    part: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The largest ways from a number to the loss, the rest in one sum, and all of it: the derivative."""
+
+    value: Value
+    index: Index
+    ways: tuple[Way, ...]
+    rest: float
+    total: float
+
+    @property
+    def error(self) -> float:
+        """How far ways and rest together are from the derivative."""
+        return abs(math.fsum([w.part for w in self.ways]) + self.rest - self.total)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A way that has not come to the loss yet: `slope` is the product of derivatives so far."""
+
+    places: list[tuple[Value, Index]] = field(default_factory=list)
+    slope: float = 1.0
+
+
+def ways(recording: Recording, value: Value, index: Index, most: int = _KEPT) -> Ways:
+    """Split the derivative of the loss in one number by the ways it takes, layer by layer.
+
+    After each op the `most` ways that carry most go on; what the others carry goes to the rest,
+    which is exact: part by part it is a derivative so far times one that is known already.
+    """
+    order = recording.forward()
+    position = {n: i for i, n in enumerate(order)}
+    readers: dict[Value, list[Node]] = {}
+    for node in order:
+        for v in dict.fromkeys(node.inputs):
+            if any(w in recording.gradients for w in node.values):
+                readers.setdefault(v, []).append(node)
+    gradient = recording.gradient(value)
+    total = 0.0 if gradient is None else float(gradient[index])
+    open_ = [_Open([(value, index)])]
+    done: list[Way] = []
+    rest: list[float] = []
+    while open_:
+        # The way that is furthest back moves on, so that ways meet the same op together.
+        at = min(
+            range(len(open_)),
+            key=lambda i: position.get(open_[i].places[-1][0].node, -1),
+        )
+        way = open_.pop(at)
+        last, where = way.places[-1]
+        if last is recording.loss:
+            done.append(Way(tuple(way.places), way.slope))
+            continue
+        for node in readers.get(last, []):
+            for result, slopes in _slopes(recording, node, last, where):
+                known = recording.gradient(result)
+                if known is None:
+                    continue
+                for each in np.argwhere(slopes != 0):
+                    k = tuple(int(i) for i in each)
+                    slope = way.slope * float(slopes[k])
+                    open_.append(_Open([*way.places, (result, k)], slope))
+        if len(open_) > most:
+            parts = [_carried(recording, w) for w in open_]
+            kept = sorted(range(len(open_)), key=lambda i: -abs(parts[i]))[:most]
+            rest += [parts[i] for i in range(len(open_)) if i not in set(kept)]
+            open_ = [open_[i] for i in sorted(kept)]
+    done.sort(key=lambda w: -abs(w.part))
+    return Ways(value, index, tuple(done), math.fsum(rest), total)
+
+
+def _carried(recording: Recording, way: _Open) -> float:
+    """What a way carries: the derivatives so far, times that of the loss in where it has come."""
+    value, index = way.places[-1]
+    gradient = recording.gradient(value)
+    return way.slope * (float(gradient[index]) if gradient is not None else 0.0)
+
+
+def _slopes(
+    recording: Recording, node: Node, value: Value, index: Index
+) -> list[tuple[Value, Array]]:
+    """How every number of a node's results changes with one number of an operand.
+
+    A derivative rule is linear in the derivative it is given, so its own derivative in that is
+    the way forward: no op needs another rule.
+    """
+    operands = [recording.arrays[v] for v in node.inputs]
+    one = np.zeros(recording.arrays[value].shape)
+    one[index] = 1.0
+    found = []
+    for result in node.values:
+        if result.type.dtype not in FLOATS:
+            continue
+        graph = _forward_slope(node, result, value)
+        if graph is None:
+            continue
+        arrays = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in operands]
+        zero = np.zeros(recording.arrays[result].shape)
+        slopes = compiled(graph, "numpy").function(*arrays, zero, one)
+        array = np.asarray(slopes, np.float64)
+        found.append((result, np.broadcast_to(array, recording.arrays[result].shape)))
+    return found
+
+
+def _forward_slope(node: Node, result: Value, value: Value) -> Graph | None:
+    """Inputs: the operands, any derivative of the result, a direction. Output: the change."""
+    tracer = Tracer()
+    inputs = [tracer.input(f"x{i}", _wide(v.type)) for i, v in enumerate(node.inputs)]
+    made = tracer.node(node.op, tuple([s.value for s in inputs]), node.attributes)
+    alone = Graph({f"x{i}": s.value for i, s in enumerate(inputs)}, {"y": made[result.index]})
+    opened = open_up(alone)
+    y, tracer = opened.outputs["y"], continuing(opened)
+    start = tracer.input("u", y.type)
+    wrt = [opened.inputs[f"x{i}"] for i, v in enumerate(node.inputs) if v is value]
+    back = pull_back_values(tracer, [(y, start.value)], wrt)
+    pulled = [back[v] for v in wrt if v in back]
+    if not pulled:
+        return None
+    total: Symbol = tracer.symbol(pulled[0])
+    with tracer.during("backward"):
+        for more in pulled[1:]:
+            total = total + tracer.symbol(more)
+    direction = tracer.input("t", total.value.type)
+    second = open_up(Graph({**opened.inputs, "u": start.value, "t": direction.value}, {"y": total.value}))
+    again = pull_back_values(
+        continuing(second), [(second.outputs["y"], second.inputs["t"])], [second.inputs["u"]]
+    )
+    change = again.get(second.inputs["u"])
+    return None if change is None else Graph(dict(second.inputs), {"change": change})
+
+
+def _wide(kind: Type) -> Type:
+    return Type(kind.shape, "float64") if kind.dtype in FLOATS else kind
+
+
