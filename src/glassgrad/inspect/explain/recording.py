@@ -35,6 +35,7 @@ class Recording:
     task: Task
     graph: Graph
     loss: Value
+    arguments: dict[str, Any]  # what the inputs of the graph were
     arrays: dict[Value, Array]
     gradients: dict[Value, Value]
     names: dict[Value, str]
@@ -99,7 +100,9 @@ def recorded(
     ]
     names = _names(graph, gradients)
     with batches.positions_inside():
-        return Recording(task, graph, of, _run(graph, arguments), gradients, names, rows)
+        arrays = _run(graph, arguments)
+    called = dict(zip(graph.inputs, arguments, strict=True))
+    return Recording(task, graph, of, called, arrays, gradients, names, rows)
 
 
 def _run(graph: Graph, arguments: list[Any]) -> dict[Value, Array]:
