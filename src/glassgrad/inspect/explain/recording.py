@@ -35,6 +35,7 @@ class Recording:
     task: Task
     graph: Graph
     loss: Value
+    predictions: tuple[Value, ...]  # of the outputs that have a target
     arguments: dict[str, Any]  # what the inputs of the graph were
     arrays: dict[Value, Array]
     gradients: dict[Value, Value]
@@ -82,7 +83,8 @@ def recorded(
     with drawing_with(number):
         task = make_task(taken, wished, data)
         written = written_loss(task, training)
-    outputs = {"loss": written.outputs["loss"]}
+    by_head = {f"prediction{i}": p for i, p in enumerate(written.predictions)}
+    outputs = {"loss": written.outputs["loss"], **by_head}
     graph = open_up(unrolled(written.tracer.graph(outputs), {"n": rows}))
     of = graph.outputs["loss"]
     tracer = continuing(graph)
@@ -92,7 +94,8 @@ def recorded(
     found = pull_back_values(tracer, [(of, one)], wanted)
     gradients = {v: found[v] for v in wanted if v in found}
     ends = {f"d{i}": v for i, v in enumerate(gradients.values())}
-    graph = Graph(graph.inputs, {"loss": of, **ends}, scopes=tracer.scopes)
+    predictions = tuple([graph.outputs[name] for name in by_head])
+    graph = Graph(graph.inputs, {**graph.outputs, **ends}, scopes=tracer.scopes)
     held = task.state()
     given = {"seed": number, "step": 1}
     arguments = [
@@ -102,7 +105,7 @@ def recorded(
     with batches.positions_inside():
         arrays = _run(graph, arguments)
     called = dict(zip(graph.inputs, arguments, strict=True))
-    return Recording(task, graph, of, called, arrays, gradients, names, rows)
+    return Recording(task, graph, of, predictions, called, arrays, gradients, names, rows)
 
 
 def _run(graph: Graph, arguments: list[Any]) -> dict[Value, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,52 +60,71 @@ class Samples:
 
 
 def by_sample(
-    model: Module, x: Any, y: Any, names: tuple[str, ...] = (), **settings: Any
+    model: Module,
+    x: Any,
+    y: Any,
+    names: tuple[str, ...] = (),
+    *,
+    loss: Any,
+    loss_weights: Any = None,
+    training: bool = True,
+    seed: int | None = 0,
 ) -> dict[str, Samples]:
     """Each row's part of the derivative in these parameters, in all that are trained if none is named.
 
     Each row's term is weighted with 1 and all others with 0, one after the other: the loss is
     linear in the weights of its terms. Raises UsageError for a loss that has no term for each row.
     """
-    plain = recorded(model, x, y, **settings)
-    weights = np.ones(plain.rows)
-    record = recorded(model, x, y, sample_weight=weights, **settings)
+    settings: dict[str, Any] = {"loss": loss, "training": training, "seed": seed}
+    plain = recorded(model, x, y, loss_weights=loss_weights, **settings)
+    given = tuple([head.weight for head in plain.task.heads])
+    found: dict[str, Samples] = {}
+    for i in range(len(given)):
+        one = tuple([w if j == i else 0.0 for j, w in enumerate(given)])
+        of_head = one if plain.task.heads[0].output else None
+        settings["loss_weights"] = of_head if len(given) > 1 else loss_weights
+        weighted = recorded(model, x, y, sample_weight=np.ones(plain.rows), **settings)
+        for name, parts, rest in _row_by_row(weighted, names, _scale(plain, weighted, i)):
+            total = plain.gradient(plain.graph.inputs[name])
+            assert total is not None
+            before = found[name].parts if name in found else 0
+            found[name] = Samples(name, before + parts, rest, total)
+    return found
+
+
+def _row_by_row(
+    record: Recording, names: tuple[str, ...], scale: float
+) -> Iterator[tuple[str, Array, Array]]:
+    """For each parameter its name, what each row does to it, and what no row does."""
     graph = record.graph
-    wanted = {
+    trained = {
         n: record.gradients[v]
         for n, v in graph.inputs.items()
         if v in record.gradients and v.node.attributes["role"] == "parameter"
     }
-    if names:
-        wanted = {n: wanted[n] for n in names}
-    outputs = {"loss": record.loss, **{f"d{i}": v for i, v in enumerate(wanted.values())}}
-    step = compile_graph(Graph(graph.inputs, outputs))
+    wanted = {n: trained[n] for n in names or trained}
+    step = compile_graph(Graph(graph.inputs, {f"d{i}": v for i, v in enumerate(wanted.values())}))
+    dtype = record.arguments[WEIGHT].dtype
 
     def run(weight: Array) -> list[Array]:
-        given = {**record.arguments, WEIGHT: weight}
         with np.errstate(all="ignore"):
-            found = step(*given.values())
-        return [np.array(a) for a in found]
+            found = step(*{**record.arguments, WEIGHT: weight.astype(dtype)}.values())
+        return [np.array(a) for a in (found if isinstance(found, tuple) else (found,))]
 
-    dtype = record.arguments[WEIGHT].dtype
-    rest = run(np.zeros(plain.rows, dtype))
-    each = []
-    for row in range(plain.rows):
-        one = np.zeros(plain.rows, dtype)
-        one[row] = 1
-        each.append([a - b for a, b in zip(run(one), rest, strict=True)])
-    scale = _scale(plain, record, float(rest[0]))
-    found = {}
-    for i, name in enumerate(wanted, 1):
-        parts = np.array([found[i] for found in each]) * scale
-        total = plain.gradient(plain.graph.inputs[name])
-        assert total is not None
-        found[name] = Samples(name, parts, rest[i], total)
-    return found
+    rest = run(np.zeros(record.rows))
+    each = [run(row) for row in np.eye(record.rows)]
+    for i, name in enumerate(wanted):
+        yield name, np.array([found[i] - rest[i] for found in each]) * scale, rest[i]
 
 
-def _scale(plain: Recording, weighted: Recording, rest: float) -> float:
-    """A mean over weights of classes, or over rows that count, divides by less than all rows."""
-    whole = float(plain.arrays[plain.loss]) - rest
-    by_rows = float(weighted.arrays[weighted.loss]) - rest
-    return 1.0 if whole == by_rows or not by_rows else whole / by_rows
+def _scale(plain: Recording, weighted: Recording, head: int) -> float:
+    """A mean over weights of classes, or over rows that count, divides by less than all rows.
+
+    The two losses then differ by one factor, and so do their derivatives in the prediction.
+    """
+    whole = plain.gradient(plain.predictions[head])
+    by_rows = weighted.gradient(weighted.predictions[head])
+    if whole is None or by_rows is None or not by_rows.size:
+        return 1.0
+    at = np.unravel_index(int(np.abs(by_rows).argmax()), by_rows.shape)
+    return float(whole[at] / by_rows[at]) if by_rows[at] else 1.0
