@@ -1,0 +1,192 @@
+"""Which inputs an output comes from: by gradient, integrated gradients and occlusion, each checked.
+
+Every method splits a difference of outputs, $f(x) - f(x_0)$, among the numbers of the input; how
+far its parts are from that sum is part of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad.errors import ConfigError, DataError, UsageError, shown, unknown_name
+from glassgrad.nn.module import Module
+from glassgrad.nn.tracing import in_mode
+from glassgrad.tensors.tensor import Tensor, derivatives, no_grad, tensor
+
+Array = NDArray[Any]
+METHODS = ("gradient", "integrated", "occlusion")
+_AT_ONCE = 256  # inputs that go through the network together
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """The part of each number of one input row in one number of the output.
+
+    `parts` has the shape of the row. `difference` is $f(x) - f(x_0)$, what the parts should sum to;
+    `gap` is what is left. By gradient the gap is small only where the network is straight between
+    the two; by integrated gradients it goes to 0 with the number of steps; by occlusion it is what
+    the numbers do only together.
+    """
+
+    method: str
+    parts: Array
+    output: tuple[int, ...]
+    value: float
+    difference: float
+
+    @property
+    def gap(self) -> float:
+        """The difference of outputs that the parts leave unexplained."""
+        return self.difference - float(self.parts.sum(dtype=np.float64))
+
+
+def attribute(
+    model: Module,
+    x: Any,
+    *,
+    output: int | tuple[int, ...] | None = None,
+    method: str = "integrated",
+    baseline: Any = 0.0,
+    steps: int = 64,
+    window: tuple[int, ...] | int = 1,
+) -> Attribution:
+    """Split one number of the output among the numbers of one input row, in evaluation.
+
+    `output` is the place of that number in the row's output, the largest if none is given.
+    `baseline` is what stands for nothing: a number, or an array like the row.
+    "gradient" is $(x - x_0)\\,\\partial f / \\partial x$, "integrated" the mean of that derivative
+    along the straight line from $x_0$ to x, at `steps` Gauss-Legendre points (Sundararajan, Taly
+    and Yan, 2017), "occlusion" the fall of the output when a `window` of the last axes of the row
+    is put back to the baseline, shared evenly by its numbers.
+
+    Raises DataError for anything but one row of real numbers, ConfigError for settings that cannot
+    be meant.
+
+    >>> from glassgrad import nn
+    >>> found = attribute(nn.Linear(2, 1, init=3.0), [[1.0, 2.0]])
+    >>> found.parts.tolist(), found.difference
+    ([3.0, 6.0], 9.0)
+    """
+    if not isinstance(model, Module):
+        raise UsageError("this is not a model", expected="an nn.Module", received=shown(model))
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 10_000:
+        raise ConfigError(
+            "steps is out of range", expected="a whole number from 1 to 10,000", received=shown(steps)
+        )
+    row = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
+    if row.ndim < 2 or len(row) != 1 or row.dtype.kind not in "iuf":
+        raise DataError(
+            "an attribution is of one row of numbers",
+            where="x",
+            expected="shape (1, ...)",
+            received=f"{row.dtype} {row.shape}",
+        )
+    if not model.parameters():
+        raise UsageError("this network has no numbers of its own", received=model.title())
+    row = row.astype(model.dtype())
+    nothing = np.broadcast_to(np.asarray(baseline, row.dtype), row.shape)
+    with in_mode(model, training=False):
+        both = _outputs(model, np.concatenate([row, nothing]))
+        place = _place(output, both[0])
+        run = _METHODS[method]
+        parts = run(model, row[0], nothing[0], place, steps, window)
+        value, start = float(both[0][place]), float(both[1][place])
+    return Attribution(method, parts.reshape(row.shape[1:]), place, value, value - start)
+
+
+def _outputs(model: Module, rows: Array) -> Array:
+    with no_grad():
+        found = [model(tensor(rows[i : i + _AT_ONCE])) for i in range(0, len(rows), _AT_ONCE)]
+    if not isinstance(found[0], Tensor):
+        raise UsageError(
+            "an attribution is of a network with one output",
+            expected="a tensor",
+            received=type(found[0]).__name__,
+        )
+    return np.concatenate([f.numpy() for f in found])
+
+
+def _place(output: Any, found: Array) -> tuple[int, ...]:
+    if output is None:
+        return tuple([int(i) for i in np.unravel_index(int(found.argmax()), found.shape)])
+    place = tuple(output) if isinstance(output, tuple | list) else (output,)
+    whole = all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in place)
+    if len(place) != found.ndim or not whole or not all(
+        0 <= i < s for i, s in zip(place, found.shape, strict=True)
+    ):
+        raise ConfigError(
+            "there is no such number in the output",
+            where="output",
+            expected=f"a place in shape {found.shape}",
+            received=shown(output),
+        )
+    return place
+
+
+def _slopes(model: Module, rows: Array, place: tuple[int, ...]) -> Array:
+    """The derivative of one number of each row's output in the row."""
+    found = []
+    for i in range(0, len(rows), _AT_ONCE):
+        x = tensor(rows[i : i + _AT_ONCE], requires_grad=True)
+        chosen = model(x)[(slice(None), *place)].sum()
+        found.append(derivatives(chosen, wrt=[x])[x].numpy())
+    return np.concatenate(found)
+
+
+def _gradient(
+    model: Module, row: Array, nothing: Array, place: tuple[int, ...], steps: int, window: Any
+) -> Array:
+    return np.asarray((row - nothing) * _slopes(model, row[None], place)[0])
+
+
+def _integrated(
+    model: Module, row: Array, nothing: Array, place: tuple[int, ...], steps: int, window: Any
+) -> Array:
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    along = ((points + 1) / 2).reshape(-1, *[1] * row.ndim)
+    rows = (nothing + along * (row.astype(np.float64) - nothing)).astype(row.dtype)
+    slopes = _slopes(model, rows, place).astype(np.float64)
+    mean = np.tensordot(weights / 2, slopes, axes=1)
+    return np.asarray((row - nothing) * mean, row.dtype)
+
+
+def _occlusion(
+    model: Module, row: Array, nothing: Array, place: tuple[int, ...], steps: int, window: Any
+) -> Array:
+    sizes = (window,) * row.ndim if isinstance(window, int) else tuple(window)
+    sizes = (*row.shape[: row.ndim - len(sizes)], *sizes)
+    if isinstance(window, bool) or not all(isinstance(s, int) and s >= 1 for s in sizes):
+        raise ConfigError(
+            "a window is a few numbers of the row",
+            where="window",
+            expected="sizes from 1",
+            received=shown(window),
+        )
+    corners = [range(0, n, s) for n, s in zip(row.shape, sizes, strict=True)]
+    cuts = []
+    for corner in np.stack(np.meshgrid(*corners, indexing="ij"), axis=-1).reshape(-1, row.ndim):
+        cuts.append(tuple([slice(int(c), int(c) + s) for c, s in zip(corner, sizes, strict=True)]))
+    parts = np.zeros(row.shape)
+    whole = float(_outputs(model, row[None])[0][place])
+    for i in range(0, len(cuts), _AT_ONCE):
+        some = cuts[i : i + _AT_ONCE]
+        rows = np.repeat(row[None], len(some), axis=0)
+        for each, cut in zip(rows, some, strict=True):
+            each[cut] = nothing[cut]
+        for found, cut in zip(_outputs(model, rows), some, strict=True):
+            parts[cut] = (whole - float(found[place])) / parts[cut].size
+    return parts.astype(row.dtype)
+
+
+_METHODS: dict[str, Callable[..., Array]] = {
+    "gradient": _gradient,
+    "integrated": _integrated,
+    "occlusion": _occlusion,
+}
