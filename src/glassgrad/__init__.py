@@ -59,6 +59,7 @@ _NAMES = {
     "Tensor": "tensors.tensor",
     "compare": "inspect.compare",
     "evaluate": "train.fit",
+    "explain": "inspect.explain.explanation",
     "load": "files.model",
     "save": "files.model",
     "fit": "train.fit",

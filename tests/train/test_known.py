@@ -32,13 +32,13 @@ def _unknown() -> None:
 def traces(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Grows by one with every trace."""
     found: list[Any] = []
-    write = step._write_loss
+    write = step.written_loss
 
     def noted(*given: Any, **named: Any) -> Any:
         found.append(given)
         return write(*given, **named)
 
-    monkeypatch.setattr(step, "_write_loss", noted)
+    monkeypatch.setattr(step, "written_loss", noted)
     return found
 
 

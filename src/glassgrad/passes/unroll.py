@@ -115,7 +115,8 @@ class _Steps:
     def read(self, tracer: Tracer, attributes: dict[str, Any]) -> Value:
         """What a reader asks for."""
         if "which" in attributes:
-            return self.carry[attributes["which"]]
+            carried: Value = self.carry[attributes["which"]]
+            return carried
         asked = self.order[attributes["value"]]
         rows = [tracer.symbol(step[asked]) for step in self.steps]
         if not rows:
@@ -130,5 +131,3 @@ def _row(tracer: Tracer, sequence: Value, t: int) -> Value:
     spans = ((t, t + 1, 1), *[(0, size, 1) for size in x.shape[1:]])
     found: Value = OPS["reshape"](OPS["slice"](x, spans=spans), shape=x.shape[1:]).value
     return found
-
-

@@ -6,6 +6,7 @@ far its parts are from that sum is part of the result.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -55,11 +56,11 @@ def attribute(
     steps: int = 64,
     window: tuple[int, ...] | int = 1,
 ) -> Attribution:
-    """Split one number of the output among the numbers of one input row, in evaluation.
+    r"""Split one number of the output among the numbers of one input row, in evaluation.
 
     `output` is the place of that number in the row's output, the largest if none is given.
     `baseline` is what stands for nothing: a number, or an array like the row.
-    "gradient" is $(x - x_0)\\,\\partial f / \\partial x$, "integrated" the mean of that derivative
+    "gradient" is $(x - x_0)\,\partial f / \partial x$, "integrated" the mean of that derivative
     along the straight line from $x_0$ to x, at `steps` Gauss-Legendre points (Sundararajan, Taly
     and Yan, 2017), "occlusion" the fall of the output when a `window` of the last axes of the row
     is put back to the baseline, shared evenly by its numbers.
@@ -78,7 +79,9 @@ def attribute(
         raise unknown_name("method", method, METHODS)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 10_000:
         raise ConfigError(
-            "steps is out of range", expected="a whole number from 1 to 10,000", received=shown(steps)
+            "steps is out of range",
+            expected="a whole number from 1 to 10,000",
+            received=shown(steps),
         )
     row = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
     if row.ndim < 2 or len(row) != 1 or row.dtype.kind not in "iuf":
@@ -88,7 +91,7 @@ def attribute(
             expected="shape (1, ...)",
             received=f"{row.dtype} {row.shape}",
         )
-    if not model.parameters():
+    if next(model.parameters(), None) is None:
         raise UsageError("this network has no numbers of its own", received=model.title())
     row = row.astype(model.dtype())
     nothing = np.broadcast_to(np.asarray(baseline, row.dtype), row.shape)
@@ -118,8 +121,10 @@ def _place(output: Any, found: Array) -> tuple[int, ...]:
         return tuple([int(i) for i in np.unravel_index(int(found.argmax()), found.shape)])
     place = tuple(output) if isinstance(output, tuple | list) else (output,)
     whole = all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in place)
-    if len(place) != found.ndim or not whole or not all(
-        0 <= i < s for i, s in zip(place, found.shape, strict=True)
+    if (
+        len(place) != found.ndim
+        or not whole
+        or not all(0 <= i < s for i, s in zip(place, found.shape, strict=True))
     ):
         raise ConfigError(
             "there is no such number in the output",
@@ -140,14 +145,12 @@ def _slopes(model: Module, rows: Array, place: tuple[int, ...]) -> Array:
     return np.concatenate(found)
 
 
-def _gradient(
-    model: Module, row: Array, nothing: Array, place: tuple[int, ...], steps: int, window: Any
-) -> Array:
+def _gradient(model: Module, row: Array, nothing: Array, place: tuple[int, ...], *_: Any) -> Array:
     return np.asarray((row - nothing) * _slopes(model, row[None], place)[0])
 
 
 def _integrated(
-    model: Module, row: Array, nothing: Array, place: tuple[int, ...], steps: int, window: Any
+    model: Module, row: Array, nothing: Array, place: tuple[int, ...], steps: int, _: Any
 ) -> Array:
     points, weights = np.polynomial.legendre.leggauss(steps)
     along = ((points + 1) / 2).reshape(-1, *[1] * row.ndim)
@@ -158,7 +161,7 @@ def _integrated(
 
 
 def _occlusion(
-    model: Module, row: Array, nothing: Array, place: tuple[int, ...], steps: int, window: Any
+    model: Module, row: Array, nothing: Array, place: tuple[int, ...], _: int, window: Any
 ) -> Array:
     sizes = (window,) * row.ndim if isinstance(window, int) else tuple(window)
     sizes = (*row.shape[: row.ndim - len(sizes)], *sizes)
@@ -170,9 +173,10 @@ def _occlusion(
             received=shown(window),
         )
     corners = [range(0, n, s) for n, s in zip(row.shape, sizes, strict=True)]
-    cuts = []
-    for corner in np.stack(np.meshgrid(*corners, indexing="ij"), axis=-1).reshape(-1, row.ndim):
-        cuts.append(tuple([slice(int(c), int(c) + s) for c, s in zip(corner, sizes, strict=True)]))
+    cuts = [
+        tuple([slice(c, c + s) for c, s in zip(corner, sizes, strict=True)])
+        for corner in itertools.product(*corners)
+    ]
     parts = np.zeros(row.shape)
     whole = float(_outputs(model, row[None])[0][place])
     for i in range(0, len(cuts), _AT_ONCE):

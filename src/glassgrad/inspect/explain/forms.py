@@ -81,7 +81,9 @@ class Form:
     terms: tuple[Term, ...] = ()
     numbers: tuple[Number, ...] = ()
     steps: tuple[Form, ...] = ()
-    inside: Mapping[Value, str] = field(default_factory=dict)  # of a composite: what steps are called
+    inside: Mapping[Value, str] = field(
+        default_factory=dict
+    )  # of a composite: what steps are called
 
     @property
     def parts(self) -> tuple[Number, ...]:
@@ -109,7 +111,9 @@ class Form:
         return max([abs(self.value), *[abs(n.value) for n in self.numbers]])
 
 
-def form(node: Node, operands: Sequence[Array], value: Array, index: Index, output: int = 0) -> Form:
+def form(
+    node: Node, operands: Sequence[Array], value: Array, index: Index, output: int = 0
+) -> Form:
     """How number `index` of a result comes about, from the arrays the node was given."""
     number = float(value[index])
     op = node.op
@@ -121,13 +125,13 @@ def form(node: Node, operands: Sequence[Array], value: Array, index: Index, outp
     if op.name == "concatenate":
         return Form(node, output, index, number, "sum", terms=(_joined(node, operands, index),))
     if "elementwise" in op.roles and is_primitive(op):
-        return Form(node, output, index, number, "apply", numbers=_here(operands, value, index))
+        return Form(node, output, index, number, "apply", numbers=_here(operands, index))
     if op.expand is not None:
         return _composite(node, operands, index, number, output)
     return Form(node, output, index, number, "given")
 
 
-def _here(operands: Sequence[Array], value: Array, index: Index) -> tuple[Number, ...]:
+def _here(operands: Sequence[Array], index: Index) -> tuple[Number, ...]:
     """The numbers at one place of operands that stretch."""
     found = []
     for i, x in enumerate(operands):
@@ -212,7 +216,9 @@ def _product(node: Node, operands: Sequence[Array], index: Index) -> Term:
                 next(rest)
         else:
             cut.append([next(rest)])
-    places = [tuple(int(c[j]) for c, j in zip(cut, at, strict=True)) for at in np.ndindex(*map(len, cut))]
+    places = [
+        tuple(int(c[j]) for c, j in zip(cut, at, strict=True)) for at in np.ndindex(*map(len, cut))
+    ]
     return Term(tuple([Number(0, at, float(x[at])) for at in places]))
 
 

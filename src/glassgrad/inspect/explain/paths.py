@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,7 +157,9 @@ def _forward_slope(node: Node, result: Value, value: Value) -> Graph | None:
         for more in pulled[1:]:
             total = total + tracer.symbol(more)
     direction = tracer.input("t", total.value.type)
-    second = open_up(Graph({**opened.inputs, "u": start.value, "t": direction.value}, {"y": total.value}))
+    second = open_up(
+        Graph({**opened.inputs, "u": start.value, "t": direction.value}, {"y": total.value})
+    )
     again = pull_back_values(
         continuing(second), [(second.outputs["y"], second.inputs["t"])], [second.inputs["u"]]
     )
@@ -168,5 +169,3 @@ def _forward_slope(node: Node, result: Value, value: Value) -> Graph | None:
 
 def _wide(kind: Type) -> Type:
     return Type(kind.shape, "float64") if kind.dtype in FLOATS else kind
-
-

@@ -21,9 +21,9 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The derivative of the loss in one parameter, row by row.
+    r"""The derivative of the loss in one parameter, row by row.
 
-    $d = p + \\sum_n d_n$, where $d_n$ is the derivative of row n's own term of the loss. Layers
+    $d = p + \sum_n d_n$, where $d_n$ is the derivative of row n's own term of the loss. Layers
     that look at all rows, such as batch normalisation, see all of them: $d_n$ is what term n does
     by every way. `parts` has the rows as its first axis; `rest` is what belongs to no row: what
     large weights cost.
@@ -43,7 +43,7 @@ class Samples:
 
     @property
     def pushes(self) -> Array:
-        """How far each row moves the parameter along the whole derivative: $d_n \\cdot d / |d|$."""
+        r"""How far each row moves the parameter along the whole derivative: $d_n \cdot d / |d|$."""
         flat, whole = self.parts.reshape(len(self.parts), -1), self.total.ravel()
         size = float(np.linalg.norm(whole))
         return np.asarray(flat @ whole / size if size else np.zeros(len(flat)))
@@ -63,9 +63,9 @@ def by_sample(
     model: Module,
     x: Any,
     y: Any,
-    names: tuple[str, ...] = (),
     *,
     loss: Any,
+    names: tuple[str, ...] = (),
     loss_weights: Any = None,
     training: bool = True,
     seed: int | None = 0,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing import Any
 
 from .cards import Card, Cards
 from .forms import Form
@@ -106,5 +106,3 @@ def _nested(array: Array) -> str:
     if array.ndim == 0:
         return number(float(array), 4)
     return f"[{', '.join(_nested(a) for a in array)}]"
-
-

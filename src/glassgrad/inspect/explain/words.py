@@ -171,11 +171,11 @@ class _Fill(ast.NodeTransformer):
     def __init__(self, given: Mapping[str, str]) -> None:
         self.given = given
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802  # as ast calls it
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # as ast calls it
         text = self.given.get(node.id)
         return node if text is None else ast.parse(text, mode="eval").body
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         own = isinstance(node.value, ast.Name) and node.value.id == "np"
         return ast.Name(node.attr) if own else node
 

@@ -1,0 +1,126 @@
+"""`gg.explain`: one step of a network on a few rows, every number of it derived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from glassgrad.errors import ConfigError, shown
+from glassgrad.nn.module import Module
+
+from .cards import Card, Cards
+from .forms import Index
+from .paths import Ways, ways
+from .recording import Recording, recorded
+from .samples import Samples, by_sample
+from .text import text
+from .uses import Use, uses
+
+
+class Explanation:
+    """A step that was run once, all of it kept; `str()` is `text()`.
+
+    Iterating gives a card for each value in the order of the way forward, `explanation["w"]` the
+    card of one. `recording` holds every array.
+    """
+
+    def __init__(self, recording: Recording, given: tuple[Any, ...], settings: dict[str, Any]):
+        self.recording = recording
+        self.cards = Cards(recording)
+        self._given = given
+        self._settings = settings
+
+    def __iter__(self) -> Iterator[Card]:
+        return iter(self.cards)
+
+    def __len__(self) -> int:
+        return len(self.cards)
+
+    def __getitem__(self, name: str) -> Card:
+        return self.cards.card(self.cards.find(name))
+
+    @property
+    def names(self) -> list[str]:
+        """What the values are called."""
+        return list(self.cards.by_name)
+
+    def card(self, name: str, index: Index = ()) -> Card:
+        """The card of a value, both of its derivations at this number of it.
+
+        Raises UsageError for an unknown name, ConfigError for a place that it does not have.
+        """
+        return self.cards.card(self.cards.find(name), self._checked(name, index))
+
+    def follow(self, name: str, index: Index = (), most: int = 10) -> Ways:
+        """The ways from one number to the loss, the `most` largest after each op, and the rest.
+
+        >>> import glassgrad as gg
+        >>> from glassgrad import nn
+        >>> model = nn.Sequential(nn.Linear(1, 2, init=1.0), nn.Linear(2, 1, init=1.0))
+        >>> found = gg.explain(model, [[1.0]], [[0.0]], loss="mse").follow("x", (0, 0))
+        >>> [way.part for way in found.ways], found.rest, found.total
+        ([4.0, 4.0], 0.0, 8.0)
+        """
+        value = self.cards.find(name)
+        return ways(self.recording, value, self._checked(name, index), most)
+
+    def uses(self, name: str, index: Index = ()) -> list[Use]:
+        """The derivative in one number of a parameter, as the products it is the sum of."""
+        return uses(self.cards, name, self._checked(name, index))
+
+    def samples(self, *names: str) -> dict[str, Samples]:
+        """Each row's own part of the derivative in these parameters, by default in all."""
+        return by_sample(*self._given, names=names, **self._settings)
+
+    def text(self, width: int = 100) -> str:
+        """The whole step for a terminal so wide."""
+        return text(self.cards, width)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return f"<explanation of {len(self)} values>"
+
+    def _checked(self, name: str, index: Any) -> Index:
+        shape = self.recording.arrays[self.cards.find(name)].shape
+        place = tuple(index) if isinstance(index, tuple | list) else (index,)
+        whole = all(hasattr(i, "__index__") and not isinstance(i, bool) for i in place)
+        fits = whole and len(place) == len(shape)
+        if not fits or not all(0 <= i < s for i, s in zip(place, shape, strict=True)):
+            raise ConfigError(
+                f"{name} has no such number",
+                expected=f"{len(shape)} whole numbers from 0, below {shape}",
+                received=shown(index),
+            )
+        return tuple([int(i) for i in place])
+
+
+def explain(
+    model: Module,
+    x: Any,
+    y: Any,
+    *,
+    loss: Any,
+    loss_weights: Any = None,
+    training: bool = True,
+    seed: int | None = 0,
+) -> Explanation:
+    """Run one training step of a model on these rows and keep every number of it, derived.
+
+    Every value has a card: its formula, the same with numbers, its array, the derivative of the
+    loss in it, and how that came from those behind it. Sums of many terms show the largest ones
+    and the rest as one number. The model stays as it is. With `training` False, it is a step in
+    evaluation.
+
+    Raises what `fit` raises for data, losses and networks that do not fit.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> found = gg.explain(nn.Linear(2, 1, init=0.5), [[1.0, 2.0]], [[1.0]], loss="mse")
+    >>> found["weight"].gradient
+    array([[1.],
+           [2.]], dtype=float32)
+    """
+    settings = {"loss": loss, "loss_weights": loss_weights, "training": training, "seed": seed}
+    return Explanation(recorded(model, x, y, **settings), (model, x, y), settings)
