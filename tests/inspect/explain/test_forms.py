@@ -21,7 +21,7 @@ from glassgrad.ir import FLOATS, INPUT
 from glassgrad.ops import OPS, is_primitive
 from tests.networks import random_network
 
-SEEDS = range(60)
+SEEDS = range(24)
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
 
 
@@ -91,9 +91,10 @@ def test_printed_digits_recompute_to_the_last_one_shown(seed: int) -> None:
         made = words.line(found, labels)
         if found.kind in ("sum", "apply") and math.isfinite(found.value):
             value = arithmetic(made.numbers)
-            digits = max(3, min(5, len(made.value.replace("-", "").replace(".", ""))))
-            shown = {words.number(value, d) for d in range(3, digits + 1)}
-            assert made.value in shown or value == pytest.approx(float(made.value), rel=1e-5), made
+            last = made.value.partition("e")[0].lstrip("-").replace(".", "").lstrip("0")
+            size = abs(float(made.value))
+            unit = 10.0 ** (math.floor(math.log10(size)) - max(len(last), 3) + 1) if size else 0
+            assert abs(value - float(made.value)) <= 0.5 * unit + 1e-12 * found.scale, made
 
 
 def arithmetic(text: str) -> float:
@@ -122,7 +123,7 @@ def test_a_step_with_dropout_and_batch_norm_is_the_one_that_training_takes() -> 
         model, x, y, loss="cross_entropy", optimizer=gg.optim.SGD(1.0), epochs=1, seed=5,
         backend="numpy", verbose=False,
     )  # fmt: skip
-    for name, p in model.named_state().items():
+    for name, p in ((n, p) for n, p in model.named_state().items() if p.requires_grad):
         value = found.recording.graph.inputs[name]
         step = before[name] - p.numpy()
         gradient = found.recording.gradient(value)

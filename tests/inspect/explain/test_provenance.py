@@ -27,6 +27,14 @@ def explained(seed: int, dtype: str) -> Explanation:
     return found
 
 
+def noise(found: Explanation) -> float:
+    """What rounding leaves of numbers that cancel, anywhere in the network."""
+    sizes = [
+        np.abs(found.recording.arrays[g]).max(initial=0) for g in found.recording.gradients.values()
+    ]
+    return float(np.finfo("float64").eps) * max(map(float, sizes))
+
+
 def trained(found: Explanation) -> dict[str, Value]:
     """Parameters that have a derivative, by the names of their cards."""
     recording = found.recording
@@ -48,12 +56,14 @@ def test_ways_and_uses_of_a_weight_sum_to_its_derivative(seed: int, dtype: str) 
         at = tuple([rng.randrange(s) for s in gradient.shape])
         each = [u.value for u in found.uses(name, at)]
         scale = math.fsum(map(abs, each))
-        assert abs(math.fsum(each) - gradient[at]) <= TOLERANCE[dtype] * scale
+        assert abs(math.fsum(each) - gradient[at]) <= TOLERANCE[dtype] * scale + noise(found)
         places = by_place(found.cards, found.uses(name, at))
-        assert abs(math.fsum(places.values()) - gradient[at]) <= TOLERANCE[dtype] * scale
+        assert abs(math.fsum(places.values()) - gradient[at]) <= TOLERANCE[dtype] * scale + noise(
+            found
+        )
         ways = found.follow(name, at)
         total = math.fsum([abs(w.part) for w in ways.ways]) + abs(ways.rest) + scale
-        assert ways.error <= 2 * TOLERANCE[dtype] * total
+        assert ways.error <= 2 * TOLERANCE[dtype] * total + noise(found)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -63,7 +73,7 @@ def test_each_rows_part_sums_to_the_derivative(seed: int, dtype: str) -> None:
     for name, samples in found.samples().items():
         whole = np.abs(samples.parts).sum(axis=0) + np.abs(samples.rest)
         off = np.abs(samples.parts.sum(axis=0) + samples.rest - samples.total)
-        assert off.max() <= TOLERANCE[dtype] * max(whole.max(), np.abs(samples.total).max()), name
+        assert off.max() <= TOLERANCE[dtype] * whole.max() + noise(found), name
 
 
 def test_a_row_under_batch_norm_has_the_derivative_of_its_own_term() -> None:
@@ -74,8 +84,8 @@ def test_a_row_under_batch_norm_has_the_derivative_of_its_own_term() -> None:
     )
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(5, 2)), rng.normal(size=(5, 1))
-    samples = gg.explain(model, x, y, loss="mse").samples("0.weight")["0.weight"]
-    weight = model.named_state()["0.weight"]
+    samples = gg.explain(model, x, y, loss="mse").samples("linear1_weight")["linear1.weight"]
+    weight = model.named_state()["linear1.weight"]
     for row in range(5):
         for at in np.ndindex(2, 4):
             h, sides = 1e-6, []

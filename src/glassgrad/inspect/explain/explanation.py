@@ -70,7 +70,9 @@ class Explanation:
 
     def samples(self, *names: str) -> dict[str, Samples]:
         """Each row's own part of the derivative in these parameters, by default in all."""
-        return by_sample(*self._given, names=names, **self._settings)
+        values = [self.cards.find(name) for name in names]
+        paths = tuple([str(v.node.attributes.get("name", "")) for v in values])
+        return by_sample(*self._given, names=paths, **self._settings)
 
     def text(self, width: int = 100) -> str:
         """The whole step for a terminal so wide."""
@@ -120,7 +122,7 @@ def explain(
     >>> found = gg.explain(nn.Linear(2, 1, init=0.5), [[1.0, 2.0]], [[1.0]], loss="mse")
     >>> found["weight"].gradient
     array([[1.],
-           [2.]], dtype=float32)
+           [2.]])
     """
     settings = {"loss": loss, "loss_weights": loss_weights, "training": training, "seed": seed}
     return Explanation(recorded(model, x, y, **settings), (model, x, y), settings)

@@ -14,8 +14,9 @@ from glassgrad.errors import UsageError, shown
 from glassgrad.ir import FLOATS, INPUT, Graph, Node, Scope, Value
 from glassgrad.nn.module import Module, drawing_with
 from glassgrad.passes.differentiate import continuing, pull_back_values
-from glassgrad.passes.lower import open_up
+from glassgrad.passes.lower import lower, open_up
 from glassgrad.passes.unroll import unrolled
+from glassgrad.passes.widen import widened
 from glassgrad.tensors.random import checked_seed
 from glassgrad.train import batches
 from glassgrad.train.step import written_loss
@@ -85,7 +86,10 @@ def recorded(
         written = written_loss(task, training)
     by_head = {f"prediction{i}": p for i, p in enumerate(written.predictions)}
     outputs = {"loss": written.outputs["loss"], **by_head}
-    graph = open_up(unrolled(written.tracer.graph(outputs), {"n": rows}))
+    traced = unrolled(written.tracer.graph(outputs), {"n": rows})
+    drawn = lower(open_up(traced), lambda op: "random" not in op.roles)
+    # In float64, from the network's own numbers: then every sum that is shown adds up.
+    graph = widened(drawn, same_draws=True)
     of = graph.outputs["loss"]
     tracer = continuing(graph)
     wanted = [v for n in graph.nodes() for v in n.values if v.type.dtype in FLOATS]
@@ -98,8 +102,10 @@ def recorded(
     graph = Graph(graph.inputs, {**graph.outputs, **ends}, scopes=tracer.scopes)
     held = task.state()
     given = {"seed": number, "step": 1}
+    by_name = {**given, **{n: p.numpy() for n, p in held.items()}, **data}
     arguments = [
-        data[n] if n in data else held[n].numpy() if n in held else given[n] for n in graph.inputs
+        np.asarray(by_name[n], v.type.dtype) if v.type.shape else by_name[n]
+        for n, v in graph.inputs.items()
     ]
     names = _names(graph, gradients)
     with batches.positions_inside():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.engine import compile_graph
+from glassgrad.errors import UsageError, shown
 from glassgrad.ir import Graph
 from glassgrad.nn.module import Module
 from glassgrad.train.task import WEIGHT
@@ -102,6 +103,13 @@ def _row_by_row(
         for n, v in graph.inputs.items()
         if v in record.gradients and v.node.attributes["role"] == "parameter"
     }
+    for name in names:
+        if name not in trained:
+            raise UsageError(
+                "no parameter of this name has a derivative",
+                expected=", ".join(list(trained)[:12]),
+                received=shown(name),
+            )
     wanted = {n: trained[n] for n in names or trained}
     step = compile_graph(Graph(graph.inputs, {f"d{i}": v for i, v in enumerate(wanted.values())}))
     dtype = record.arguments[WEIGHT].dtype

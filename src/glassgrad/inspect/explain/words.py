@@ -17,6 +17,7 @@ from .forms import Form, Index, Number, Term, applied
 
 _MOST_TERMS = 10  # of a sum that are shown one by one
 _DIGITS = 5  # significant ones of a result
+_LOST = 1e-12  # of what is added: a result below this is what rounding left
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +129,15 @@ def _plus(terms: Sequence[str]) -> str:
 
 def _with_digits(form: Form, write: Callable[[int], tuple[str, float]]) -> tuple[str, str]:
     """The text with the fewest digits that gives the value, and the value."""
+    exact = form.value if abs(form.value) > _LOST * form.scale else 0.0
     for result in (_DIGITS, _DIGITS - 1, _DIGITS - 2):
-        wanted = number(form.value, result)
+        wanted = number(exact, result)
+        last = 10.0 ** (math.floor(math.log10(abs(exact))) - result + 1) if exact else form.scale
         for digits in range(_DIGITS, 18):
             text, value = write(digits)
-            if number(value, result) == wanted:
+            if abs(value - float(wanted)) <= (0.49 * last if exact else _LOST * last):
                 return text, wanted
-    return write(17)[0], repr(form.value)
+    return write(17)[0], repr(exact)
 
 
 # -- functions of numbers -----------------------------------------------------------------------
