@@ -18,7 +18,7 @@ from glassgrad.ir import Value
 from tests.networks import random_network
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-SEEDS = range(24)
+SEEDS = range(12)
 
 
 def explained(seed: int, dtype: str) -> Explanation:
