@@ -43,6 +43,7 @@ class Step:
         self.source = source
         self.recompute = recompute
         self.inputs = tuple(source.inputs)
+        self.memory: dict[tuple[int, bool], StepMemory] = {}  # what `step_memory` found
         self._writing = (name, returns, banners)
         self._others: dict[str, Step] = {}
         self.native, self.why = _native(source, returns, check_backend(backend), recompute)
@@ -102,6 +103,7 @@ class Step:
 
 _COMPILED: dict[tuple[str, str], Step] = {}
 _LIMIT = 1024
+_FEW = 64  # numbers of rows of one step
 
 
 def check_backend(name: str) -> str:
@@ -308,6 +310,43 @@ def recompute_cost(step: Step, rows: int) -> RecomputeCost:
     again = sum(n.origin.again for n in nodes)
     forward = sum(n.origin.phase == "forward" for n in nodes)
     return RecomputeCost(rows, memory, memory_kept, flop, flop_kept, again, forward)
+
+
+@dataclass(frozen=True, slots=True)
+class StepMemory:
+    """The memory that a step takes beside data, weights and moments, and its arrays, largest first.
+
+    On the native engine its arena, to the byte; of NumPy text an upper bound.
+    """
+
+    bytes: int
+    arrays: tuple[tuple[int, str], ...]  # bytes, and what it is
+
+
+def step_memory(step: Step, rows: int, called: bool = False) -> StepMemory:
+    """What a step needs for so many rows, found out without asking for any of it.
+
+    `called` says that it is called batch by batch, not run in a loop.
+    """
+    key = (rows, called)
+    if key not in step.memory:
+        if len(step.memory) >= _FEW:
+            step.memory.clear()
+        step.memory[key] = _step_memory(step, rows, called)
+    return step.memory[key]
+
+
+def _step_memory(step: Step, rows: int, called: bool) -> StepMemory:
+    if step.native is not None:
+        total, pieces = step.native.arena(rows, called)
+        each = [(size, lay.shape, about) for size, lay, about in pieces]
+    else:
+        from .backends.numpy_source import footprint
+
+        total, found = footprint.arrays(step.text, dict.fromkeys(step.graph.sizes, rows))
+        each = [(a.bytes, a.shape, a.about) for a in found]
+    told = [(size, f"{about} ({' x '.join(map(str, shape))})") for size, shape, about in each]
+    return StepMemory(total, tuple(sorted(told, key=lambda a: -a[0])))
 
 
 def plan_lines(step: Step, rows: int) -> tuple[list[KernelLine], dict[str, Any]]:

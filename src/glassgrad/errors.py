@@ -10,6 +10,7 @@
     ├── DataError         values in the user's data: labels, rows, cells
     ├── FormatError       bytes of a file that are not what they claim to be
     ├── TrainingStopped   a signal ended training after a whole step
+    ├── NoMemoryError     a step needs more memory than there is, and did not begin
     ├── NonFiniteError    training met inf or nan and stopped before the update
     ├── CheckpointError   a checkpoint that cannot be written, or none that can be read
     ├── GradientError     derivatives that are not those of the loss
@@ -104,6 +105,20 @@ class DataError(GlassgradError, ValueError):
 
 class FormatError(GlassgradError, ValueError):
     """Bytes of a file that are not what they claim to be."""
+
+
+class NoMemoryError(GlassgradError, MemoryError):
+    """A step needs more memory than there is, and did not begin.
+
+    `batch_size` is the largest that fits, 0 where none does.
+    """
+
+    batch_size = 0
+
+    def fitting(self, batch_size: int) -> Self:
+        """Add the batch size."""
+        self.batch_size = batch_size
+        return self
 
 
 class NonFiniteError(GlassgradError, ArithmeticError):

@@ -32,6 +32,7 @@ from glassgrad.errors import (
 from glassgrad.ir import Scope, Type
 from glassgrad.ops import Array, Symbol
 from glassgrad.tensors import random
+from glassgrad.tensors.room import check_room
 from glassgrad.tensors.tensor import Buffer, Parameter, Tensor, tensor
 
 from . import init
@@ -128,6 +129,9 @@ class Weight(Parameter):
                 received=f"sizes {self.sizes}",
                 hint="call the model once: model(x)",
             )
+        count = math.prod([s for s in self.sizes if s is not None])
+        each = 8 + np.dtype(self._type.dtype).itemsize  # drawn in float64, then kept
+        check_room(count * each, self.name, "a parameter")
         seed = random.STATE.seed if _DRAWING.seed is None else _DRAWING.seed
         sizes: tuple[Any, ...] = self.sizes
         numbers = np.asarray(init.find(self.how)(sizes, seed, self.name))

@@ -24,6 +24,7 @@ from . import batches
 from .callbacks import Callback, ProgressLines, checked
 from .guards import checked_guards
 from .history import History
+from .memory import check_memory
 from .rows import Source, Stream, augmented, parts_of
 from .step import evaluation_plan, training_plan
 from .task import ROWS, Intake, checked_data, checked_inputs, make_task, wish, with_class_weights
@@ -372,6 +373,8 @@ def fit(
             backend=backend,
         )
         listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
+        if record.guards.memory:
+            check_memory(record)
         if verbose and recompute:
             sys.stderr.write(f"recompute: {record.recompute_cost()}\n")
         if keeper is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from glassgrad.errors import DataError, InternalError
 from glassgrad.ir import Graph
+from glassgrad.passes.layout import Lay, Memory
 
 from .build import HOST, RESULTS, Planned, lowered, planned, recomputed, why_not
 
@@ -63,6 +65,20 @@ class NativeFunction:
     def plan(self, rows: int) -> _Bound:
         """The plan for so many rows, as a loop or a call runs it."""
         return self._bound((rows,) * len(self._sizes), self.numbers)
+
+    def arena(self, rows: int, called: bool) -> tuple[int, list[tuple[int, Lay, str]]]:
+        """Bytes of the arena for so many rows, and its pieces; no memory is asked for.
+
+        `called` says that the function will be called, not run in a loop: that is another plan.
+        """
+        of = self._bound((rows,) * len(self._sizes), self.numbers and not called)
+        pieces: dict[Memory, tuple[int, Lay, str]] = {}
+        for step in of.planned.steps:
+            for lay in step.writes:
+                memory = lay.memory.whole()[0]
+                if memory.base == 0:
+                    pieces.setdefault(memory, (memory.bytes, lay, step.about))
+        return of.planned.encoded.arena, [*pieces.values()]
 
     def bound(
         self, name: str, rows: int, arrays: Mapping[str, AnyArray]
@@ -129,13 +145,17 @@ class _Bound:
         self.graph = graphs[best]
         self.planned: Planned = every[best]
         self.plain: Planned = every[0]
-        self.plan = made(self.planned)
         names = list(graphs[0].inputs)
         self._takes = [
             (names.index(port.name), port) for port in self.planned.ports if port.name in names
         ]
         self._hosts = [(names.index(name), dtype) for name, dtype in self.planned.hosts]
         self._outs = [port for port in self.planned.ports if port.name.startswith("out ")]
+
+    @cached_property
+    def plan(self) -> Any:
+        """Verified and ready, the memory of its arena asked for."""
+        return made(self.planned)
 
     def call(self, arguments: Sequence[Any]) -> Any:
         """Run once; None where a guarded value was not finite."""

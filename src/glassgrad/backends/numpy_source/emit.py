@@ -37,6 +37,8 @@ class Function:
     lines: list[str]
     returns: list[str]
     identifiers: dict[str, str] = field(default_factory=dict)  # input name -> identifier
+    # Of each node in order the name that its value has in the text, "" where it has none.
+    named: tuple[tuple[Node, str], ...] = ()
 
 
 class Writer:
@@ -111,6 +113,7 @@ class Writer:
             sizes + self.lines,
             returns,
             identifiers,
+            tuple([(n, self.identifier.get(n.values[0], "")) for n in order]),
         )
 
     def _free(self, ends: Sequence[int], values: set[Value]) -> None:
