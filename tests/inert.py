@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import re
 import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from glassgrad import nn
-from glassgrad.cli import screen, tables, use
+from glassgrad.backends.numpy_source.check import check_program
+from glassgrad.cli import main, screen, tables, use
 from glassgrad.data.preparation import TablePreparation, Target
 from glassgrad.data.table import Table
 from glassgrad.errors import GlassgradError, InternalError, shown
@@ -27,6 +30,7 @@ from glassgrad.inspect.compare import Comparison, Group
 from glassgrad.inspect.plots import curves, decision_boundary, overlaid
 from glassgrad.inspect.run import check_free, next_free
 from glassgrad.train.metrics import find
+from tests.files.hostile.formats import placed, scratch
 
 CONTROL = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -142,9 +146,14 @@ def metric(name: str) -> bool:
     )
 
 
+def _text_of(name: str) -> str:
+    """A name without halves of characters, which no file in UTF-8 can hold."""
+    return "".join("\ufffd" if 0xD800 <= ord(c) < 0xE000 else c for c in name)
+
+
 def setting(name: str) -> bool:
     """A value and a key of config.toml."""
-    plain = "".join("\ufffd" if 0xD800 <= ord(c) < 0xE000 else c for c in name)
+    plain = _text_of(name)
     text = write_toml({"a value": name, plain + "!": [name], "a table": {plain or "c": name}})
     found = tomllib.loads(text)
     return (
@@ -174,6 +183,23 @@ def labels(names: Sequence[str]) -> bool:
     return found == given
 
 
+def configured(name: str) -> bool:
+    """A value in a file of settings: refused in so many words, or a program that passes the list."""
+    text = _text_of(name)
+    for key in ("dataset", "layers", "optimizer"):
+        given = {"dataset": "xor", key: text}
+        placed("a.toml", write_toml({"train": given}).encode())
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main(["source", "--config", str(scratch() / "a.toml")])
+        said = out.getvalue() + err.getvalue()
+        if CONTROL.search(said) or "Traceback" in said or code not in (0, 2):
+            return False
+        if not code:
+            check_program(ast.parse(out.getvalue()))
+    return True
+
+
 def folder(name: str) -> bool:
     """A run's folder: as it is, or refused; and the stem that a data set's name gives."""
     stem = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-") or "run"
@@ -184,7 +210,7 @@ def folder(name: str) -> bool:
 
 SINKS: dict[str, Callable[[str], bool]] = {
     "terminal": terminal, "predicted": predicted, "metric": metric, "setting": setting, "column": column,
-    "folder": folder,
+    "folder": folder, "configured": configured,
 }  # fmt: skip
 
 
