@@ -13,9 +13,11 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import data, nn, optim, train
-from glassgrad.errors import ConfigError, ResumeError, UsageError
+from glassgrad.errors import ConfigError, FormatError, ResumeError, UsageError
+from glassgrad.files.checkpoint import Store
 from glassgrad.inspect.run import write_run
-from glassgrad.train import whole
+from glassgrad.train import state, whole
+from glassgrad.train.packing import pack
 
 from .resuming import (
     BATCH,
@@ -439,3 +441,53 @@ def test_every_callback_of_ours_can_be_kept() -> None:
         train.LambdaCallback(stateless=True), Interrupt(1),
     )  # fmt: skip
     check_kept(ours)
+
+
+# -- states that no run has --------------------------------------------------------------------
+
+
+KEYS = {
+    "version", "identity", "seed", "step", "run", "updates", "rate", "rates", "added", "under_way",
+    "given", "last_batch", "epoch_step", "kept", "kept_at", "unwritable", "partial", "trained",
+    "history", "seconds", "memory", "weights", "buffers", "moments", "fixed", "initial", "callbacks",
+}  # fmt: skip
+
+
+def damaged(folder: Path, change: Any) -> None:
+    """The newest checkpoint with another state and right checksums."""
+    with Store(folder) as store:
+        saved = store.newest()
+        assert saved is not None
+        found = state.read(saved.members, "")
+        found = change(found) or found
+        arrays: dict[str, Any] = {}
+        about = pack(found, arrays)
+        members = state.Snapshot(saved.step, about, arrays).members()
+        store.save(saved.step, members, finite=True)
+
+
+def _without(name: str) -> Any:
+    return lambda found: {k: v for k, v in found.items() if k != name}
+
+
+def _with(**changes: Any) -> Any:
+    return lambda found: {**found, **changes}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *[_without(name) for name in sorted(KEYS)],
+        *[_with(**{name: None}) for name in sorted(KEYS - {"given", "kept", "last_batch", "trained"})],
+        *[_with(**{name: "x"}) for name in sorted(KEYS - {"unwritable", "last_batch"})],
+        _with(more=1), _with(step=4), _with(weights=np.zeros(3, np.float32)),
+        _with(moments={}), _with(rates=[1]), _with(added=[1]), _with(callbacks=[["a"]]),
+        _with(run={}), _with(under_way={}), _with(seconds=np.zeros((2, 2))), _with(version=2),
+        _with(history={"loss": 1}), _with(memory=[1]),
+    ],
+)  # fmt: skip
+def test_a_state_that_no_run_has_is_refused(change: Any, tmp_path: Path) -> None:
+    Case(plain).stopped(tmp_path / "a", 3, backend="numpy")
+    damaged(tmp_path / "a", change)
+    with pytest.raises((FormatError, ResumeError)):
+        Case(plain).resumed(tmp_path / "a", backend="numpy")

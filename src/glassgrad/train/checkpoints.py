@@ -9,7 +9,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glassgrad.errors import CheckpointError, CheckpointWarning, ConfigError, ResumeError, shown
+from glassgrad.errors import (
+    CheckpointError,
+    CheckpointWarning,
+    ConfigError,
+    FormatError,
+    ResumeError,
+    shown,
+)
 from glassgrad.files.checkpoint import LOCK, Store
 from glassgrad.files.disk import DISK
 
@@ -88,7 +95,15 @@ class Keeper:
             return None
         saved = self.store.newest()
         if saved is not None:
-            state = read(saved.members, shown(str(saved.path), 200)[1:-1])
+            where = shown(str(saved.path), 200)[1:-1]
+            state = read(saved.members, where)
+            if state["step"] != saved.step:
+                raise FormatError(
+                    "a checkpoint is of another step than it says",
+                    where=where,
+                    expected=str(saved.step),
+                    received=str(state["step"]),
+                )
             self.path, self._last = saved.path, (saved.step, len(state["seconds"]))
             return state
         if resume == "must":

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.errors import FormatError, ResumeError
+from glassgrad.errors import FormatError, GlassgradError, ResumeError, shown
 from glassgrad.files.strict_json import read_json, write_json
 from glassgrad.files.weights import read_tensors, write_tensors
 from glassgrad.tensors.tensor import Tensor
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 VERSION = 1
+_BY_NAME = {str: np.ndarray}
+_SHAPE: dict[str, Any] = {  # of what is kept: a kind, one of several, a list or a dict of these
+    "version": int, "identity": dict, "seed": int, "step": int,
+    "run": {"epoch": int, "loss": float, "stop": bool, "changed": int, "before": float},
+    "updates": int, "rate": float, "rates": [[int, float]], "added": [int],
+    "under_way": {"sums": [float], "seen": int, "batches": int},
+    "given": (np.ndarray, NoneType), "last_batch": (str, NoneType),
+    "epoch_step": int, "kept": (int, NoneType), "kept_at": int, "unwritable": str,
+    "partial": bool, "trained": (int, NoneType), "history": _BY_NAME, "seconds": np.ndarray,
+    "memory": dict, "weights": np.ndarray, "buffers": _BY_NAME, "moments": _BY_NAME,
+    "fixed": _BY_NAME, "initial": _BY_NAME, "callbacks": list,
+}  # fmt: skip
 ABOUT, ARRAYS = "state.json", "state.safetensors"
 _NEVER_CHANGED = ("initial/", "fixed/")  # in a run: they need no copy
 
@@ -108,20 +121,69 @@ def read(members: Mapping[str, bytes], what: str) -> dict[str, Any]:
             expected=f"version {VERSION}",
             received=f"{version}",
         )
+    _check_shape(found, what)
     return dict(found)
 
 
+def _check_shape(state: dict[str, Any], what: str) -> None:
+    """Every part is there and of its kind, and nothing else is."""
+    names = dict.fromkeys([*_SHAPE, *state])
+    wrong = [n for n in names if n not in state or not _fits(state[n], _SHAPE.get(n, ()))]
+    wrong += [n for n in ("seconds", "weights") if not wrong and state[n].ndim != 1]
+    wrong += ["callbacks"] * (not wrong and not all(map(_is_callbacks, state["callbacks"])))
+    if wrong:
+        raise FormatError(
+            "a checkpoint has a value that no run has",
+            where=f"{what}, {shown(wrong[0])[1:-1]}",
+            received=shown(state[wrong[0]]) if wrong[0] in state else "nothing",
+        )
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    if isinstance(shape, tuple):
+        return any(_fits(value, each) for each in shape)
+    if isinstance(shape, list):
+        each = shape[0]
+        if isinstance(each, list):  # a list of lists, each with a value for every kind
+            rows = isinstance(value, list) and all(isinstance(v, list) for v in value)
+            return rows and all(list(map(type, row)) == each for row in value)
+        return isinstance(value, list) and all(_fits(v, each) for v in value)
+    if shape is _BY_NAME:
+        return isinstance(value, dict) and all(isinstance(v, np.ndarray) for v in value.values())
+    if isinstance(shape, dict):
+        known = isinstance(value, dict) and set(value) == set(shape)
+        return known and all(_fits(value[k], each) for k, each in shape.items())
+    return type(value) is shape
+
+
+def _is_callbacks(value: Any) -> bool:
+    """A callback's name and what it kept."""
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+
+
 def put(trainer: Trainer, state: Mapping[str, Any]) -> None:
-    """Make a fresh trainer what the run was. What it was begun with has been compared before."""
+    """Make a fresh trainer what the run was. What it was begun with has been compared before.
+
+    Raises FormatError for a state that no run has.
+    """
+    try:
+        _put(trainer, state)
+    except GlassgradError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise FormatError(
+            "a checkpoint has a value that no run has", received=shown(error, 200)
+        ) from error
+
+
+def _put(trainer: Trainer, state: Mapping[str, Any]) -> None:
     record, run = trainer.record, trainer.seen
     _fill({"weights": trainer.weights}, {"weights": state["weights"]})
     _fill(trainer.buffers, state["buffers"])
     _fill(trainer.moments, state["moments"])
     record.initial.update({name: array.copy() for name, array in state["initial"].items()})
-    for name, array in state["fixed"].items():
-        held = trainer.held[name]
-        held.assign(Tensor(array, held.array_type))
-        trainer.frozen[name] = held.numpy()
+    frozen = {name: np.empty_like(array) for name, array in trainer.frozen.items()}
+    _fill(frozen, state["fixed"])
     trainer.memory.update(state["memory"])
     trainer.updated(state["updates"], state["rate"])
     record.rates[:] = [(update, rate) for update, rate in state["rates"]]
@@ -139,6 +201,10 @@ def put(trainer: Trainer, state: Mapping[str, Any]) -> None:
     if record.stream is not None:
         whole = not trainer.under_way[2]
         record.stream.go_to(trainer.history.epochs, whole, state["last_batch"])
+    for name, array in frozen.items():  # the last, as it changes the model
+        held = trainer.held[name]
+        held.assign(Tensor(array, held.array_type))
+        trainer.frozen[name] = held.numpy()
 
 
 def _fill(arrays: Mapping[str, Any], found: Mapping[str, Any]) -> None:
