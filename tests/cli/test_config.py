@@ -31,7 +31,14 @@ def same_run(one: str, other: str) -> bool:
         ("xor", "--optimizer", "adamw", "--batch-size", "3", "--dtype", "float64"),
         ("circles", "--model", "mlp", "--batch-size", "all"),
         ("moons",),
-        ("moons", "--recompute", "--layers", "8-tanh,8-tanh,8-tanh,8-tanh"),
+        (
+            "moons",
+            "--no-guard",
+            "gradients,chance",
+            "--recompute",
+            "--layers",
+            "8-tanh,8-tanh,8-tanh,8-tanh",
+        ),
     ],
 )
 def test_saved_settings_and_a_runs_own_give_the_run_again(run: Any, words: tuple[str, ...]) -> None:
@@ -224,3 +231,10 @@ def test_quiet_shows_no_progress(run: Any) -> None:
     assert said.code == 0
     assert said.err == ""
     assert "runs/xor-1" in said
+
+
+def test_an_unknown_guard_is_an_error(run: Any) -> None:
+    said = run("train", "xor", *QUICK, "--no-guard", "gradient")
+    assert said.code == 2
+    assert "did you mean 'gradients'" in said.err
+    assert "--no-guard" in said.err

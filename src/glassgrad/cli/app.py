@@ -176,6 +176,9 @@ _RECOMPUTE = click.option(
     default=None,
     help="Less memory, more work: do parts of the way forward again.",
 )
+_GUARD = click.option(
+    "--no-guard", metavar="NAMES", help="Checks to leave out: all, or such as gradients,chance."
+)
 _BACKEND = click.option(
     "--backend", metavar="auto|numpy|native", default="auto", help="What computes.  [auto]"
 )
@@ -243,7 +246,7 @@ def command(context: click.Context) -> None:
 @command.command(epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
 @_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING, _RECOMPUTE)
-@_options(_BACKEND)
+@_options(_GUARD, _BACKEND)
 @click.option(
     "--out",
     type=Place(),
@@ -277,7 +280,7 @@ def train(
 
 @command.command(name="check-resume", epilog=f"Data sets: {SETS}.")
 @click.argument("dataset")
-@_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING, _RECOMPUTE, _BACKEND, CONFIG)
+@_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING, _RECOMPUTE, _GUARD, _BACKEND, CONFIG)
 def check_resume(dataset: str, data: Path | None, backend: str, **given: Any) -> None:
     """Prove that a run goes on exactly.
 

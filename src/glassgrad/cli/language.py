@@ -15,10 +15,10 @@ import numpy as np
 
 from glassgrad import nn
 from glassgrad.cli.config import in_effect
-from glassgrad.cli.recipes import optimizer_of, put_optimizer
+from glassgrad.cli.recipes import guard_of, optimizer_of, put_optimizer
 from glassgrad.cli.saving import Saving
 from glassgrad.cli.screen import columns, engine_lines, name, number, plain, progress, say
-from glassgrad.cli.train import recompute_flag, written
+from glassgrad.cli.train import extra_flags, written
 from glassgrad.cli.use import find_model
 from glassgrad.data.text import Text, read_text
 from glassgrad.errors import ConfigError, UsageError, shown, unknown_name
@@ -48,6 +48,7 @@ class Recipe:
     seed: int = 0
     dtype: str = "float32"
     recompute: bool = False
+    no_guard: str = ""
 
 
 # Chosen by the loss on the last tenth of the first 100 kB of tiny Shakespeare.
@@ -122,6 +123,7 @@ def train_text(
         "validation_data": (x_val, y_val),
         "seed": recipe.seed,
         "recompute": recipe.recompute,
+        "guard": guard_of(recipe.no_guard),
         "backend": backend,
     }
     model = network_of(recipe, len(text.vocabulary))
@@ -173,7 +175,7 @@ def _command(file: str, recipe: Recipe, backend: str) -> list[str]:
             words += [f"--{option}", str(getattr(recipe, option))]
     batch = "all" if recipe.batch_size is None else str(recipe.batch_size)
     words += ["--batch-size", batch, "--lr", repr(recipe.lr), "--backend", backend]
-    return [*words, *recompute_flag(recipe.recompute)]
+    return [*words, *extra_flags(recipe)]
 
 
 def _heading(text: Text, recipe: Recipe, record: Any, windows: int, held: int) -> list[str]:

@@ -40,6 +40,7 @@ class Recipe:
     seed: int = 0
     dtype: str = "float32"
     recompute: bool = False
+    no_guard: str = ""
 
     @property
     def coloured(self) -> bool:
@@ -120,6 +121,19 @@ def with_given(found: Recipe, dataset: str, given: dict[str, Any]) -> Recipe:
     if chosen.get("batch_size") == "all":
         chosen["batch_size"] = None
     return replace(found, **chosen)
+
+
+def guard_of(no_guard: str) -> Any:
+    """What `fit` takes as guard where these checks are to be left out."""
+    from glassgrad.train.guards import checked_guards
+
+    if no_guard == "all":
+        return False
+    names = [name.strip() for name in no_guard.split(",") if name.strip()]
+    try:
+        return checked_guards(dict.fromkeys(names, False))
+    except ConfigError as error:
+        raise error.at("--no-guard") from None
 
 
 def put_optimizer(chosen: dict[str, Any], usual: str) -> None:

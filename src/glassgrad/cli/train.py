@@ -17,6 +17,7 @@ from glassgrad.cli.config import in_effect
 from glassgrad.cli.recipes import (
     Recipe,
     data_files,
+    guard_of,
     labels_of,
     network_of,
     optimizer_of,
@@ -95,6 +96,7 @@ def record_of(recipe: Recipe, rows: Any, backend: str = "auto") -> Record:
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         recompute=recipe.recompute,
+        guard=guard_of(recipe.no_guard),
         backend=backend,
     )
 
@@ -122,6 +124,7 @@ def fitted(record: Record, **more: Any) -> Any:
         validation_data=(held["x"], held["y"]) if held else None,
         seed=record.seed,
         recompute=record.recompute,
+        guard=record.guards,
         backend=record.backend,
         verbose=False,
         **more,
@@ -141,13 +144,14 @@ def command_of(dataset: str, recipe: Recipe, backend: str) -> list[str]:
         "glassgrad", "train", dataset, *network, "--epochs", str(recipe.epochs), "--batch-size",
         "all" if recipe.batch_size is None else str(recipe.batch_size), "--optimizer",
         recipe.optimizer, "--lr", repr(recipe.lr), "--seed", str(recipe.seed), "--dtype",
-        recipe.dtype, "--backend", backend, *recompute_flag(recipe.recompute),
+        recipe.dtype, "--backend", backend, *extra_flags(recipe),
     ]  # fmt: skip
 
 
-def recompute_flag(wanted: bool) -> list[str]:
-    """The word that asks for it, in a command."""
-    return ["--recompute"] if wanted else []
+def extra_flags(recipe: Any) -> list[str]:
+    """The words of a command for what is left out unless it is asked for."""
+    guard = ["--no-guard", recipe.no_guard] if recipe.no_guard else []
+    return [*(["--recompute"] if recipe.recompute else []), *guard]
 
 
 def heading(rows: Any, recipe: Recipe, record: Record) -> list[str]:

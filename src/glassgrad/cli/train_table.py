@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from glassgrad import data
 from glassgrad.cli.config import in_effect
 from glassgrad.cli.language import ONLY_HERE
-from glassgrad.cli.recipes import Recipe, network_of, optimizer_of, with_given
+from glassgrad.cli.recipes import Recipe, guard_of, network_of, optimizer_of, with_given
 from glassgrad.cli.saving import Saving
 from glassgrad.cli.screen import columns, engine_lines, name, number, say
 from glassgrad.cli.tables import LOSS_OF, say_notes, scored
@@ -201,6 +201,7 @@ def record_of(rows: Rows, recipe: Recipe, backend: str) -> Record:
         validation_data=rows.parts.get("validation"),
         seed=recipe.seed,
         recompute=recipe.recompute,
+        guard=guard_of(recipe.no_guard),
         backend=backend,
     )
 
