@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import glassgrad as gg
 from glassgrad import data, nn, optim, train
 from glassgrad.data.preparation import Numeric, TablePreparation, Target
 from glassgrad.errors import ConfigError, FormatError, NonFiniteError, UsageError
-from glassgrad.files import Fitted, Labels, check_rows, manifest as manifests
+from glassgrad.files import Fitted, Labels, check_rows, graph_member, manifest as manifests
 from glassgrad.files.archive import unpack
 from glassgrad.files.manifest import MANIFEST, MEMBERS, sealed
 from glassgrad.files.model import fitted_of, from_bytes, to_bytes
@@ -21,6 +23,7 @@ from glassgrad.files.weights import read_tensors, write_tensors
 from glassgrad.train.settings import settings_of
 from glassgrad.train.trainer import Trainer
 from glassgrad.train.verify import keep_figure
+from tests.files.glass_cases import description
 
 X, Y = data.spiral(points_per_class=20, seed=0)
 
@@ -350,3 +353,56 @@ def test_whatever_fit_leaves_can_be_read(optimizer: str, verified: bool) -> None
         keep_figure(history, 60.0)
     loaded = fitted_of(from_bytes(to_bytes(model), check=True))
     assert loaded == model._fitted
+
+
+def _chain(lines: list[str], result: int) -> bytes:
+    """A file whose graph has these lines between its input and its output."""
+    first = '%0 = input {name="x", type=float32[n, 2], role="data"} @ "x" "" forward 1'
+    graph = ["graph", first, *lines, f'output "prediction" %{result}', "end"]
+    return description(graph=graph)
+
+
+HUGE: dict[str, Callable[[], bytes]] = {
+    "lines": lambda: _chain(
+        [f'%{i} = relu(%{i - 1}) {{}} @ "" "" forward {i + 1}' for i in range(1, 16_000)], 15_999
+    ),
+    "operands": lambda: _chain(
+        [f'%1 = concatenate({", ".join(["%0"] * 15_000)}) {{axis=1}} @ "" "" forward 2'], 1
+    ),
+    "operands in many lines": lambda: _chain(
+        [f'%{i} = concatenate({", ".join(["%0"] * 2_000)}) {{axis=1}} @ "" "" forward {i + 1}'
+         for i in range(1, 60)], 59
+    ),
+    "a product of names": lambda: _chain(
+        [f'%1 = reshape(%0) {{shape=([{" * ".join(["n"] * 16_000)}])}} @ "" "" forward 2'], 1
+    ),
+    "products of names": lambda: _chain(
+        [f'%{i} = reshape(%0) {{shape=([{" * ".join(["n"] * 49)}])}} @ "" "" forward {i + 1}'
+         for i in range(1, 5_000)], 4_999
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_a_graph_made_to_take_long_is_refused_at_once(name: str) -> None:
+    data = HUGE[name]()
+    began = time.process_time()
+    with pytest.raises(FormatError):
+        from_bytes(data)
+    assert time.process_time() - began < 2
+
+
+def test_a_network_that_is_too_large_to_be_read_is_not_saved() -> None:
+    class Long(nn.Module):
+        def forward(self, x: Any) -> Any:
+            for _ in range(300):
+                x = x + 1
+            return x
+
+    to_bytes(nn.Sequential(Long()), x=(1,))
+    graph_member._MOST_LINES, before = 200, graph_member._MOST_LINES
+    try:
+        with pytest.raises(ConfigError, match="too large for a file"):
+            to_bytes(nn.Sequential(Long()), x=(1,))
+    finally:
+        graph_member._MOST_LINES = before

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from glassgrad.errors import FormatError, shown
+from glassgrad.errors import ConfigError, FormatError, shown
 from glassgrad.ir import (
     INPUT,
     Dim,
@@ -28,7 +28,10 @@ from .manifest import MEMBERS
 from .strict_json import read_json, written
 from .weights import AnyArray
 
-_MOST_NODES = 50_000
+# Of the lines together: a graph within them is read in less than two seconds and some 60 MB.
+_MOST_LINES = 15_000
+_MOST_REFERENCES = 100_000  # to values
+_LONGEST_LINE = 2**16
 _MOST_ROW = 2**31  # numbers that one row may become on its way
 _ROWS = Dim.named("n")
 _OUTPUT = re.compile(r"prediction_[A-Za-z0-9_]{1,64}")
@@ -42,6 +45,9 @@ def graph_json(
     title: str, trainable: bool, places: list[Place], parameters: list[str], graph: Graph
 ) -> bytes:
     """The member's bytes."""
+    lines = print_graph(graph).split("\n")
+    if found := _too_much(lines):
+        raise ConfigError("the network is too large for a file", where="graph.json", received=found)
     description = {
         "opset": OPSET,
         "title": title,
@@ -50,7 +56,7 @@ def graph_json(
             {"path": p.path, "title": p.title, "parameters": list(p.parameters)} for p in places
         ],
         "parameters": parameters,
-        "graph": print_graph(graph).split("\n"),
+        "graph": lines,
     }
     return written(description, "graph.json")
 
@@ -96,6 +102,8 @@ def read_graph_json(data: bytes) -> Described:
         raise FormatError(
             "a line of the graph holds another", where="graph.json", expected="a line for each node"
         )
+    if found := _too_much(lines):
+        raise FormatError("the graph is too long", where="graph.json", received=found)
     return Described(
         _graph("\n".join(lines)),
         description["title"],
@@ -103,6 +111,16 @@ def read_graph_json(data: bytes) -> Described:
         [_place(entry) for entry in description["modules"]],
         _texts(description["parameters"], "parameters"),
     )
+
+
+def _too_much(lines: list[str]) -> str:
+    """What of a graph is more than is read; nothing where all is well."""
+    amounts = {
+        "lines": (len(lines), _MOST_LINES),
+        "references": (sum(line.count("%") for line in lines), _MOST_REFERENCES),
+        "characters in a line": (max(map(len, lines), default=0), _LONGEST_LINE),
+    }
+    return ", ".join(f"{n:,} {k}, at most {most:,}" for k, (n, most) in amounts.items() if n > most)
 
 
 def _texts(value: list[Any], name: str) -> list[str]:
@@ -133,8 +151,6 @@ def _named(path: str) -> bool:
 
 
 def _graph(text: str) -> Graph:
-    if text.count("\n") > _MOST_NODES:
-        raise FormatError("the graph is too long", expected=f"at most {_MOST_NODES:,} lines")
     graph = parse_graph(text, find, Spelled)
     if print_graph(graph) != text:
         raise FormatError(

@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 # In this order, each with the most bytes that are read of it; a zip without its 64-bit extension
 # holds no more than the last.
 MEMBERS = {
-    "graph.json": 8 * 2**20,
+    "graph.json": 2 * 2**20,
     "weights.safetensors": 2**32,
     "training.json": 2**20,
     "signature.json": 16 * 2**20,

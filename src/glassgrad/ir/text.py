@@ -109,6 +109,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+_LONGEST_SIZE = 200  # a product of many names takes long
 _SIZE = re.compile(r"[-+*/() a-z0-9_]*")
 # A size's name becomes a variable of a program.
 _NOT_A_NAME = frozenset({*keyword.kwlist, *dir(builtins), "np", "math", "hashlib", "t"})
@@ -364,8 +365,8 @@ class _Reader:
         return float(inner) if plain else self.size(inner)
 
     def size(self, text: str) -> Size:
-        if not _SIZE.fullmatch(text) or not text.strip():
-            raise self.wrong(f"{text!r} is not a size")
+        if len(text) > _LONGEST_SIZE or not _SIZE.fullmatch(text) or not text.strip():
+            raise self.wrong(f"{text[:80]!r} is not a size")
         total: Size = 0
         for sign, term in re.findall(r"(^-|[-+] |^)\s*([^-+]+)", text.strip()):
             factor: Size = 1
