@@ -205,6 +205,13 @@ def test_more_epochs_continue_a_run_that_ended(tmp_path: Path) -> None:
         assert same_numbers(case.resumed(tmp_path / name, epochs=6), expected)
 
 
+@pytest.mark.parametrize("backend", ENGINES)
+def test_recompute_may_change_and_guards_may(backend: str, tmp_path: Path) -> None:
+    Case(plain).stopped(tmp_path / "a", 5, backend=backend)
+    found = Case(plain).resumed(tmp_path / "a", backend=backend, recompute=True, guard=False)
+    assert same_numbers(found, Case(plain).run(backend=backend))
+
+
 def test_a_run_that_ended_gives_the_same_again_without_a_step(tmp_path: Path) -> None:
     case = Case(lambda: plain(validation_split=0.2, epochs=12), callbacks=decided)
     expected = case.run(checkpoint=tmp_path / "a")
