@@ -228,6 +228,8 @@ def checkpoint(data: bytes) -> Any:
     members = told["members"]
     if type(members) is not dict or not 1 <= len(members) <= 32 or set(members) != set(files):
         raise Refused("members")
+    if list(members) != sorted(members):
+        raise Refused("members in another order")
     for name, fact in members.items():
         stem, _, kind = name.rpartition(".")
         plain = kind in _KINDS and 1 <= len(stem) <= 60 and set(stem) <= _LETTERS
