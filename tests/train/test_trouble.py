@@ -255,10 +255,15 @@ def twice(rule: Any, at: int, given: Any, **settings: Any) -> tuple[NonFiniteErr
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("way", ["arrays", "stream", "recompute", "augment", "by one"])
+@pytest.mark.parametrize(
+    "way", ["arrays", "stream", "wide stream", "recompute", "augment", "by one"]
+)
 def test_an_update_that_overflows_is_undone_in_the_middle_of_a_run(way: str, backend: str) -> None:
     backend_or_skip(backend)
-    given = (stream(),) if way == "stream" else data()
+    x, y = data()
+    given: Any = (stream(),) if way == "stream" else (x, y)
+    if way == "wide stream":
+        given = ([(np.roll(x, i, axis=0), np.roll(y, i, axis=0)) for i in range(5)],)
     ways: dict[str, dict[str, Any]] = {
         "recompute": {"recompute": True},
         "augment": {"augment": lambda rows, numbers, seed, epoch: rows},

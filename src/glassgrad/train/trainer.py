@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from glassgrad import optim
 from glassgrad.engine import RecomputeCost, is_small, on_one_thread, recompute_cost
-from glassgrad.errors import ConfigError, NonFiniteError, shown
+from glassgrad.errors import ConfigError, shown
 from glassgrad.files.fitted import Fitted, versions
 from glassgrad.tensors.tensor import Tensor
 
@@ -458,7 +458,7 @@ class Trainer:
             found = function(*arguments)
             if found is None:
                 run.step -= 1
-                raise self.not_finite(arguments)
+                raise trouble.not_finite(self, arguments)
             self.dirty = True
             if not together:
                 self.updates += 1
@@ -506,7 +506,7 @@ class Trainer:
                 memory.update(remembered)
                 run.step -= 1
                 arguments[at_weights] = looked_at[0]
-                raise self.not_finite(arguments, bad)
+                raise trouble.not_finite(self, arguments, bad)
             self.weights[...] = weights
             self.dirty = True
             self.updates += 1
@@ -530,11 +530,11 @@ class Trainer:
         if optimizer.schedule is not None:
             self._rate = optimizer.rate_at(self.updates, epoch - 1)
         self.updates += 1
-        self.plan.apply.function(*self._of_apply())
+        self.plan.apply.function(*self.of_apply())
         self.added = (0, 0)
         self.dirty = True
 
-    def _of_apply(self) -> list[Any]:
+    def of_apply(self) -> list[Any]:
         """The arguments of the update that follows added gradients."""
         assert self.plan.apply is not None
         names = list(self.plan.apply.inputs)
@@ -548,41 +548,6 @@ class Trainer:
     def evaluate(self, plan: Plan, data: Mapping[str, AnyArray]) -> dict[str, float]:
         """Loss and metrics over all rows."""
         return evaluated(plan, self.arguments(plan.graph.inputs), data)
-
-    def not_finite(
-        self, arguments: list[Any], bad: tuple[str, int] | None = None
-    ) -> NonFiniteError:
-        """The error that names the step after those done, and the first thing wrong in it."""
-        return trouble.error(self, self.plan.graph, arguments, len(arguments[0]), bad)
-
-    def update_not_finite(
-        self, batch: Sequence[AnyArray] | None, bad: tuple[str, int] | None
-    ) -> NonFiniteError:
-        """The same where the loss and gradient of a batch are finite, and what they lead to is not.
-
-        No batch: the update after an epoch, with what its last batches left.
-        """
-        arguments = self.arguments(self.plan.graph.inputs)
-        if batch is not None:
-            names = list(self.plan.graph.inputs)
-            arguments[: len(batch)] = batch
-            if "step" in names:
-                arguments[names.index("step")] = self.seen.step + 1
-        if self.plan.apply is None:
-            return self.not_finite(arguments, bad)
-        assert self.watch is not None
-        if batch is not None:
-            self.watch.keep()
-            self.plan.step.function(*arguments)
-            self.added = (self.added[0] + 1, self.added[1] + len(batch[0]))
-        self.updates += 1
-        count = 0 if batch is None else len(batch[0])
-        found = trouble.error(self, self.plan.apply.source, self._of_apply(), count, bad)
-        self.updates -= 1
-        if batch is not None:
-            self.added = (self.added[0] - 1, self.added[1] - len(batch[0]))
-            self.watch.undo()
-        return found
 
     def forget_epochs(self, kept: int) -> None:
         """The history of epochs that ended with a step which was undone goes, too."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 AnyArray = NDArray[Any]
-_SECONDS = 0.05  # between two copies of the state
+_SECONDS = 0.05  # between two copies of the state, at least
+_SHARE = 0.01  # of the time that copies may take
 _BYTES = 1 << 23  # of batches that are kept meanwhile, where they cannot be cut again
 _PIECE = 8192  # numbers looked at together: BLAS takes more of them to several threads
 _SHOWN = 6  # rows that a message counts
@@ -78,6 +79,7 @@ class Watch:
         self._held = [(name, array, array.copy(), loose) for name, array, loose in given]
         blocks = [a for _, a, _ in given] if block is None else [block]
         self._pieces = [p for each in blocks for p in _pieces(each)]
+        self.bytes = sum([a.nbytes for _, a, _ in given])
         self.stale = True  # whether the copy is of no use
         self.step: Step | None = None  # one step, where steps are called one by one
         # Of each step since the copy its batch and epoch; "flush" is an update without one. Not
@@ -89,15 +91,17 @@ class Watch:
 
     def begin(self, counted: int = 0) -> None:
         """Steps come; `counted` says how many of them have their number already."""
-        if self.stale or time.perf_counter() > self._until:
+        now = time.perf_counter()
+        if self.stale or now > self._until:
             if not self.stale:
                 self.look(counted)
             self.keep()
+            done = time.perf_counter()
+            self._until = done + max(_SECONDS, (done - now) / _SHARE)
             self._before = self._counts(counted)
             self._done.clear()
             self._kept_bytes = 0
             self.stale = False
-            self._until = time.perf_counter() + _SECONDS
 
     def note(self, batch: Sequence[AnyArray], epoch: int) -> None:
         """A step comes whose batch cannot be had again."""
@@ -205,7 +209,7 @@ class Watch:
                 self.undo()
                 self._restore(before)
                 trainer.went_back(rate)  # that of the step which is told about
-                raise trainer.update_not_finite(batch, bad)
+                raise update_not_finite(trainer, batch, bad)
         self.stale = True
         raise changed_between(trainer, bad)
 
@@ -272,24 +276,28 @@ def check_start(trainer: Trainer) -> None:
 
 def stepping(trainer: Trainer, step: Step) -> Step:
     """The function that does one step, watched."""
-    watch = trainer.watch
+    watch, record = trainer.watch, trainer.record
     if watch is None:
         return step
     watch.step = step
-    keeps, alone = trainer.keeps_batches, trainer.record.stream is not None
+    # Whoever makes batches of a stream may use their memory again: they are copied, or the state
+    # is for each step, whatever is less.
+    stream = record.stream is not None
+    alone = stream and sum([a.nbytes for a in record.data.values()]) > watch.bytes
 
     def watched(batch: Sequence[AnyArray], epoch: int) -> Any:
         watch.begin(1)
-        if keeps:
-            watch.note(batch, epoch)
+        if trainer.keeps_batches:
+            copied = stream and not alone
+            watch.note([a.copy() for a in batch] if copied else batch, epoch)
         try:
             found = step(batch, epoch)
         except BaseException as error:
-            if keeps and isinstance(error, NonFiniteError):
+            if trainer.keeps_batches and isinstance(error, NonFiniteError):
                 watch.failed()
             watch.look()  # if the state was not finite before, that is what there is to say
             raise
-        if alone:  # whoever makes batches may use their memory again
+        if alone:
             watch.forget()
         return found
 
@@ -324,6 +332,42 @@ def row_numbers(trainer: Trainer, step: int) -> AnyArray | None:
     if record.shuffle and size < record.rows:
         return batches.order_of_rows(record.rows, record.seed, epoch + 1)[chosen]
     return chosen
+
+
+def not_finite(
+    trainer: Trainer, arguments: list[Any], bad: tuple[str, int] | None = None
+) -> NonFiniteError:
+    """The error that names the step after those done, and the first thing wrong in it."""
+    return error(trainer, trainer.plan.graph, arguments, len(arguments[0]), bad)
+
+
+def update_not_finite(
+    trainer: Trainer, batch: Sequence[AnyArray] | None, bad: tuple[str, int] | None
+) -> NonFiniteError:
+    """The same where loss and gradient of a batch are finite, and what they lead to is not.
+
+    No batch: the update after an epoch, with what its last batches left.
+    """
+    plan, watch = trainer.plan, trainer.watch
+    names = list(plan.graph.inputs)
+    arguments = trainer.arguments(names)
+    if batch is not None:
+        arguments[: len(batch)] = batch
+        if "step" in names:
+            arguments[names.index("step")] = trainer.seen.step + 1
+    if plan.apply is None or watch is None:
+        return not_finite(trainer, arguments, bad)
+    added, count = trainer.added, 0 if batch is None else len(batch[0])
+    watch.keep()
+    if batch is not None:
+        plan.step.function(*arguments)
+        trainer.added = (added[0] + 1, added[1] + count)
+    trainer.updates += 1
+    found = error(trainer, plan.apply.source, trainer.of_apply(), count, bad)
+    trainer.updates -= 1
+    trainer.added = added
+    watch.undo()
+    return found
 
 
 def error(

@@ -121,7 +121,7 @@ class Whole:
         if not finite:
             trainer.look()  # if the state was not finite before, that is what there is to say
             trainer.went_back(float(rates[done]))
-            raise trainer.not_finite(self._arguments())
+            raise trouble.not_finite(trainer, self._arguments())
 
     def _orders_from(self, step: int) -> tuple[AnyArray | None, int]:
         """The orders of some epochs, and where among their batches this step is."""
