@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 AnyArray = NDArray[Any]
-_SECONDS = 0.05  # between two copies of the state, at least
+_SECONDS = 0.1  # between two copies of the state, at least
 _SHARE = 0.01  # of the time that copies may take
 _BYTES = 1 << 23  # of batches that are kept meanwhile, where they cannot be cut again
 _PIECE = 8192  # numbers looked at together: BLAS takes more of them to several threads
