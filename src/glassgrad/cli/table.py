@@ -81,7 +81,8 @@ def _chosen(
     """Which columns the model takes, in its order."""
     if heading is None:
         return list(range(count))
-    twice = next((n for n in heading if n and heading.count(n) > 1), None)
+    seen: set[str] = set()
+    twice = next((n for n in heading if n and (n in seen or seen.add(n))), None)  # type: ignore[func-returns-value]
     if twice is not None:
         raise DataError(
             "two columns have one name", where=f"{where}, line 1", received=shown(twice)

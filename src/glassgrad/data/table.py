@@ -332,6 +332,13 @@ def _records(file: Path, where: str, delimiter: str) -> Iterator[tuple[int, list
             before = 0
             try:
                 for cells in reader:
+                    if len(cells) > _MOST_COLUMNS:
+                        raise DataError(
+                            "a line has too many cells",
+                            where=f"{where}, line {before + 1}",
+                            expected=f"at most {_MOST_COLUMNS:,}",
+                            received=f"{len(cells):,}",
+                        )
                     if cells:
                         yield before + 1, cells
                     before = reader.line_num

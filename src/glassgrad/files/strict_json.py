@@ -11,8 +11,9 @@ from glassgrad.errors import ConfigError, FormatError, shown
 
 MOST_DEPTH = 16
 MOST_BYTES = 16 * 2**20
-# Brackets outside texts: a text, even one that does not end, is passed over as a whole.
-_BRACKETS = re.compile(rb'[][{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+MOST_VALUES = 250_000  # three bytes of an empty list are eighty in memory
+# Signs outside texts: a text, even one that does not end, is passed over as a whole.
+_SIGNS = re.compile(rb'[][{},]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 def write_json(value: Any) -> bytes:
@@ -39,9 +40,9 @@ def written(value: Any, what: str) -> bytes:
 def read_json(data: bytes, what: str, limit: int = MOST_BYTES, *, canonical: bool = True) -> Any:
     """A value from JSON bytes.
 
-    Raises FormatError for duplicate keys, NaN and infinity, depth beyond 16, text that is not
-    UTF-8 or has half a character, and, where `canonical`, anything `write_json` would write
-    otherwise.
+    Raises FormatError for duplicate keys, NaN and infinity, depth beyond 16, more than 250,000
+    values, text that is not UTF-8 or has half a character, and, where `canonical`, anything
+    `write_json` would write otherwise.
     """
     if len(data) > limit:
         raise FormatError(
@@ -50,7 +51,7 @@ def read_json(data: bytes, what: str, limit: int = MOST_BYTES, *, canonical: boo
             expected=f"at most {limit:,} bytes",
             received=f"{len(data):,}",
         )
-    _check_depth(data, what)
+    _check_size(data, what)
     try:
         text = data.decode("utf-8")
         value = json.loads(
@@ -73,25 +74,32 @@ def _reason(error: Exception) -> str:
     return shown(str(error), 200)[1:-1]
 
 
-def _check_depth(data: bytes, what: str) -> None:
-    depth = 0
-    for found in _BRACKETS.finditer(data):
-        bracket = found[0]
-        if bracket in b"[{":
-            depth += 1
-            if depth > MOST_DEPTH:
-                raise FormatError(
-                    "JSON is nested too deeply", where=what, expected=f"at most {MOST_DEPTH} levels"
-                )
-        elif bracket in b"]}":
+def _check_size(data: bytes, what: str) -> None:
+    """Raises FormatError for too many levels or values, before any of them takes memory."""
+    depth = values = 0
+    for found in _SIGNS.finditer(data):
+        sign = found[0]
+        if sign in b"]}":
             depth -= 1
+        elif sign in b"[{,":
+            values += 1
+            depth += sign != b","
+            if depth > MOST_DEPTH or values > MOST_VALUES:
+                deep = depth > MOST_DEPTH
+                most = f"{MOST_DEPTH} levels" if deep else f"{MOST_VALUES:,}"
+                raise FormatError(
+                    "JSON is nested too deeply" if deep else "JSON has too many values",
+                    where=what,
+                    expected=f"at most {most}",
+                    received=f"more, up to byte {found.start():,}",
+                )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [k for k, _ in pairs]
-        twice = next(k for k in names if names.count(k) > 1)
+        seen: set[str] = set()
+        twice = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {shown(twice)} is there twice")
     return found
 

@@ -18,7 +18,10 @@ MOST_BYTES = 2**20
 
 # A number with a fraction, whose point parts no key.
 _FRACTION = re.compile(r"(?<![\w.+-])[+-]?[0-9]+\.[0-9]+(?![\w.])", re.ASCII)
-_MOST_POINTS = 1000  # in one line: the standard library's time and memory grow as their square
+# Points in one line, whose square is the standard library's time and memory; points in the file, and
+# lines that may open a table: each may be a dict of its own.
+_MOST_POINTS = 500
+_MOST_TABLES = 20_000
 _MOST_DEPTH = 32
 _MOST_BITS = 256
 
@@ -33,9 +36,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     data = read_small(file, MOST_BYTES, "the settings", "a TOML file")
     try:
         text = data.decode("utf-8-sig")
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.count(".") > _MOST_POINTS and _FRACTION.sub("", line).count(".") > _MOST_POINTS:
-                raise ValueError(f"more than {_MOST_POINTS:,} points (at line {number})")
+        _check_effort(text)
         found = tomllib.loads(text)
         _check_sane(found)
     except (ValueError, RecursionError) as error:
@@ -46,6 +47,19 @@ def read_toml(file: Path) -> dict[str, Any]:
             received=shown(str(error), 200)[1:-1],
         ) from None
     return found
+
+
+def _check_effort(text: str) -> None:
+    """Raises ValueError for what would take the parser much time or memory."""
+    points = tables = 0
+    for number, line in enumerate(_FRACTION.sub("", text).split("\n"), 1):
+        here = line.count(".")
+        points += here
+        tables += line.lstrip(" \t").startswith("[")
+        if here > _MOST_POINTS:
+            raise ValueError(f"more than {_MOST_POINTS} points (at line {number})")
+        if points > _MOST_TABLES or tables > _MOST_TABLES:
+            raise ValueError(f"more than {_MOST_TABLES:,} points or tables (at line {number})")
 
 
 def _check_sane(value: Any, depth: int = 0) -> None:

@@ -118,6 +118,7 @@ SAFETENSORS: Cases = {
         "shape: 100,000 axes": tensors({"a": entry(shape=[1] * 100_000)}, _FOUR),
         "shape: another size than the offsets": tensors({"a": entry(shape=[2])}, _FOUR),
         "shape: a number": tensors({"a": entry(shape=1)}, _FOUR),
+        "100,000 tensors": tensors({f"t{i}": entry(shape=[0], offsets=[0, 0]) for i in range(100_000)}),
         "shape: 5,000 digits": tensors(b'{"a":{"dtype":"F32","shape":[' + b"9" * 5000 + b'],"data_offsets":[0,4]}}', _FOUR),
         "dtype: unknown": tensors({"a": entry("C64")}, _FOUR),
         "dtype: lower case": tensors({"a": entry("f32")}, _FOUR),
@@ -135,6 +136,7 @@ SAFETENSORS: Cases = {
         "name: a path": tensors({"../../etc/passwd": entry()}, _FOUR),
         "not aligned": tensors({"a": entry("U8", [1], [0, 1]), "b": entry("F64", [1], [1, 9])}, bytes(9)),
         "no axis": tensors({"a": entry(shape=[])}, _FOUR),
+        "20,000 tensors": tensors({f"t{i}": entry(shape=[0], offsets=[0, 0]) for i in range(20_000)}),
         "another order than the offsets'": tensors({"b": entry(offsets=[4, 8]), "a": entry()}, _FOUR * 2),
     }),
 }  # fmt: skip
@@ -265,6 +267,8 @@ _FORMS = {
     "digits of another script": "[\u0661]".encode(), "True": b"True", "a line end in a text": b'"a\nb"',
     "a zero byte in a text": b'"a\0b"', "an unknown escape": b'"\\x41"', "an escape without end": b'"\\u12',
     "a form feed": b"[1,\x0c2]", "another space": b"[1,\xc2\xa02]", "a zero at the end": b"{}\0",
+    "5,000,000 lists": b"[" + b",".join([b"[]"] * 5_000_000) + b"]", "250,001 values": b"[" + b"0," * 250_000 + b"0]",
+    "a key twice among 200,000": b"{" + b",".join(b'"%d":0' % i for i in range(200_000)) + b',"199999":1}',
 }  # fmt: skip
 JSON: Cases = {
     **_refused(_FORMS),
@@ -287,6 +291,10 @@ TOML: Cases = {
         "100,000 lists": b"a = " + b"[" * 100_000, "33 levels": b"a = " + b"[" * 33 + b"]" * 33, "100,000 braces": b"a = " + b"{a = " * 100_000,
         "10,000 digits": b"a = " + b"9" * 10_000, "257 bits": b"a = 0x1" + b"0" * 64, "20,000 bits": b"a = 0x" + b"F" * 5000,
         "a key of 20,000 parts": b".".join([b"a"] * 20_000) + b" = 1", "a table of 20,000 parts": b"[" + b".".join([b"a"] * 20_000) + b"]",
+        "500 keys of 990 parts": b"".join(b"a%d" % i + b".a" * 990 + b" = 1\n" for i in range(500)),
+        "500 tables of 990 parts": b"".join(b"[a%d" % i + b".a" * 990 + b"]\n" for i in range(500)),
+        "14,000 keys of 30 parts": b"".join(b"a%d" % i + b".a" * 30 + b" = 1\n" for i in range(14_000)),
+        "100,000 tables": b"".join(b"[a%d]\n" % i for i in range(100_000)),
         "braces of 20,000 parts": b"a = {" + b".".join([b"a"] * 20_000) + b" = 1}", "more than 1 MB": b"#" * (2**20 + 1),
     }),
     **_read({
@@ -323,7 +331,7 @@ CSV: Cases = {
 ROWS: Cases = {
     **_refused({
         "empty": b"", "a heading only": b"a,b,c\n", "two columns": b"1,2\n", "four columns": b"1,2,3,4\n", "other names, too many": b"a,b,d,e\n1,2,3,4\n",
-        "a name twice": b"a,b,a\n1,2,3\n", "a word": b"1,2,3\n1,x,3\n", "an empty cell": b"1,,3\n", "nan": b"a,b,c\n1,nan,3\n", "infinity": b"a,b,c\n1,1e999,3\n",
+        "a name twice": b"a,b,a\n1,2,3\n", "1,000,000 columns": b",".join(b"a%d" % i for i in range(1_000_000)) + b"\n1\n", "a word": b"1,2,3\n1,x,3\n", "an empty cell": b"1,,3\n", "nan": b"a,b,c\n1,nan,3\n", "infinity": b"a,b,c\n1,1e999,3\n",
         "underscores": b"a,b,c\n1_0,2,3\n", "hexadecimal": b"a,b,c\n0x1,2,3\n", "a decimal comma": b'a;b;c\n1,5;2;3\n', "a zero byte": b"1,2,\0\n", "an open quote": b'"1,2,3\n',
     }),
     **_read({"no heading": b"1,2,3\n", "another order": b"c,a,b\n1,2,3\n", "columns more": b"x,a,b,c\nword,1,2,3\n", "other names": b"x,y,z\n1,2,3\n"}),
