@@ -490,7 +490,8 @@ def _with(**changes: Any) -> Any:
         _with(more=1), _with(step=4), _with(weights=np.zeros(3, np.float32)),
         _with(moments={}), _with(rates=[1]), _with(added=[1]), _with(callbacks=[["a"]]),
         _with(run={}), _with(under_way={}), _with(seconds=np.zeros((2, 2))), _with(version=2),
-        _with(history={"loss": 1}), _with(memory=[1]),
+        _with(history={"loss": 1}), _with(history={"loss": np.zeros(7)}), _with(history={"loss": np.zeros((1, 1))}),
+        _with(memory=[1]),
     ],
 )  # fmt: skip
 def test_a_state_that_no_run_has_is_refused(change: Any, tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def _check_shape(state: dict[str, Any], what: str) -> None:
     names = dict.fromkeys([*_SHAPE, *state])
     wrong = [n for n in names if n not in state or not _fits(state[n], _SHAPE.get(n, ()))]
     wrong += [n for n in ("seconds", "weights") if not wrong and state[n].ndim != 1]
+    wrong += ["history"] * (not wrong and not _is_history(state["history"], state["seconds"]))
     wrong += ["callbacks"] * (not wrong and not all(map(_is_callbacks, state["callbacks"])))
     if wrong:
         raise FormatError(
@@ -137,6 +138,11 @@ def _check_shape(state: dict[str, Any], what: str) -> None:
             where=f"{what}, {shown(wrong[0])[1:-1]}",
             received=shown(state[wrong[0]]) if wrong[0] in state else "nothing",
         )
+
+
+def _is_history(columns: Mapping[str, Any], seconds: Any) -> bool:
+    """Whether each column has one number for each epoch."""
+    return all(c.shape == seconds.shape and c.dtype.kind == "f" for c in columns.values())
 
 
 def _fits(value: Any, shape: Any) -> bool:
