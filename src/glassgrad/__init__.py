@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
     from .inspect.compare import compare as compare
     from .inspect.profile import profile as profile
     from .inspect.source import source as source
+    from .inspect.tape import Tape as Tape
     from .tensors.functions import *  # noqa: F403  # it lists its names
     from .tensors.loops import scan as scan
     from .tensors.order import topk as topk
@@ -56,6 +57,7 @@ _NAMES = {
     "Buffer": "tensors.tensor",
     "Parameter": "tensors.tensor",
     "Predictor": "train.predictor",
+    "Tape": "inspect.tape",
     "Tensor": "tensors.tensor",
     "compare": "inspect.compare",
     "evaluate": "train.fit",

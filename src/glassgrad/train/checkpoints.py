@@ -20,6 +20,7 @@ from glassgrad.errors import (
 from glassgrad.files.checkpoint import LOCK, Store
 from glassgrad.files.disk import DISK
 
+from .between import NEVER, Change
 from .callbacks import Callback, check_kept
 from .identity import check_same, identity_of
 from .state import Snapshot, put, put_callbacks, read, taken
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from .trainer import Record, Trainer
 
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)s")
-_NEVER = 2**62
 _NOTHING = (-1, -1)
 
 
@@ -164,7 +164,7 @@ class Keeper:
         else:
             self.save(trainer)
 
-    def last(self) -> Path | None:
+    def written(self) -> Path | None:
         """The last checkpoint; one that is being written is waited for."""
         if self._thread is not None:
             self._thread.join()
@@ -172,7 +172,7 @@ class Keeper:
 
     def until(self, step: int) -> int:
         """The next step after which a checkpoint may be due."""
-        return (step // self.steps + 1) * self.steps if self.steps else _NEVER
+        return (step // self.steps + 1) * self.steps if self.steps else NEVER
 
     def due(self, step: int) -> bool:
         """Whether there is something to do after this step: a save, or one that failed."""
@@ -189,6 +189,9 @@ class Keeper:
         if noted:
             self.finish()
             noted.heed(self.path)
+
+    def changed(self, trainer: Trainer, what: Change) -> None:
+        """What a callback changes is in the next checkpoint."""
 
     def save(self, trainer: Trainer) -> None:
         """Copy the run and have it written; waits for the save before. Not twice at one place."""

@@ -21,6 +21,7 @@ from glassgrad.nn.tracing import forward_graph, gathered
 from glassgrad.tensors.random import checked_seed
 
 from . import batches
+from .between import Between, Together
 from .callbacks import Callback, ProgressLines, checked
 from .guards import checked_guards
 from .history import History
@@ -299,6 +300,7 @@ def fit(
     resume: bool | str = False,
     checkpoint_failure: str = "warn",
     checkpoint_full_hash: bool = False,
+    tape: Any = None,
     verbose: bool = True,
 ) -> History:
     """Train a model and give back its history.
@@ -331,6 +333,8 @@ def fit(
     `checkpoint_failure` is "warn" (training goes on) or "raise"; `checkpoint_full_hash` compares
     all bytes of rows that are mapped from a file. See docs/checkpoints.md.
 
+    `tape` is a `gg.Tape()` that records the run, so that one can go to any of its steps afterwards.
+
     Everything random is a function of `seed` (None draws one, kept in `history.record.seed`).
     Raises DataError, ShapeError and ConfigError before the first step, NonFiniteError during it,
     the model left as it was before the step.
@@ -350,28 +354,26 @@ def fit(
         "failure": checkpoint_failure, "full_hash": checkpoint_full_hash,
     }  # fmt: skip
     with _kept(checkpoint, keeping) as keeper:
-        record = prepared(
-            model,
-            x,
-            y,
-            loss=loss,
-            optimizer=optimizer,
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            metrics=metrics,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            loss_weights=loss_weights,
-            augment=augment,
-            steps_per_epoch=steps_per_epoch,
-            seed=seed if keeper is None else keeper.seed(seed),
-            recompute=recompute,
-            guard=guard,
-            backend=backend,
-        )
+        settings: dict[str, Any] = {
+            "loss": loss,
+            "optimizer": optimizer,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "shuffle": shuffle,
+            "metrics": metrics,
+            "validation_split": validation_split,
+            "validation_data": validation_data,
+            "class_weight": class_weight,
+            "sample_weight": sample_weight,
+            "loss_weights": loss_weights,
+            "augment": augment,
+            "steps_per_epoch": steps_per_epoch,
+            "seed": seed if keeper is None else keeper.seed(seed),
+            "recompute": recompute,
+            "guard": guard,
+            "backend": backend,
+        }
+        record = prepared(model, x, y, **settings)
         listeners = checked(callbacks) + ((ProgressLines(),) if verbose else ())
         if record.guards.memory:
             check_memory(record)
@@ -379,9 +381,22 @@ def fit(
             sys.stderr.write(f"recompute: {record.recompute_cost()}\n")
         if keeper is not None:
             keeper.check(record, listeners)
-        history = Trainer(record).run(listeners, keeper)
+        between = keeper if tape is None else _taped(tape, record, (x, y), settings, keeper)
+        history = Trainer(record).run(listeners, between)
     keep_figure(history)
     return history
+
+
+def _taped(
+    tape: Any, record: Record, rows: tuple[Any, Any], settings: Any, keeper: Keeper | None
+) -> Between:
+    """A tape for the run, beside what keeps its checkpoints."""
+    if not hasattr(tape, "takes"):
+        raise ConfigError(
+            "this is not a tape", where="tape", expected="gg.Tape()", received=shown(tape)
+        )
+    tape.takes(record, *rows, settings)
+    return tape if keeper is None else Together((tape, keeper))
 
 
 @contextmanager

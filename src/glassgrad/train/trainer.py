@@ -29,7 +29,7 @@ from .task import Task
 from .update import Moment
 
 if TYPE_CHECKING:
-    from .checkpoints import Keeper
+    from .between import Between
 
 AnyArray = NDArray[Any]
 
@@ -150,6 +150,7 @@ class Trainer:
         self.seen = Run(self, record.epochs)
         self._settings: dict[str, Any] = {}
         self.last_checkpoint: Callable[[], Any] = lambda: None  # its path, all of it finite
+        self.between: Between | None = None  # who acts between two steps
         self.watch = trouble.watched(self)
         trouble.check_start(self)
 
@@ -180,6 +181,8 @@ class Trainer:
             self._changing()
             self._rate = float(value)
             self.record.rates.append((self.updates + 1, self._rate))
+            if self.between is not None:
+                self.between.changed(self, "rate")
 
     def state(self) -> State:
         """Copies of all parameters and buffers."""
@@ -205,6 +208,8 @@ class Trainer:
             self.kept_at = self.seen.step
         else:
             self.record.unwritable = "weights were put back that no epoch ended with"
+        if self.between is not None:
+            self.between.changed(self, "weights")
 
     def look(self) -> None:
         """Look at the state. Raises NonFiniteError where a step made what is not finite."""
@@ -255,7 +260,7 @@ class Trainer:
             self._settings, columns, record.partial, record.kept, used, record.verified
         )
 
-    def run(self, callbacks: tuple[Callback, ...], keeper: Keeper | None = None) -> History:
+    def run(self, callbacks: tuple[Callback, ...], keeper: Between | None = None) -> History:
         """All epochs; however they end, the model has the numbers after the last step.
 
         A `keeper` saves the run between steps, and begins with what it found.
@@ -264,7 +269,7 @@ class Trainer:
         small = is_small(self.plan.step, record.batch_rows)
         if keeper is not None:
             keeper.begin(self, callbacks)
-            self.last_checkpoint = keeper.last
+            self.between, self.last_checkpoint = keeper, keeper.written
         native = self.loop() if whole.ENABLED and not self.under_way[2] else None
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
@@ -306,7 +311,7 @@ class Trainer:
         size = batches.checked_batch_size(record.batch_size, record.rows)
         return native.loop({**arrays, **self.moments}, self.plan.data, size, record.seed)
 
-    def pause(self, keeper: Keeper | None, noted: Noted) -> None:
+    def pause(self, keeper: Between | None, noted: Noted) -> None:
         """Between two steps, where a checkpoint is due or a signal came."""
         if keeper is not None:
             keeper.pause(self, noted)
@@ -332,7 +337,7 @@ class Trainer:
         step: Callable[[Sequence[AnyArray], int], Any],
         callbacks: Any,
         noted: Noted,
-        keeper: Keeper | None,
+        keeper: Between | None,
     ) -> None:
         """Epoch after epoch; `step` runs one batch and gives what it returned."""
         record, run = self.record, self.seen
@@ -369,7 +374,7 @@ class Trainer:
                     run.epoch = epoch
                     self.under_way = (sums, seen, count)
                     self.pause(keeper, noted)
-                if by_step and run.stop:
+                if run.stop:
                     break
             self.under_way = self._nothing_yet()
             if record.stream is not None or seen == record.rows:

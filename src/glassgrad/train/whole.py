@@ -13,7 +13,7 @@ from . import batches, trouble
 from .callbacks import Callback
 
 if TYPE_CHECKING:
-    from .checkpoints import Keeper
+    from .between import Between
     from .signals import Noted
     from .trainer import Trainer
 
@@ -45,7 +45,7 @@ class Whole:
     """A run of whole epochs: batches are cut, and steps done, in native code."""
 
     def __init__(
-        self, trainer: Trainer, loop: Loop, noted: Noted, keeper: Keeper | None = None
+        self, trainer: Trainer, loop: Loop, noted: Noted, keeper: Between | None = None
     ) -> None:
         record = trainer.record
         self.trainer = trainer
