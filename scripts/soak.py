@@ -12,6 +12,7 @@
     python scripts/soak.py hostile --reader csv --count 1000000 --processes 2
                                                       mutated files: as a slow strict reader, or refused
     python scripts/soak.py names --count 100000       hostile names: refused, or mere text
+    python scripts/soak.py diagnoses --first 0 --count 3  planted faults found, no alarm without one
 
 Each run appends one line to docs/soak/NAME.log: date, commit, first seed, count, seconds,
 failures. The exit status is 1 if anything failed.
@@ -252,7 +253,26 @@ def names(given: argparse.Namespace) -> int:
 
 
 # These count their failures themselves.
-WHOLE: dict[str, Callable[[argparse.Namespace], int]] = {"hostile": hostile, "names": names}
+def diagnoses(given: argparse.Namespace) -> int:
+    """Fifteen faults in five networks each and sound trainings, for so many seeds."""
+    from tests.inspect.diagnose.harness import counted
+    from tests.inspect.diagnose.planted import FAULTS
+
+    counts = counted(range(given.first, given.first + given.count))
+    print(counts.table())
+    (ROOT / "docs" / "soak" / "diagnoses.txt").write_text(counts.table() + "\n", "utf-8")
+    enough = sum(counts.found(f) * 15 >= 12 * counts.cases for f in FAULTS)
+    NOTES[:] = [
+        f" faults found {enough} of {len(FAULTS)} sound {counts.sound} alarms {len(counts.alarms)}"
+    ]
+    return counts.failures
+
+
+WHOLE: dict[str, Callable[[argparse.Namespace], int]] = {
+    "hostile": hostile,
+    "names": names,
+    "diagnoses": diagnoses,
+}
 
 
 def one_by_one(given: argparse.Namespace) -> int:

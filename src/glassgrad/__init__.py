@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
     from .engine import get_threads as get_threads, set_threads as set_threads
     from .files.model import load as load, save as save
     from .inspect.compare import compare as compare
+    from .inspect.diagnose.diagnosis import diagnose as diagnose
     from .inspect.profile import profile as profile
     from .inspect.source import source as source
     from .inspect.tape import Tape as Tape
@@ -60,6 +61,7 @@ _NAMES = {
     "Tape": "inspect.tape",
     "Tensor": "tensors.tensor",
     "compare": "inspect.compare",
+    "diagnose": "inspect.diagnose.diagnosis",
     "evaluate": "train.fit",
     "explain": "inspect.explain.explanation",
     "load": "files.model",

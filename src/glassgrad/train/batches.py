@@ -17,6 +17,7 @@ from glassgrad.tensors.tensor import Tensor
 
 __all__ = [
     "CHUNK",
+    "DRAWS",
     "as_array",
     "check_labels",
     "check_last",
@@ -31,6 +32,8 @@ __all__ = [
 
 AnyArray = NDArray[Any]
 CHUNK = 1024  # rows at a time in evaluation and prediction, whatever the machine
+# For a network that draws in evaluation too, as a user's own dropout may: always the same numbers.
+DRAWS = {"seed": 0, "step": 1}
 
 
 def as_array(data: Any, what: str) -> AnyArray:

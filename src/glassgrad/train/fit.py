@@ -475,7 +475,7 @@ def predict(model: Module, x: Any) -> Any:
     graph = forward_graph(model, kinds)
     step = compiled(graph)
     held = model.named_state()
-    arguments = [None if n in data else held[n].numpy() for n in graph.inputs]
+    arguments = [held[n].numpy() if n in held else batches.DRAWS.get(n) for n in graph.inputs]
     at = [(i, data[n]) for i, n in enumerate(graph.inputs) if n in data]
     rows = len(at[0][1])
     small = is_small(step, min(batches.CHUNK, rows))

@@ -14,7 +14,7 @@ from glassgrad.ir import Type
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import forward_graph, gathered
 
-from .batches import CHUNK, positions_inside
+from .batches import CHUNK, DRAWS, positions_inside
 from .fit import predict
 from .task import ROWS, Intake, checked_inputs
 
@@ -75,10 +75,12 @@ class Predictor:
             same = {n: (a.shape[1:], a.dtype.name) for n, a in data.items()} == self._rows
         if not same or rows > CHUNK:  # other kinds of rows, or too many at a time
             return predict(self.model, x)
-        arguments = [data[n] if n in data else self._held[n] for n in self._step.inputs]
+        given = {**DRAWS, **self._held, **data}
+        arguments = [given[n] for n in self._step.inputs]
         with self._lock, positions_inside():
             found = self._step.function(*arguments)
-            self._keep(data)
+            if not DRAWS.keys() & set(self._step.inputs):
+                self._keep(data)
         if len(self._step.source.outputs) == 1:
             found = (found,)
         return gathered(dict(zip(self._step.source.outputs, found, strict=True)))

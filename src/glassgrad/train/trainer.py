@@ -583,6 +583,9 @@ def _first(moment: Moment, weights: AnyArray) -> AnyArray:
 def evaluated(plan: Plan, arguments: list[Any], data: Mapping[str, AnyArray]) -> dict[str, float]:
     """Loss and metrics over all rows, chunk by chunk."""
     arrays = [data[name] for name in plan.data]
+    for i, name in enumerate(plan.graph.inputs):
+        if arguments[i] is None:
+            arguments[i] = batches.DRAWS.get(name)
     count = len(arrays[0])
     total = 0.0
     sums = [0.0] * len(plan.metrics)

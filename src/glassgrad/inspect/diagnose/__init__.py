@@ -1,0 +1,7 @@
+"""`gg.diagnose`: what is wrong with a training that does not learn, each finding with its evidence.
+
+`evidence.py` has what every check reads, collected once; `structure.py`, `start.py`, `columns.py`,
+`labels.py`, `units.py` and `rate.py` look for faults, a family each; `faults.py` is the list of
+what can be found; `forks.py` trains copies, which is how a fix is tried; `diagnosis.py` puts it in
+order.
+"""

@@ -1,0 +1,120 @@
+"""Faults of the input's columns: of another size than the rest, or telling the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .evidence import Evidence
+from .faults import Finding
+from .forks import Fork
+from .neighbours import Neighbours, column_score, score
+from .structure import Walk
+
+Array = NDArray[Any]
+LARGE = 20.0  # times the size of the other columns, and of 1
+TELLING = {True: 0.985, False: 0.99}  # the share that is right, or R squared, by one column
+MADE_OF_IT = 0.97  # R squared of a column by the target
+LOOKED_AT = 8  # columns that could tell the target, looked at closely
+
+
+def unscaled(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
+    """Columns, or channels, far larger than others, read by a layer as they are."""
+    given = evidence.inputs
+    if given is None or given.dtype == np.uint8 or not walk.reads_data():
+        return
+    x: Array = np.asarray(given, np.float64)
+    axis = 1 if x.ndim != 3 else 2
+    rest = tuple([i for i in range(x.ndim) if i != axis])
+    size, middle, spread = np.sqrt((x**2).mean(rest)), x.mean(rest), x.std(rest)
+    usual = float(np.median(size[size > 0])) if (size > 0).any() else 0.0
+    relative = usual if len(size) > 2 else float(size[size > 0].min(initial=1.0))
+    large = (size > LARGE) & ((size > LARGE * relative) | (usual > LARGE))
+    large &= spread > 0
+    if not large.any():
+        return
+    at = np.flatnonzero(large)
+    worst = int(at[size[at].argmax()])
+    what = "column" if x.ndim < 4 else "channel"
+    others = f"; the size of the others is {relative:.3g}" if len(at) < len(size) else ""
+
+    def change(fork: Fork) -> Fork:
+        (name,) = fork.x
+        shape = [1] * x.ndim
+        shape[axis] = -1
+        off = np.where(large, middle, 0).reshape(shape)
+        by = np.where(large, spread, 1).reshape(shape)
+        scaled = [
+            {name: ((each[name] - off) / by).astype(each[name].dtype)}
+            for each in (fork.x, fork.held_x)
+        ]
+        return fork.but(x=scaled[0], held_x=scaled[1], rescaled=True)
+
+    named = ", ".join(str(i) for i in at[:5]) + (", ..." if len(at) > 5 else "")
+    yield Finding(
+        "unscaled column",
+        f"{what} {named}",
+        f"{what} {worst} has mean {middle[worst]:.3g} and standard deviation {spread[worst]:.3g}"
+        f"{others}",
+        change=change,
+    )
+
+
+def leaking(evidence: Evidence, _: Walk) -> Iterator[Finding]:
+    """One column from which the target is nearly known, while the others do not give it."""
+    near = evidence.neighbours
+    if near is None or near.x.shape[1] < 2 or near.guess > 0.95:
+        return
+    scores = {j: column_score(near.x[:, j], near.y) for j in _promising(near)}
+    best = max(scores, key=lambda j: scores[j])
+    found = scores[best]
+    if found < TELLING[near.classifies]:
+        return
+    telling = [j for j, s in scores.items() if s > found - 0.02]
+    others = np.delete(near.x, telling, axis=1)
+    rest = Neighbours(others, near.y) if others.shape[1] else None
+    left = max(rest.score, rest.straight, near.guess) if rest else near.guess
+    alone = max([s for j, s in scores.items() if j not in telling], default=near.guess)
+    # A column that a boundary runs through varies inside a class; one made of the target does not.
+    copied = _told(near, best) > MADE_OF_IT and 1 - alone > 0.05 + 4 * (1 - found)
+    if not copied and 1 - left < 0.02 + 4 * (1 - found):
+        return
+    what = "right for {:.1%} of rows" if near.classifies else "R squared {:.4f}"
+    yield Finding(
+        "leaking column",
+        f"column {best}" if len(telling) == 1 else "columns " + ", ".join(map(str, telling)),
+        f"from it alone: {what.format(found)}; from all others together: {what.format(left)}",
+        untried="the rows held out have the column too, so that their loss cannot tell",
+    )
+
+
+def _told(near: Neighbours, column: int) -> float:
+    """How much of a column the target tells: R squared."""
+    values = near.x[:, [column]]
+    if not near.classifies:
+        return column_score(near.y[:, 0], values)
+    each = np.eye(int(near.y.max()) + 1)[near.y]
+    means = each.T @ values / np.maximum(each.sum(0), 1)[:, None]
+    return score(values, means[near.y])
+
+
+def _promising(near: Neighbours) -> list[int]:
+    """The columns that the target is seen in best: by its groups, the spread between them."""
+    groups = near.y if near.classifies else _tenths(near.y[:, 0])
+    between = np.zeros(near.x.shape[1])
+    for g in np.unique(groups):
+        here = near.x[groups == g]
+        between += len(here) * here.mean(0) ** 2
+    return [int(j) for j in between.argsort()[::-1][:LOOKED_AT] if near.x[:, j].any()]
+
+
+def _tenths(y: Array) -> Array:
+    order = y.argsort(kind="stable").argsort(kind="stable")
+    found: Array = order * 10 // len(y)
+    return found
+
+
+CHECKS = (unscaled, leaking)

@@ -1,0 +1,171 @@
+"""Faults of units and of what reaches them: equal, dead, saturated; derivatives across depth."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad.ir import Value
+from glassgrad.nn import init
+from glassgrad.optim import Optimizer
+
+from .evidence import Evidence
+from .faults import Finding
+from .forks import Fork
+from .structure import _STRAIGHT, Walk
+
+Array = NDArray[Any]
+MANY = 0.6  # the share of a layer's units that must be dead, or of its values that must be flat
+_FLAT = {"sigmoid": 0.01, "tanh": 0.02}  # a derivative below this is flat (at most 0.25 and 1)
+_RANGE = 1e6  # between the derivatives of two layers
+
+
+def symmetric(_: Evidence, walk: Walk) -> Iterator[Finding]:
+    """Units with the same weights and the same derivatives in them, which no step tells apart."""
+    last = {v for p in walk.recording.predictions for v in walk.back(p, _STRAIGHT)}
+    equal: dict[str, tuple[int, int]] = {}
+    for layer in walk.layers.values():
+        slope = walk.recording.gradient(layer.weight)
+        if slope is None or layer.node.values[0] in last:
+            continue
+        weights = walk.recording.arrays[layer.weight]
+        if layer.node.op.name != "conv":
+            weights, slope = np.moveaxis(weights, -1, 0), np.moveaxis(slope, -1, 0)
+        units = len(weights)
+        size = float(abs(slope).max()) or 1.0
+        both = np.hstack([weights.reshape(units, -1), np.round(slope / size, 8).reshape(units, -1)])
+        counts = np.unique(both + 0.0, axis=0, return_counts=True)[1]
+        twins = int(counts[counts > 1].sum())
+        if units > 1 and twins >= units / 2:
+            equal[layer.parameter] = (twins, units)
+    if equal:
+        name, (twins, units) = next(iter(equal.items()))
+        others = f", and likewise in {', '.join(list(equal)[1:])}" if len(equal) > 1 else ""
+        yield Finding(
+            "symmetric start",
+            name.rpartition(".")[0] or name,
+            f"{twins} of {units} units of {name} have the weights of another and the same "
+            f"derivatives{others}",
+            change=redrawn(tuple(equal)),
+        )
+
+
+def redrawn(names: tuple[str, ...], biases: bool = False) -> Callable[[Fork], Fork]:
+    """The change that draws weights anew, and sets the biases beside them to 0."""
+
+    def change(fork: Fork) -> Fork:
+        fork = fork.copied()
+        state = fork.model.named_state()
+        for name in names:
+            p = state[name]
+            shape = p.numpy().shape
+            drawn = init.find("he" if biases else "glorot")(shape, fork.seed, name)
+            p.assign(np.asarray(drawn, p.dtype))
+            bias = state.get(f"{name.rpartition('.')[0]}.bias")
+            if biases and bias is not None:
+                bias.assign(np.zeros_like(bias.numpy()))
+        return fork
+
+    return change
+
+
+def dead(_: Evidence, walk: Walk) -> Iterator[Finding]:
+    """ReLU units that give 0 for all rows recorded."""
+    for node in walk.recording.forward():
+        if node.op.name not in ("relu", "relu6") or node.values[0] not in walk.moving:
+            continue
+        array = walk.recording.arrays[node.values[0]]
+        if array.ndim < 2:
+            continue
+        made = list(walk.back(node.inputs[0], _STRAIGHT))[-1]
+        axis = 1 if made.node.op.name == "conv" or array.ndim == 2 else array.ndim - 1
+        rest = tuple([i for i in range(array.ndim) if i != axis])
+        none = (array == 0).all(axis=rest)
+        layer = walk.layers.get(made.node)
+        if len(none) >= 4 and none.mean() >= MANY:
+            before = walk.recording.arrays[node.inputs[0]]
+            yield Finding(
+                "dead units",
+                node.origin.scope or "relu",
+                f"{int(none.sum())} of {len(none)} units give 0 for all {walk.recording.rows} rows; "
+                f"what they are given is at most {before.max():.3g}, in the middle "
+                f"{np.median(before):.3g}",
+                change=redrawn((layer.parameter,), biases=True) if layer else None,
+                untried="its weights belong to no layer of their own",
+            )
+
+
+def saturated(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
+    """Sigmoids and tanhs at their flat ends, inside the network."""
+    ends = set(walk.ends())
+    by_place: dict[str, list[Value]] = {}
+    for node in walk.recording.forward():
+        if node.op.name in _FLAT and node not in ends and node.values[0] in walk.moving:
+            by_place.setdefault(node.origin.scope, []).append(node.values[0])
+    for place, values in by_place.items():
+        flat = np.mean([flatness(walk, v) for v in values])
+        if flat < MANY:
+            continue
+        into = [
+            walk.layers.get(list(walk.back(v.node.inputs[0], _STRAIGHT))[-1].node) for v in values
+        ]
+        names = tuple(dict.fromkeys(layer.parameter for layer in into if layer))
+        if not names:  # gates of a recurrent layer: all of its weights
+            state = evidence.fork.model.named_state()
+            names = tuple(n for n in state if n.startswith(f"{place}.") and state[n].ndim > 1)
+        sizes = [float(abs(walk.recording.arrays[v.node.inputs[0]]).mean()) for v in values]
+        yield Finding(
+            "saturated units",
+            place or values[0].node.op.name,
+            f"{flat:.0%} of its values are where the activation is flat (derivative below "
+            f"{_FLAT[values[0].node.op.name]}); what it is given has a mean size of "
+            f"{np.mean(sizes):.3g}",
+            change=redrawn(names) if names else None,
+            untried="its weights belong to no layer of their own",
+        )
+
+
+def flatness(walk: Walk, value: Value) -> float:
+    """The share of numbers of a sigmoid or tanh at which its derivative is next to nothing."""
+    a = walk.recording.arrays[value]
+    slope = a * (1 - a) if value.node.op.name == "sigmoid" else 1 - a * a
+    return float((slope < _FLAT[value.node.op.name]).mean())
+
+
+def flow(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
+    """Derivatives of the loss in what layers give, first against last."""
+    sizes: dict[str, float] = {}
+    for layer in walk.layers.values():
+        slope = walk.recording.gradient(layer.node.values[0])
+        if slope is not None and slope.any() and layer.path not in sizes:
+            sizes[layer.path] = float(np.sqrt((slope**2).mean()))
+    if len(sizes) < 3:
+        return
+    (first, a), *_, (last, b) = sizes.items()
+    depth = f"{a:.2g} in {first}, {b:.2g} in {last}, {len(sizes)} layers apart"
+    if a < b / _RANGE:
+        yield Finding("vanishing gradients", first, f"the loss has derivatives of {depth}",
+                      untried="what helps is another network")  # fmt: skip
+    elif a > b * _RANGE:
+        yield Finding("exploding gradients", first, f"the loss has derivatives of {depth}",
+                      change=_clipped(evidence.fork))  # fmt: skip
+
+
+def _clipped(fork: Fork) -> Callable[[Fork], Fork] | None:
+    given = fork.optimizer
+    if given.schedule or given.clipnorm or given.clipvalue or given.global_clipnorm:
+        return None
+    return lambda each: each.but(optimizer=_with_clip(each))
+
+
+def _with_clip(fork: Fork) -> Optimizer:
+    found = copy.deepcopy(fork.optimizer)
+    found.global_clipnorm = 1.0
+    return found
+
+
+CHECKS = (symmetric, dead, saturated, flow)

@@ -1,0 +1,85 @@
+"""A callback that diagnoses a training at intervals."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal, TextIO
+
+from glassgrad.train.callbacks import Callback, Run
+
+from .diagnosis import Diagnosis, diagnose
+from .forks import at_rate
+
+
+class Watching(Callback):
+    """Diagnoses a copy of the training at every interval, and prints what was not there before.
+
+    `found` has the step and the diagnosis of each interval. The training itself goes on as it
+    would without; each look costs what `gg.diagnose` does. Fixes are tried only if `try_fixes`.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import data, nn
+    >>> from glassgrad.inspect.diagnose.watching import Watching
+    >>> x, y = data.spiral(seed=0)
+    >>> model = nn.Sequential(nn.Linear(32), nn.Linear(32), nn.ReLU(), nn.Linear(3))
+    >>> watching = Watching(every="epoch", steps=20)
+    >>> settings = dict(loss="cross_entropy", optimizer="adam", verbose=False)
+    >>> history = gg.fit(model, x, y, callbacks=watching, **settings)
+    >>> [(step, found.findings[0].name) for step, found in watching.found]
+    [(1, 'missing activation')]
+    """
+
+    stateless = True  # what was found before a checkpoint stands in the output of that run
+
+    def __init__(
+        self,
+        every: int | Literal["epoch"] = "epoch",
+        *,
+        steps: int = 200,
+        try_fixes: bool = False,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.every = every
+        self.steps = steps
+        self.try_fixes = try_fixes
+        self.stream = stream
+        self.found: list[tuple[int, Diagnosis]] = []
+        self._told: set[tuple[str, str]] = set()
+
+    def on_begin(self, run: Run) -> None:
+        self.found, self._told = [], set()
+
+    def on_interval(self, run: Run) -> None:
+        found = diagnose(run.model, steps=self.steps, try_fixes=self.try_fixes, **_settings(run))
+        self.found.append((run.step, found))
+        stream = self.stream or sys.stderr
+        for each in found.findings:
+            if (each.name, each.where) not in self._told:
+                self._told.add((each.name, each.where))
+                stream.write(f"step {run.step}: {each.name}: {each.where}: {each.evidence}\n")
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """The training as `diagnose` takes it, with the rate of this moment."""
+    record = run.history.record
+    heads = record.task.heads
+
+    def parts(data: dict[str, Any]) -> tuple[Any, Any]:
+        x = {name: data[name] for name in record.task.inputs}
+        y = {head.output: data[head.target] for head in heads}
+        return x, y[""] if len(heads) == 1 and heads[0].output == "" else y
+
+    x, y = parts(record.data)
+    optimizer = record.optimizer
+    if optimizer.schedule is None and run.rate != optimizer.lr:
+        optimizer = at_rate(optimizer, run.rate)
+    return {
+        "x": x,
+        "y": y,
+        "loss": heads[0].loss if len(heads) == 1 else {h.output: h.loss for h in heads},
+        "loss_weights": None if len(heads) == 1 else {h.output: h.weight for h in heads},
+        "optimizer": optimizer,
+        "batch_size": record.batch_size,
+        "seed": record.seed,
+        "validation_data": parts(record.validation) if record.validation else None,
+    }

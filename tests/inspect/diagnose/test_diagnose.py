@@ -1,0 +1,176 @@
+"""What is planted is named first, what is sound raises no alarm, and nothing of the user's changes."""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glassgrad as gg
+from glassgrad import data, nn, optim
+from glassgrad.errors import ConfigError, DataError, UsageError
+from glassgrad.inspect.diagnose.diagnosis import Diagnosis
+from glassgrad.inspect.diagnose.faults import BY_NAME
+from glassgrad.inspect.diagnose.watching import Watching
+
+from .healthy import HEALTHY
+from .planted import FAULTS, FIVE, Case, planted, where
+
+# Two networks of each fault with one seed here, other ones from fault to fault; all five networks
+# and three seeds are a run of `scripts/soak.py diagnoses`.
+_PAIRS = [
+    (fault, where(fault)[(i + k) % len(FIVE)]) for i, fault in enumerate(FAULTS) for k in (0, 2)
+]
+
+
+def _diagnosed(case: Case, **more: Any) -> Diagnosis:
+    return gg.diagnose(case.model, case.x, case.y, **case.settings, **more)
+
+
+@pytest.mark.parametrize(("fault", "network"), _PAIRS)
+def test_a_planted_fault_is_named_first(fault: str, network: str) -> None:
+    found = _diagnosed(planted(fault, network, 0))
+    assert [f.name for f in found.findings][:1] == [fault]
+
+
+@pytest.mark.parametrize("network", HEALTHY)
+def test_a_sound_training_raises_no_alarm(network: str) -> None:
+    found = _diagnosed(HEALTHY[network](3))
+    assert found.healthy, str(found)
+
+
+def test_every_fault_of_the_harness_is_one_that_can_be_named() -> None:
+    assert set(FAULTS) <= set(BY_NAME)
+
+
+@pytest.mark.parametrize("fault", ["missing activation", "rate too high", "dropout in evaluation"])
+def test_model_optimiser_and_data_stay_as_they_are(fault: str) -> None:
+    case = planted(fault, "spiral", 1)
+    before = case.model.state_dict()
+    settings, x, y = copy.deepcopy(repr(case.settings)), case.x.copy(), case.y.copy()
+    paths = [(path, type(m), m.training) for path, m in case.model.modules()]
+    _diagnosed(case)
+    after = case.model.state_dict()
+    assert list(before) == list(after)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert repr(case.settings) == settings
+    assert np.array_equal(case.x, x)
+    assert np.array_equal(case.y, y)
+    assert [(path, type(m)) for path, m in case.model.modules()] == [p[:2] for p in paths]
+
+
+def test_an_undrawn_model_stays_undrawn() -> None:
+    x, y = data.spiral(seed=0)
+    model = nn.Sequential(nn.Linear(8), nn.ReLU(), nn.Linear(3))
+    gg.diagnose(model, x, y, loss="cross_entropy", optimizer="adam", steps=5)
+    assert next(model.parameters()).sizes == (None, 8)  # type: ignore[attr-defined]
+
+
+def test_equal_calls_find_equal_things() -> None:
+    texts = {str(_diagnosed(planted("rate too high", "table", 1))) for _ in range(2)}
+    assert len(texts) == 1
+
+
+def test_a_fix_that_is_offered_lowers_the_loss_on_rows_held_out() -> None:
+    found = _diagnosed(planted("softmax applied twice", "kinds", 0)).findings[0]
+    assert found.offered
+    assert found.trial is not None
+    assert found.trial.after < found.trial.before
+
+
+def test_a_fix_that_changes_nothing_is_not_offered() -> None:
+    text = str(_diagnosed(planted("missing activation", "risk", 0)))
+    assert "Tried without effect" in text
+    assert "Fix:" not in text
+
+
+def test_a_fix_that_cannot_be_tried_says_why() -> None:
+    for fault in ("leaking column", "shuffled labels"):
+        (found, *_) = _diagnosed(planted(fault, "table", 2)).findings
+        assert found.trial is None
+        assert found.untried
+        assert not found.offered
+
+
+def test_without_trying_no_fix_is_tried() -> None:
+    (found,) = _diagnosed(planted("frozen layer", "spiral", 0), try_fixes=False).findings
+    assert found.trial is None
+    assert found.untried == "try_fixes is False"
+
+
+def test_suspicious_rows_are_mostly_the_wrong_ones() -> None:
+    sound, wrong = planted("", "kinds", 0), planted("noisy labels", "kinds", 0)
+    (found, *_) = _diagnosed(wrong).findings
+    really = sound.y != wrong.y
+    named = np.asarray(found.rows)
+    assert really[named].mean() > 0.9
+    assert really[named].sum() > 0.8 * really.sum()
+
+
+def test_the_leaking_and_the_unscaled_column_are_named() -> None:
+    assert _diagnosed(planted("leaking column", "table", 0)).findings[0].where == "column 6"
+    assert _diagnosed(planted("unscaled column", "table", 2)).findings[0].where == "column 2"
+
+
+def test_validation_data_are_what_fixes_are_measured_on() -> None:
+    case = planted("rate too high", "spiral", 0)
+    held = data.spiral(points_per_class=40, seed=9)
+    found = _diagnosed(case, validation_data=held)
+    assert found.findings[0].name == "rate too high"
+    assert found.findings[0].offered
+
+
+def test_networks_of_several_inputs_and_outputs_are_looked_at() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.out = nn.Linear(8), nn.Linear(8), nn.Linear(1)
+
+        def forward(self, left: Any, right: Any) -> Any:
+            hidden = gg.relu(self.a(left) + self.b(right))
+            return {"sum": self.out(hidden), "hidden": hidden}
+
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal((2, 80, 3)).astype(np.float32)
+    y = {"sum": left[:, :1] + right[:, :1], "hidden": np.zeros((80, 8), np.float32)}
+    found = gg.diagnose(Two(), (left, right), y, loss="mse", optimizer=optim.Adam(1e-2), steps=40)
+    assert found.healthy, str(found)
+
+
+def test_the_text_fits_its_width() -> None:
+    found = _diagnosed(planted("noisy labels", "spiral", 0))
+    text = found.text(width=72)
+    findings = itertools.takewhile(lambda line: not line.startswith("parameter"), text.split("\n"))
+    assert all(len(line) <= 72 for line in findings)
+
+
+def test_the_callback_leaves_the_training_as_it_is() -> None:
+    x, y = data.spiral(seed=0)
+    ends = []
+    stream = io.StringIO()
+    for watched in (False, True):
+        model = nn.Sequential(nn.Linear(16), nn.Linear(16), nn.ReLU(), nn.Linear(3))
+        callbacks = (Watching(every=4, steps=10, stream=stream),) if watched else ()
+        settings: dict[str, Any] = {"loss": "cross_entropy", "optimizer": optim.Adam(1e-2)}
+        gg.fit(model, x, y, epochs=2, batch_size=50, callbacks=callbacks, verbose=False, **settings)
+        ends.append(model.state_dict())
+    assert all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])
+    assert stream.getvalue().count("missing activation: linear1 to linear2") == 1
+
+
+def test_mistakes_are_errors_that_say_so() -> None:
+    x, y = data.spiral(seed=0)
+    model = nn.Linear(3)
+    settings: dict[str, Any] = {"loss": "cross_entropy", "optimizer": "adam"}
+    with pytest.raises(UsageError, match="not a model"):
+        gg.diagnose("model", x, y, **settings)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="steps"):
+        gg.diagnose(model, x, y, steps=0, **settings)
+    with pytest.raises(DataError):
+        gg.diagnose(model, x, y[:5], **settings)
+    with pytest.raises(DataError, match="too few rows"):
+        gg.diagnose(model, x[:3], y[:3], **settings)
