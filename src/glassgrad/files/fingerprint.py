@@ -27,7 +27,7 @@ def of_array(array: NDArray[Any]) -> str:
     bytes. Raises UsageError for objects and records.
 
     >>> of_array(np.arange(3, dtype="uint8"))[:40]
-    'uint8 (3,) 4cabf6d1a4b6c1ac98c75ad9d3d2e'
+    'uint8 (3,) 8b80dc0799bfbc3b2bb1e1d6f9b45'
     """
     array = np.asarray(array)
     if array.dtype.kind not in _KINDS:

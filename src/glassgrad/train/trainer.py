@@ -299,7 +299,9 @@ class Trainer:
             self.write_back()
             if self.updates:
                 self._say()
-            del self.seen  # it knows this trainer, whose arrays would wait for the next collection
+            # They know this trainer, whose arrays would wait for the next collection.
+            self.watch = None
+            del self.seen
 
     def loop(self) -> Any:
         """The native loop over batches, for a run whose batches are rows in memory as they are."""

@@ -9,6 +9,7 @@ runs one worker, which prints a line of JSON for each failure and keeps in FILE 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import mmap
 import os
@@ -111,11 +112,10 @@ def smaller(data: bytes, still: Callable[[bytes], bool]) -> bytes:
 
 def _work(name: str, first: int, count: int, at: Path, cases: bool) -> None:
     """Go through the numbers; print what fails. A hang or a crash ends the process at its number."""
-    from .cases import cases_of
     from .formats import FORMATS
 
     form = FORMATS[name]
-    known = list(cases_of(name).values()) if cases else []
+    known = _cases(name) if cases else []
     for seed in form.seeds:
         problem = verdict(form, seed)
         if problem:
@@ -126,9 +126,7 @@ def _work(name: str, first: int, count: int, at: Path, cases: bool) -> None:
         place = mmap.mmap(stream.fileno(), 8)
     largest = max([len(data) for data, _ in known], default=200_000)
     _limit_memory(4 * largest + MEMORY + 32 * 2**20)
-    with suppress(OSError):  # what was most so far, on the way here, is forgotten
-        Path("/proc/self/clear_refs").write_text("5", "ascii")
-    before = _most_memory()
+    before = _forget_most()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     for number in range(first, first + count):
         place[:8] = number.to_bytes(8, "little")
@@ -139,10 +137,11 @@ def _work(name: str, first: int, count: int, at: Path, cases: bool) -> None:
         found, problem = _outcome(form, data)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        most = _most_memory()
-        if most - before > 4 * len(data) + MEMORY:
-            problem = problem or f"{(most - before) >> 20} MiB of memory for {len(data)} bytes"
-            before = most
+        if _most_memory() > before:  # it was this file: what files before it took is forgotten
+            most, start = _most_memory(), before
+            before = _forget_most()
+            if most - start > 4 * len(data) + MEMORY:
+                problem = problem or f"{(most - start) >> 20} MiB of memory for {len(data)} bytes"
         if not problem and cases:
             problem = _as_foretold(form, data, found, known[number][1])
         elif not problem:
@@ -151,6 +150,21 @@ def _work(name: str, first: int, count: int, at: Path, cases: bool) -> None:
             small = data if cases else smaller(data, partial(_is, form, problem.split(":")[0]))
             print(json.dumps([number, problem, small[:200_000].hex()]), flush=True)  # noqa: T201
     place[:8] = (first + count).to_bytes(8, "little")
+
+
+def _cases(name: str) -> list[tuple[bytes, bool]]:
+    from .cases import cases_of
+
+    return list(cases_of(name).values())
+
+
+def _forget_most() -> int:
+    """What the process has now, which is the most it has had from here on."""
+    with suppress(OSError, AttributeError):  # free memory that is kept would hide what a file takes
+        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
+    return _most_memory()
 
 
 def _most_memory() -> int:
