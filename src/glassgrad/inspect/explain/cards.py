@@ -67,11 +67,26 @@ class Cards:
             )
         return found
 
+    def chosen(self, value: Value, row: int | None = None) -> Index | None:
+        """The number that stands for a value: that of the largest derivative, in this row if one."""
+        array, gradient = self.recording.arrays[value], self.recording.gradient(value)
+        sizes = array if gradient is None else gradient
+        if row is None or not self.has_rows(value):
+            return _largest(sizes)
+        at = _largest(sizes[row])
+        return None if at is None else (row, *at)
+
+    def has_rows(self, value: Value) -> bool:
+        """Whether the first axis of a value is that of the rows."""
+        shape = self.recording.arrays[value].shape
+        given = value.node.op is INPUT and value.node.attributes["role"] != "data"
+        return not given and shape[:1] == (self.recording.rows,)
+
     def card(self, value: Value, index: Index | None = None) -> Card:
         """The card of a value, derived at `index`: at the largest derivative, if none is given."""
         recording, node = self.recording, value.node
         array, gradient = recording.arrays[value], recording.gradient(value)
-        at = _largest(array if gradient is None else gradient) if index is None else index
+        at = self.chosen(value) if index is None else index
         backward: tuple[Form, ...] = ()
         if at is not None and gradient is not None and value is not recording.loss:
             backward = self.derivation(recording.gradients[value], at)

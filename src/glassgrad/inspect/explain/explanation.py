@@ -74,9 +74,14 @@ class Explanation:
         paths = tuple([str(v.node.attributes.get("name", "")) for v in values])
         return by_sample(*self._given, names=paths, **self._settings)
 
-    def text(self, width: int = 100) -> str:
-        """The whole step for a terminal so wide."""
-        return text(self.cards, width)
+    def text(self, width: int = 100, row: int | None = None, *, steps: bool = False) -> str:
+        """The whole step for a terminal so wide.
+
+        Of each value one number is derived: that of the largest derivative, in this `row` if one is
+        given. Composites whose closed form says it all stand in one line, with `steps` in all of
+        theirs. Raises ConfigError for a row that is not there.
+        """
+        return text(self.cards, width, row, steps=steps)
 
     def __str__(self) -> str:
         return self.text()

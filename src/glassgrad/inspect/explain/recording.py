@@ -143,6 +143,8 @@ def _names(graph: Graph, gradients: dict[Value, Value]) -> dict[Value, str]:
             if value not in derivatives:
                 wished = node.origin.name or node.op.name
                 found[value] = names.take(wished if len(node.values) == 1 else f"{wished}_part")
-    for value, gradient in gradients.items():
-        found.setdefault(gradient, names.take(f"d_{found[value]}"))
+    # Two values may share one derivative, as a sum and what is added do: the last gives the name.
+    for value in reversed(gradients):
+        if gradients[value] not in found:
+            found[gradients[value]] = names.take(f"d_{found[value]}")
     return found

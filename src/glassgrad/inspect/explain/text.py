@@ -2,107 +2,120 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from . import formulas
+from .cards import Cards
+from .derivations import Derivation
+from .expressions import Expression, terms
+from .story import Entry, Section, story
+from .words import number
 
-from .cards import Card, Cards
-from .forms import Form
-from .words import Labels, Line, line, number
-
-Array = NDArray[Any]
-_MOST_SHOWN = 12  # numbers of an array that are printed; of a larger one statistics
+_NARROWEST = 40
 
 
-def text(cards: Cards, width: int = 100) -> str:
+def text(cards: Cards, width: int = 100, row: int | None = None, *, steps: bool = False) -> str:
     """The whole step as lines no wider than this, where words allow it."""
-    recording = cards.recording
-    labels = Labels(recording.names, cards.source)
-    rows = f"{recording.rows} row{'s' * (recording.rows != 1)}"
-    loss = number(float(recording.arrays[recording.loss]))
-    out = [f"One step of {recording.task.model.title()} on {rows}: loss {loss}"]
-    layer = None
-    for card in cards:
-        if card.role in ("host", "buffer"):
-            continue
-        if card.layer != layer:
-            layer = card.layer
-            out += ["", *_heading(cards, layer)]
-        out += _card(card, labels, width)
+    told = story(cards, row, steps=steps)
+    width = max(_NARROWEST, width)
+    out = list(_folded(visible(told.heading), width, ""))
+    for section in told.sections:
+        out += ["", *_heading(section, width)]
+        for entry in section.entries:
+            out += _entry(entry, width)
     return "\n".join(out)
 
 
-def _heading(cards: Cards, layer: str) -> Iterator[str]:
-    scope = cards.recording.scopes.get(layer)
-    if scope is None:
-        yield "data and parameters"
-        return
-    yield f"{layer}  {scope.title}" if scope.title != layer else layer
-    for formula in (scope.forward, scope.backward):
-        if formula:
-            yield f"  {formula}"
+def visible(text: str) -> str:
+    """One line that a terminal only shows, whatever a user wrote."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
+    )
 
 
-def _card(card: Card, labels: Labels, width: int) -> list[str]:
-    out = [f"  {card.name}{_shape(card.array)} = {_numbers(card.array)}"]
-    for form in card.forward:
-        out += _derivation(form, labels, width, "    ")
-    if card.gradient is not None:
-        out.append(f"  d_{card.name} = {_numbers(card.gradient)}")
-        for form in card.backward:
-            out += _derivation(form, labels, width, "    ")
-    return out
+def shape(sizes: tuple[int, ...]) -> str:
+    """The sizes of an array as people write them."""
+    return f" ({' x '.join(map(str, sizes))})" if sizes else ""
 
 
-def _derivation(form: Form, labels: Labels, width: int, indent: str) -> list[str]:
-    made = line(form, labels)
-    if form.kind == "given":
-        return []
-    if form.kind == "steps":
-        inner = Labels({**labels.names, **form.inside})
-        out = [f"{indent}{made.of} = {made.value}, in steps:"]
-        for step in form.steps:
-            if step.kind != "given":
-                out += _derivation(step, inner, width, indent + "  ")
-        return out
-    return _wrapped(made, width, indent)
+def _heading(section: Section, width: int) -> Iterator[str]:
+    both = (section.path, section.title) if section.title != section.path else (section.path,)
+    yield from _folded(visible("  ".join([b for b in both if b])), width, "")
+    for formula in section.formulas:
+        yield from _folded(visible(formula), width, "  ")
 
 
-def _wrapped(made: Line, width: int, indent: str) -> list[str]:
-    """In one line if it fits, else a line for the names, the numbers and the value."""
-    copied = made.numbers == made.value
-    whole = [made.of, made.symbols, *([] if copied else [made.numbers]), made.value]
-    one = indent + " = ".join(whole)
-    if len(one) <= width:
-        return [one]
-    pad = indent + " " * min(len(made.of), 24)
-    return [f"{indent}{made.of} = {made.symbols}", *[f"{pad} = {t}" for t in whole[2:]]]
+def _entry(entry: Entry, width: int) -> Iterator[str]:
+    what = f"  {entry.name}{shape(entry.shape)}"
+    if entry.formula:
+        yield from _folded(
+            f"{entry.name}{shape(entry.shape)}, {entry.op}: {formulas.plain(entry.formula)}",
+            width,
+            "  ",
+        )
+        yield from _folded(entry.numbers, width, "    ")
+    else:
+        yield from _folded(f"{what.strip()} = {entry.numbers}", width, "  ")
+    for made in entry.forward:
+        yield from derivation(made, width, "    ")
+    if entry.gradient:
+        also = f" = {entry.shared}" if entry.shared else ""
+        yield from _folded(f"d_{entry.name}{also} = {entry.gradient}", width, "  ")
+        for made in entry.backward:
+            yield from derivation(made, width, "    ")
 
 
-def _shape(array: Array) -> str:
-    return f" ({' x '.join(map(str, array.shape))})" if array.ndim else ""
+def derivation(made: Derivation, width: int, indent: str) -> Iterator[str]:
+    """In one line if it fits, else one for the names, one for the numbers, one for the value."""
+    if made.expression is None:
+        many = f", in {made.count:,} steps" if made.count else ""
+        words = f"{made.of} = {made.result}{many}{':' if made.steps else ''}"
+        yield from _folded(words, width, indent)
+    else:
+        symbols, numbers = pieces(made, made.expression)
+        copied = not made.expression.parts
+        one = [made.of, " ".join(symbols), *([] if copied else [" ".join(numbers)]), made.result]
+        line = indent + " = ".join(one)
+        if len(line) <= width:
+            yield line
+        else:
+            yield f"{indent}{made.of}"
+            for part in (symbols, *([] if copied else [numbers]), [made.result]):
+                yield from _broken(part, width, f"{indent}  = ", f"{indent}    ")
+    for step in made.steps:
+        yield from derivation(step, width, indent + "  ")
 
 
-def _numbers(array: Array) -> str:
-    """All numbers of a small array, of a large one where they lie."""
-    if array.size == 0:
-        return "none"
-    if array.ndim == 0:
-        return number(float(array))
-    if array.size <= _MOST_SHOWN:
-        return _nested(array)
-    wide = array.astype(np.float64)
-    low, high = number(float(wide.min()), 3), number(float(wide.max()), 3)
-    zeros = int(np.count_nonzero(wide == 0))
-    also = f", {zeros:,} of {wide.size:,} are 0" if zeros else ""
-    size = math.sqrt(float((wide * wide).mean()))
-    return f"{wide.size:,} numbers from {low} to {high}, root mean square {number(size, 3)}{also}"
+def pieces(made: Derivation, expression: Expression) -> tuple[list[str], list[str]]:
+    """The expression in names and in numbers, in pieces between which a line may end."""
+    return (
+        terms(expression, lambda e: e.name),
+        terms(expression, lambda e: number(e.value, made.digits)),
+    )
 
 
-def _nested(array: Array) -> str:
-    if array.ndim == 0:
-        return number(float(array), 4)
-    return f"[{', '.join(_nested(a) for a in array)}]"
+def _broken(parts: Sequence[str], width: int, first: str, others: str) -> Iterator[str]:
+    """Pieces in as many lines as it takes."""
+    line = first + parts[0]
+    for part in parts[1:]:
+        if len(line) + 1 + len(part) > width:
+            yield from _cut(line, width, others)
+            line = others + part
+        else:
+            line = f"{line} {part}"
+    yield from _cut(line, width, others)
+
+
+def _cut(line: str, width: int, indent: str) -> Iterator[str]:
+    """A line that one piece makes too long ends at a space near the edge."""
+    while len(line) > width:
+        at = line.rfind(" ", len(indent) + 4, width + 1)
+        if at < 0:
+            break
+        yield line[:at]
+        line = f"{indent}  {line[at + 1 :]}"
+    yield line
+
+
+def _folded(words: str, width: int, indent: str) -> Iterator[str]:
+    yield from _cut(indent + words, width, indent)

@@ -1,0 +1,197 @@
+"""An explanation in the order in which it is told, whatever it is written in.
+
+The one place that decides what is shown: the data first, then each layer with its own parameters,
+in the order they run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glassgrad.errors import ConfigError, shown
+from glassgrad.ir import INPUT, Value
+
+from .cards import Cards
+from .derivations import Derivation, Deriving
+from .words import number
+
+Array = NDArray[Any]
+_MOST_SHOWN = 12  # numbers of an array that are printed; of a larger one statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value: what it is called, its op, its numbers and its derivative in words, both derived.
+
+    `kind` is "data", "parameter" or "value"; `formula` is the op's, in LaTeX. `shared` names the
+    value whose derivative this one's is, where nothing but a sum lies between.
+    """
+
+    name: str
+    kind: str
+    op: str
+    formula: str
+    shape: tuple[int, ...]
+    numbers: str
+    forward: tuple[Derivation, ...]
+    gradient: str
+    backward: tuple[Derivation, ...]
+    shared: str
+    array: Array
+    slopes: Array | None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The data, or a layer with its parameters: its path, what it is, and its formulas in words.
+
+    Path, title and formulas may hold what users wrote: they are escaped by whoever writes them.
+    """
+
+    path: str
+    title: str
+    formulas: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The whole step."""
+
+    title: str
+    rows: int
+    row: int | None
+    loss: str
+    sections: tuple[Section, ...]
+
+    @property
+    def heading(self) -> str:
+        """What is explained, in one sentence."""
+        rows = f"{self.rows} row{'s' * (self.rows != 1)}"
+        chosen = "" if self.row is None else f", numbers of row {self.row}"
+        return f"One step of {self.title} on {rows}{chosen}: loss {self.loss}"
+
+
+def story(cards: Cards, row: int | None = None, *, steps: bool = False) -> Story:
+    """The step in order. Raises ConfigError for a row that is not there."""
+    recording = cards.recording
+    whole = isinstance(row, int | np.integer) and not isinstance(row, bool)
+    if row is not None and not (whole and 0 <= row < recording.rows):
+        raise ConfigError(
+            "there is no such row",
+            where="row",
+            expected=f"a whole number from 0 to {recording.rows - 1}",
+            received=shown(row),
+        )
+    deriving = Deriving(cards, steps=steps)
+    by_layer: dict[str, list[Value]] = {"": []}
+    for path, value in _placed(cards):
+        by_layer.setdefault(path, []).append(value)
+    return Story(
+        recording.task.model.title(),
+        recording.rows,
+        None if row is None else int(row),
+        number(float(recording.arrays[recording.loss])),
+        tuple([_section(deriving, p, vs, row) for p, vs in by_layer.items() if vs]),
+    )
+
+
+def _placed(cards: Cards) -> Iterator[tuple[str, Value]]:
+    """Every value and its layer: that of a parameter, or of what is right, is the one that reads it."""
+    recording = cards.recording
+    read: dict[Value, str] = {}
+    inside: dict[str, list[Value]] = {}
+    computed = []
+    for node in recording.forward():
+        for value in node.inputs:
+            if value.node.op is INPUT and node.op is not INPUT:
+                read.setdefault(value, node.origin.scope)
+    targets = {v for v, path in read.items() if path == recording.loss.node.origin.scope}
+    for value in cards.order:
+        role = value.node.attributes["role"] if value.node.op is INPUT else ""
+        if role == "data" and value not in targets:
+            yield "", value
+        elif role in ("data", "parameter"):
+            inside.setdefault(read.get(value, ""), []).append(value)
+        elif not role:
+            computed.append(value)
+    for value in inside.pop("", []):
+        yield "", value
+    for value in computed:
+        path = value.node.origin.scope
+        for given in inside.pop(path, []):
+            yield path, given
+        yield path, value
+    for path, values in inside.items():
+        for value in values:
+            yield path, value
+
+
+def _section(deriving: Deriving, path: str, values: list[Value], row: int | None) -> Section:
+    scope = deriving.cards.recording.scopes.get(path)
+    formulas = (scope.forward, scope.backward) if scope else ()
+    title = (scope.title if scope else "") or ("" if path else "data")
+    entries = tuple([_entry(deriving, v, row) for v in values])
+    return Section(path, title, tuple([f for f in formulas if f]), entries)
+
+
+def _entry(deriving: Deriving, value: Value, row: int | None) -> Entry:
+    cards, recording, node = deriving.cards, deriving.cards.recording, value.node
+    array, slopes = recording.arrays[value], recording.gradient(value)
+    at = cards.chosen(value, row)
+    forward = deriving.derivations(value, at) if at is not None and node.op is not INPUT else []
+    backward, shared = [], ""
+    name = recording.names[value]
+    if slopes is not None:
+        gradient = recording.gradients[value]
+        of = recording.names[gradient]
+        if of != f"d_{name}" and cards.is_shown(gradient) and value is not recording.loss:
+            shared = of
+        elif at is not None and value is not recording.loss:
+            backward = deriving.derivations(gradient, at)
+    given = node.op is INPUT
+    return Entry(
+        name=name,
+        kind=str(node.attributes["role"]) if given else "value",
+        op="" if given else node.op.name,
+        formula="" if given else node.op.formula,
+        shape=array.shape,
+        numbers=numbers(array),
+        forward=tuple(forward),
+        gradient="" if slopes is None else numbers(slopes),
+        backward=tuple(backward),
+        shared=shared,
+        array=array,
+        slopes=slopes,
+    )
+
+
+def numbers(array: Array) -> str:
+    """All numbers of a small array, of a large one where they lie."""
+    if array.size == 0:
+        return "none"
+    if array.ndim == 0:
+        return number(float(array))
+    if array.size <= _MOST_SHOWN:
+        return _nested(array)
+    wide = array.astype(np.float64)
+    low, high = float(wide.min()), float(wide.max())
+    if low == high:
+        return f"{wide.size:,} numbers, all {number(low)}"
+    zeros = int(np.count_nonzero(wide == 0))
+    also = f", {zeros:,} of {wide.size:,} are 0" if zeros else ""
+    size = math.sqrt(float((wide * wide).mean()))
+    ends = f"from {number(low, 3)} to {number(high, 3)}"
+    return f"{wide.size:,} numbers {ends}, root mean square {number(size, 3)}{also}"
+
+
+def _nested(array: Array) -> str:
+    if array.ndim == 0:
+        return number(float(array), 4)
+    return f"[{', '.join(_nested(a) for a in array)}]"

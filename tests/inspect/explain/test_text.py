@@ -1,0 +1,157 @@
+"""The text of an explanation: what is told in which order, and that what is printed adds up."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glassgrad as gg
+from glassgrad import nn
+from glassgrad.errors import ConfigError, FormatError
+from glassgrad.inspect.explain import formulas
+from glassgrad.inspect.explain.cards import Cards
+from glassgrad.inspect.explain.derivations import Derivation
+from glassgrad.inspect.explain.explanation import Explanation
+from glassgrad.inspect.explain.story import story
+from glassgrad.inspect.explain.text import visible
+from glassgrad.ops import OPS
+from tests.inert import inert_line
+from tests.inspect.explain.test_forms import arithmetic, network
+
+
+def spiral(rows: int = 3, activation: nn.Module | None = None, **given: Any) -> Explanation:
+    x, y = gg.data.spiral(classes=3, points_per_class=5, seed=0)
+    model = nn.Sequential(nn.Linear(2, 6), activation or nn.ReLU(), nn.Linear(6, 3))
+    found: Explanation = gg.explain(model, x[-rows:], y[-rows:], loss="cross_entropy", **given)
+    return found
+
+
+def flat(each: tuple[Derivation, ...] | list[Derivation]) -> Iterator[Derivation]:
+    for made in each:
+        yield made
+        yield from flat(made.steps)
+
+
+@pytest.mark.parametrize("steps", [False, True])
+@pytest.mark.parametrize("seed", [2, 14, 26])
+def test_every_printed_derivation_of_a_random_network_recomputes(seed: int, steps: bool) -> None:
+    told = story(Cards(network(seed, "float64")), steps=steps)
+    entries = [e for s in told.sections for e in s.entries]
+    found = [d for e in entries for d in flat([*e.forward, *e.backward]) if d.expression]
+    assert len(found) > 5
+    for made in found:
+        assert made.expression is not None
+        if not math.isfinite(made.value):
+            continue
+        exact, scale = made.expression.evaluated(), made.expression.scale
+        assert abs(exact - made.value) <= 1e-9 * scale, made
+        text = made.expression.in_numbers(made.digits)
+        size = abs(float(made.result))
+        shown = made.result.partition("e")[0].lstrip("-").replace(".", "").lstrip("0")
+        unit = 10.0 ** (math.floor(math.log10(size)) - max(len(shown), 3) + 1) if size else 0
+        off = abs(arithmetic(text) - float(made.result))
+        assert off <= 0.5 * unit + 1e-12 * scale, (made.of, text, made.result)
+
+
+def test_data_stand_first_and_parameters_with_the_layer_that_uses_them() -> None:
+    told = story(spiral().cards)
+    names = {s.path or s.title: [e.name for e in s.entries] for s in told.sections}
+    assert names == {
+        "data": ["x"],
+        "linear1": ["linear1_weight", "linear1_bias", "linear1"],
+        "relu1": ["relu1"],
+        "linear2": ["linear2_weight", "linear2_bias", "linear2"],
+        "loss": ["y", "loss"],
+    }
+
+
+def test_a_layer_whose_nodes_come_in_two_stretches_is_told_once() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    found = gg.explain(model, np.ones((1, 1, 4, 4)), [1], loss="cross_entropy")
+    headings = [line for line in found.text().split("\n") if line and not line.startswith(" ")]
+    assert len(headings) == len(set(headings))
+    assert "d_conv = d_conv2d1" in found.text()
+
+
+def test_known_composites_stand_in_one_line_and_in_steps_where_asked() -> None:
+    found = spiral(activation=nn.Sigmoid())
+    (line,) = [i for i in found.text(200).split("\n") if i.strip().startswith("sigmoid1[")]
+    assert re.search(r"= 1 / \(1 \+ exp\(-linear1\[\d, \d\]\)\) = 1 / \(1 \+ exp\(-", line)
+    assert found.text().count("steps") == 0
+    assert found.text(steps=True).count("subtract1[") > 5
+
+
+def test_inner_values_read_as_what_they_are() -> None:
+    text = spiral().text(120)
+    assert re.search(r"= d_relu1\[\d, \d\] \* \(linear1\[\d, \d\] > 0\) = ", text)
+    assert "greater" not in text
+    assert "subtract_one_at" not in text
+
+
+def test_a_chosen_row_is_the_one_whose_numbers_are_derived() -> None:
+    found = spiral(3)
+    for row in range(3):
+        text = found.text(row=row)
+        assert f"numbers of row {row}" in text
+        derived = re.findall(r"^    (?:d_)?(?:x|relu1|linear1|linear2)\[(\d)", text, re.MULTILINE)
+        assert set(derived) == {str(row)}
+    for wrong in (3, -1, True, 0.5, "a"):
+        with pytest.raises(ConfigError, match="no such row"):
+            found.text(row=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [72, 100, 132])
+def test_lines_are_as_wide_as_asked(width: int) -> None:
+    for seed in (4, 11):
+        lines = Explanation(network(seed, "float32"), (), {}).text(width).split("\n")
+        wide = [line for line in lines if len(line) > width]
+        assert all(" " not in line.strip() for line in wide), wide[:3]
+
+
+def test_long_sums_show_the_largest_terms_and_the_rest_as_one_number() -> None:
+    model = nn.Linear(500, 1)
+    x = np.random.default_rng(0).normal(size=(1, 500))
+    found = gg.explain(model, x, [[1.0]], loss="mse")
+    entries = [e for s in story(found.cards).sections for e in s.entries]
+    (made,) = next(e.forward for e in entries if e.op == "linear")
+    assert made.expression is not None
+    *shown, rest = made.expression.parts
+    sizes = [abs(t.evaluated()) for t in shown]
+    products = np.abs(x[0] * model.weight.numpy()[:, 0])
+    assert sizes == sorted(sizes, reverse=True)
+    np.testing.assert_allclose(sizes, np.sort(products)[::-1][: len(sizes)], rtol=1e-6)
+    assert rest.kind == "rest"
+    assert rest.name == f"{501 - len(shown)} more"
+
+
+def test_every_op_has_a_formula_that_is_text_and_mathml() -> None:
+    for op in OPS.values():
+        assert inert_line(formulas.plain(op.formula))
+        assert "\\" not in formulas.plain(op.formula)
+        assert "{" not in formulas.plain(op.formula)
+        root = ET.fromstring(formulas.mathml(op.formula))
+        assert root.tag == "math"
+        assert len(list(root.iter())) > 1
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        *(r"\input{x}", r"\href{x}{y}", "{x", "x}", "x_1_2", "_x", r"\text{<b>}", r"\left(x", "&"),
+        *("é", "x^", "\\", r"\frac{1}", "{" * 100 + "x" + "}" * 100, "$x$", "\x1b", "`"),
+    ],
+)
+def test_latex_that_no_record_uses_is_refused(latex: str) -> None:
+    with pytest.raises(FormatError):
+        formulas.parsed(latex)
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "a\nb", "\u202ex", "\x9b31m", "\r", "\ud800"])
+def test_what_a_user_wrote_is_one_inert_line(name: str) -> None:
+    assert inert_line(visible(name))
