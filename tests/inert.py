@@ -27,7 +27,20 @@ from glassgrad.files.history import read_history, write_history
 from glassgrad.files.model import from_bytes, to_bytes
 from glassgrad.files.toml import write_toml
 from glassgrad.inspect.compare import Comparison, Group
-from glassgrad.inspect.plots import curves, decision_boundary, overlaid
+from glassgrad.inspect.plots import (
+    confusion_matrix,
+    curves,
+    decision_boundary,
+    feature_maps,
+    filters,
+    graph,
+    histograms,
+    images,
+    network,
+    neuron,
+    overlaid,
+    scatter,
+)
 from glassgrad.inspect.run import check_free, next_free
 from glassgrad.train.metrics import find
 from tests.files.hostile.formats import placed, scratch
@@ -253,5 +266,14 @@ def wrong_pictures(names: Sequence[str]) -> list[str]:
             lambda x: np.abs(np.column_stack([x, x[:, :1]])), points, classes, names[0],
             classes=[*names[:3]], feature_names=[*names[-2:]],
         ),
+        "scatter": scatter(points, classes, names[0], classes=[*names[:3]], feature_names=[*names[-2:]]),
+        "network": network(nn.Linear(2, 3), names[0], inputs=names[:2], outputs=names[:3]),
+        "neuron": neuron([1.0, 2.0], [0.5, 1.0], title=names[0], names=names[:2]),
+        "graph": graph(nn.Linear(2, 3), (2,), names[0]),
+        "images": images(points[:, None], classes, names[0], y=classes[::-1], classes=names[:3]),
+        "filters": filters(points[:, None, None], names[0]),
+        "maps": feature_maps(dict.fromkeys(different[:6], points), names[0]),
+        "confusion": confusion_matrix(classes, classes[::-1], names[0], classes=names[:3]),
+        "histograms": histograms({n: {0: points} for n in different[:6]}, names[0]),
     }  # fmt: skip
     return [kind for kind, picture in made.items() if not inert_svg(picture)]

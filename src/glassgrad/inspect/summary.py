@@ -91,21 +91,7 @@ def summary(model: Module, x: Any = None) -> Summary:
     linear2  Linear(64, 3)   3              195            192
     all                                     387            320
     """
-    known = model.input_types
-    if x is None and not known:
-        raise UsageError(
-            "what goes into the model is not known yet",
-            where=type(model).__name__,
-            expected="a model that was called or fitted, or the shape of one row",
-            received="neither",
-            hint="summary(model, (2,))",
-        )
-    rows = Dim.named("n")
-    kinds = [Type((rows, *t.shape[1:]), t.dtype) for t in known]
-    if x is not None:
-        kinds = [Type((rows, *x), model.dtype())]
-    inputs = dict(zip(input_names(model)[0], kinds, strict=False))
-    graph = forward_graph(model, inputs)
+    graph, inputs = graph_of(model, x, "summary(model, (2,))")
     state = model.named_state()
     costs: dict[str, int] = {}
     for node in primitives(graph).nodes():
@@ -130,6 +116,28 @@ def summary(model: Module, x: Any = None) -> Summary:
         )
     given = {name: (_one(t.shape), t.dtype) for name, t in inputs.items()}
     return Summary(model.title(), given, model.dtype(), tuple(found))
+
+
+def graph_of(model: Module, x: Any, hint: str) -> tuple[Graph, dict[str, Type]]:
+    """The way forward, and the types of what goes in; `x` is the shape of one row.
+
+    Raises UsageError where that is not known, with this hint.
+    """
+    known = model.input_types
+    if x is None and not known:
+        raise UsageError(
+            "what goes into the model is not known yet",
+            where=type(model).__name__,
+            expected="a model that was called or fitted, or the shape of one row",
+            received="neither",
+            hint=hint,
+        )
+    rows = Dim.named("n")
+    kinds = [Type((rows, *t.shape[1:]), t.dtype) for t in known]
+    if x is not None:
+        kinds = [Type((rows, *x), model.dtype())]
+    inputs = dict(zip(input_names(model)[0], kinds, strict=False))
+    return forward_graph(model, inputs), inputs
 
 
 def _owners(model: Module, names: list[str]) -> dict[str, list[str]]:

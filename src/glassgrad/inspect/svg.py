@@ -1,4 +1,4 @@
-"""The words both pictures are written in: escaped text, colours, scales, axes.
+"""The words all pictures are written in: escaped text, colours, scales, axes.
 
 Every name in a picture comes from somewhere else (titles, metrics, columns, classes), so it passes
 `text`. The style follows the reader's light or dark scheme; there is no script and no link.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "COLOURS", "Scale", "axes", "coordinate", "linear", "picture", "text", "value_scale", "words",
+    "COLOURS", "Picture", "Scale", "axes", "coordinate", "linear", "picture", "text", "value_scale", "words",
 ]  # fmt: skip
 
 # Okabe and Ito's colours, told apart with any colour vision (https://jfly.uni-koeln.de/color/);
@@ -35,6 +36,20 @@ COLOURS = (
 )
 _FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','DejaVu Sans',sans-serif"
 
+
+class Picture(str):
+    """An SVG document as text; a notebook shows it."""
+
+    __slots__ = ()
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file. Raises OSError where that cannot be done."""
+        Path(path).write_text(self, encoding="utf-8")
+
+    def _repr_svg_(self) -> str:
+        return self
+
+
 # ------------------------------------------------------------------------------------ text, style
 
 
@@ -49,7 +64,7 @@ def text(name: object, limit: int = 60) -> str:
     return html.escape(plain, quote=True)
 
 
-def _style(colours: int) -> str:
+def _style(colours: int, shapes: bool) -> str:
     """The picture's own rules; classes begin with `gg-` so that pictures may share a page."""
 
     def scheme(side: int, page: str, ink: str, soft: str, grid: str) -> str:
@@ -61,6 +76,9 @@ def _style(colours: int) -> str:
             f".gg-axis{{stroke:{soft}}}",
             f".gg-rim{{stroke:{page}}}",
         ]
+        if shapes:
+            rules.append(f".gg-node{{fill:{page};stroke:{soft}}}.gg-end{{fill:{grid}}}")
+            rules.append(f".gg-dots{{stroke:{soft}}}")
         for number, both in enumerate(COLOURS[:colours]):
             rules.append(f".gg-s{number}{{stroke:{both[side]}}}.gg-f{number}{{fill:{both[side]}}}")
         return "".join(rules)
@@ -73,6 +91,7 @@ def _style(colours: int) -> str:
         ".gg-many{stroke-width:1.2}.gg-val{stroke-dasharray:5 3.5}"
         ".gg-grid,.gg-axis{stroke-width:1;fill:none;shape-rendering:crispEdges}"
     )
+    fixed += ".gg-edge{fill:none}.gg-node{stroke-width:1.4}" * shapes
     light = scheme(0, "#ffffff", "#1f2328", "#656d76", "#e6e8eb")
     dark = scheme(1, "#14171b", "#e6e9ed", "#9aa4af", "#2a2f36")
     return f"<style>{fixed}{light}@media (prefers-color-scheme:dark){{{dark}}}</style>"
@@ -85,10 +104,12 @@ def picture(
     about: str,
     body: Iterable[str],
     colours: int = len(COLOURS),
-) -> str:
+    shapes: bool = False,
+) -> Picture:
     """The whole document: its size, what it is for those who cannot see it, its style, its body.
 
-    `colours` says how many of them the body uses: rules for others are left out.
+    `colours` says how many of them the body uses: rules for others are left out. `shapes` are those
+    of networks: nodes, edges.
     """
     size = f'width="{width}" height="{height}"'
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" class="gg" {size}'
@@ -97,13 +118,13 @@ def picture(
         f'{opening} viewBox="0 0 {width} {height}" role="img">',
         f"<title>{text(title, 200)}</title>",
         f"<desc>{text(about, 400)}</desc>",
-        _style(colours),
+        _style(colours, shapes),
         f'<rect class="gg-page" {size} rx="6"/>',
         f'<text class="gg-title gg-ink" x="20" y="29">{heading}</text>',
         *body,
         "</svg>\n",
     ]
-    return "\n".join(parts)
+    return Picture("\n".join(parts))
 
 
 def words(look: str, x: float, y: float, shown: str, anchor: str = "start") -> str:

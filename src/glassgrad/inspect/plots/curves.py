@@ -1,8 +1,4 @@
-"""Pictures as SVG text: a run's curves, those of several runs, what a network says about a plane.
-
-No plotting library: the text is short enough to read, opens in any browser, follows its light or
-dark scheme, and contains no script, no link and nothing outside itself (`svg.py`).
-"""
+"""A run's curves, and those of several runs."""
 
 from __future__ import annotations
 
@@ -12,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.errors import DataError, ShapeError, shown
+from glassgrad.errors import ShapeError, shown
 from glassgrad.inspect.svg import (
     COLOURS,
+    Picture,
     Scale,
     axes,
     coordinate,
@@ -28,16 +25,11 @@ from glassgrad.inspect.svg import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-__all__ = ["curves", "decision_boundary", "overlaid"]
+__all__ = ["curves", "overlaid"]
 
 _TOO_LARGE = 1e300  # drawn as a gap: differences would overflow (and 1e-300 counts as 0)
-_FAR = 1e30  # a point beyond is left out: its neighbours could not be float32
-_MOST_POINTS = 2000
-_CELLS = 240  # cells of a decision picture along one side, two pixels each
-
-# ------------------------------------------------------------------------------------------ curves
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class _Series:
 _NOT_CURVES = frozenset({"epoch", "step", "seconds", "time", "lr", "learning_rate"})
 
 
-def curves(history: Mapping[str, Sequence[float]], title: str) -> str:
+def curves(history: Mapping[str, Sequence[float]], title: str) -> Picture:
     """A run's history as a picture: loss on the left, its metrics, if any, on the right.
 
     Training lines are solid and blue, validation lines (`val_...`) dashed and orange; each ends in its
@@ -71,7 +63,7 @@ def curves(history: Mapping[str, Sequence[float]], title: str) -> str:
 
     Returns
     -------
-    str
+    Picture
         An SVG document, 860 by 340 (500 by 340 without metrics) CSS pixels.
 
     Raises
@@ -104,7 +96,7 @@ def curves(history: Mapping[str, Sequence[float]], title: str) -> str:
     return _panels(panels, epochs, title, about if length else "no epochs yet")
 
 
-def overlaid(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], title: str) -> str:
+def overlaid(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], title: str) -> Picture:
     """Several runs in one picture: loss on the left, the first metric they share, if any, on the right.
 
     Each group has a colour: a line for the mean of its runs and, around it, a band from their lowest
@@ -120,7 +112,7 @@ def overlaid(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], titl
 
     Returns
     -------
-    str
+    Picture
         An SVG document, 860 by 340 (500 by 340 without a common metric) CSS pixels.
 
     Raises
@@ -183,7 +175,7 @@ def _panels(
     epochs: NDArray[np.float64],
     title: str,
     about: str,
-) -> str:
+) -> Picture:
     """One or two pairs of axes side by side; the truth value is whether a scale may be logarithmic."""
     width = 860 if len(panels) == 2 else 500
     each = (width - 20) / len(panels)
@@ -328,226 +320,3 @@ def _spread(wanted: list[float], top: float, bottom: float, gap: float = 15.0) -
     for i in reversed(order):
         ceiling = placed[i] = min(placed[i], ceiling - gap)
     return placed
-
-
-# ------------------------------------------------------------------------------- decision boundary
-
-
-def decision_boundary(
-    score: Callable[[NDArray[np.float32]], ArrayLike],
-    x: ArrayLike,
-    y: ArrayLike,
-    title: str,
-    *,
-    classes: Sequence[str] = (),
-    feature_names: Sequence[str] = (),
-) -> str:
-    """What a network says about each point of the plane, with the points it was given.
-
-    The plane is cut into 240 by 240 cells; each takes the colour of the class with the highest
-    score at its centre, stronger where the scores are probabilities and the highest is nearer to 1.
-    Cells whose scores are not finite stay empty. Points have their own class's colour and shape.
-
-    Parameters
-    ----------
-    score : function from float32 (m, 2) to (m,), (m, 1) or (m, k)
-        One column: the probability of class 1, decided at 1/2. Several: a score for each class.
-    x : array (n, 2)
-        Points; those that are not finite (or beyond 1e30) are left out, and beyond 2,000 an even choice is drawn.
-    y : array (n,) or (n, 1)
-        Classes, whole numbers from 0.
-    title : str
-        Any text; it is escaped.
-    classes, feature_names : sequence of str
-        Names for the legend and the axes.
-
-    Returns
-    -------
-    str
-        An SVG document, 660 by 590 CSS pixels.
-
-    Raises
-    ------
-    ShapeError
-        x is not (n, 2), y has another number of rows, or `score` answers in another shape.
-    DataError
-        A class is not a whole number from 0.
-
-    Source: the picture of the second article (`contourf` over a mesh), drawn without a library.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-    >>> svg = decision_boundary(lambda p: p[:, :1] > p[:, 1:], x, [0, 0, 1, 1], "x1 > x2")
-    >>> "x1 &gt; x2" in svg
-    True
-    """
-    points = np.asarray(x, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ShapeError(
-            "a picture needs points of a plane",
-            where="decision_boundary",
-            expected="x of shape (n, 2)",
-            received=str(points.shape),
-        )
-    labels = _labels(y, len(points))
-    seen = (np.abs(points) < _FAR).all(axis=1)
-    points, labels = points[seen], labels[seen]
-
-    left, top, side = 66.0, 48.0, 2.0 * _CELLS
-    (x_low, x_high), (y_low, y_high) = _frame(points)
-    across = linear(x_low, x_high, left, left + side)
-    up = linear(y_low, y_high, top + side, top)
-    winner, strength = _decide(score, across, up)
-
-    body = [_cells(winner, strength, left, top)]
-    below, beside = (*feature_names[:2], *("x1", "x2")[len(feature_names[:2]) :])
-    body += axes(across, up, below, beside, grid=False)
-    body.append(_marks(points, labels, across, up))
-    count = int(max(winner.max(initial=0), labels.max(initial=0), len(classes) - 1)) + 1
-    body.append(_legend(min(count, 24), classes, left + side + 20, top + 10))
-    about = f"{len(points)} points of {count} classes and the class decided for each place"
-    return picture(660, 590, title, about, body)
-
-
-def _labels(y: ArrayLike, rows: int) -> NDArray[np.int64]:
-    raw = np.asarray(y)
-    if raw.ndim == 2 and raw.shape[1] == 1:
-        raw = raw[:, 0]
-    if raw.shape != (rows,):
-        raise ShapeError(
-            "points and classes differ in number",
-            where="decision_boundary",
-            expected=f"y of shape ({rows},) or ({rows}, 1)",
-            received=str(np.shape(y)),
-        )
-    try:
-        numbers = raw.astype(np.float64)
-    except (TypeError, ValueError):
-        numbers = np.full(rows, np.nan)
-    bad = np.flatnonzero(~((numbers >= 0) & (numbers < 2**31) & (numbers == np.floor(numbers))))
-    if len(bad):
-        raise DataError(
-            f"{len(bad)} classes are not usable",
-            where=f"decision_boundary, first at row {bad[0]}",
-            expected="whole numbers from 0",
-            received=shown(raw[bad[0]].item()),
-        )
-    return numbers.astype(np.int64)
-
-
-def _frame(points: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """The ranges to show: the points and a tenth around them; square where they nearly are."""
-    if not len(points):
-        return [(-1.0, 1.0), (-1.0, 1.0)]
-    low, high = points.min(axis=0), points.max(axis=0)
-    span = high - low
-    span[span == 0] = span.max() or 1.0
-    if span.max() < 2 * span.min():
-        span[:] = span.max()
-    middle, half = (low + high) / 2, span * 0.58
-    return [(float(m - h), float(m + h)) for m, h in zip(middle, half, strict=True)]
-
-
-def _decide(
-    score: Callable[[NDArray[np.float32]], ArrayLike], across: Scale, up: Scale
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each cell's class (-1: none) and strength (0 to 3), rows from the top."""
-    places = (np.arange(_CELLS) + 0.5) / _CELLS
-    xs = across.low + places * (across.high - across.low)
-    ys = up.high - places * (up.high - up.low)
-    centres = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float32)
-    answer = np.asarray(score(centres), dtype=np.float64)
-    if answer.ndim == 1:
-        answer = answer[:, None]
-    if answer.ndim != 2 or len(answer) != len(centres) or answer.shape[1] == 0:
-        raise ShapeError(
-            "the score function answers in another shape",
-            where="decision_boundary",
-            expected=f"({len(centres)}, 1) or ({len(centres)}, classes)",
-            received=str(answer.shape),
-        )
-    finite = np.isfinite(answer).all(axis=1)
-    answer[~finite] = 0.0
-    if answer.shape[1] == 1:
-        winner = (answer[:, 0] >= 0.5).astype(np.int64)
-        best, chance = np.where(winner == 1, answer[:, 0], 1 - answer[:, 0]), 0.5
-        probable = bool(((answer >= 0) & (answer <= 1)).all())
-    else:
-        winner = answer.argmax(axis=1)
-        best, chance = answer.max(axis=1), 1 / answer.shape[1]
-        sums = answer[finite].sum(axis=1)
-        probable = bool((answer >= 0).all() and (np.abs(sums - 1) < 1e-3).all())
-    strength = np.full(len(best), 3)
-    if probable:
-        strength = np.clip(np.floor(4 * (best - chance) / (1 - chance)), 0, 3).astype(np.int64)
-    winner = np.where(finite, winner, -1)
-    return winner.reshape(_CELLS, _CELLS), strength.reshape(_CELLS, _CELLS)
-
-
-def _cells(winner: NDArray[np.int64], strength: NDArray[np.int64], left: float, top: float) -> str:
-    """Cells of one class and strength as one path of rectangles, each as large as it can be."""
-    kinds = np.where(winner < 0, -1, winner * 4 + strength)
-    paths: dict[int, list[str]] = {}
-    open_: dict[tuple[int, int, int], int] = {}  # (from, to, kind) -> the row where it began
-
-    def close(run: tuple[int, int, int], begin: int, end: int) -> None:
-        a, b, kind = run
-        if kind >= 0:
-            corner = f"M{coordinate(left + 2 * a)} {coordinate(top + 2 * begin)}"
-            paths.setdefault(kind, []).append(
-                f"{corner}h{2 * (b - a)}v{2 * (end - begin)}h-{2 * (b - a)}z"
-            )
-
-    for number, row in enumerate(kinds):
-        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), len(row)]
-        runs = {(a, b, int(row[a])) for a, b in pairwise(cuts)}
-        for run in sorted(open_.keys() - runs):
-            close(run, open_.pop(run), number)
-        for run in runs:
-            open_.setdefault(run, number)
-    for run in sorted(open_):
-        close(run, open_[run], len(kinds))
-    out = []
-    for kind in sorted(paths):
-        colour, level = kind // 4 % len(COLOURS), kind % 4
-        opacity = (0.12, 0.2, 0.28, 0.36)[level]
-        out.append(
-            f'<path class="gg-f{colour}" fill-opacity="{opacity}" d="{"".join(paths[kind])}"/>'
-        )
-    return '<g shape-rendering="crispEdges">' + "\n".join(out) + "</g>"
-
-
-_SHAPES = (  # of about equal area, around the point
-    "m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z",
-    "m-3.2-3.2h6.4v6.4h-6.4z",
-    "m0-4.6l4.2 7.4h-8.4z",
-    "m0-4.6l4.6 4.6l-4.6 4.6l-4.6-4.6z",
-)
-
-
-def _mark(label: int, at: str) -> str:
-    return f"M{at}{_SHAPES[label % len(_SHAPES)]}"
-
-
-def _marks(points: NDArray[np.float64], labels: NDArray[np.int64], across: Scale, up: Scale) -> str:
-    if len(points) > _MOST_POINTS:
-        chosen = np.linspace(0, len(points) - 1, _MOST_POINTS).astype(int)
-        points, labels = points[chosen], labels[chosen]
-    out = []
-    for (px, py), label in zip(points.tolist(), labels.tolist(), strict=True):
-        path = _mark(label, f"{coordinate(across(px))} {coordinate(up(py))}")
-        out.append(f'<path class="gg-f{label % len(COLOURS)}" d="{path}"/>')
-    return '<g class="gg-rim" stroke-width="0.9">' + "\n".join(out) + "</g>"
-
-
-def _legend(count: int, classes: Sequence[str], left: float, top: float) -> str:
-    out = []
-    for label in range(count):
-        y = top + 20 * label
-        mark = _mark(label, f"{coordinate(left)} {coordinate(y)}")
-        name = classes[label] if label < len(classes) else f"class {label}"
-        out.append(f'<path class="gg-f{label % len(COLOURS)}" d="{mark}"/>')
-        out.append(words("gg-ink", left + 11, y + 4, text(name, 13)))
-    return "\n".join(out)

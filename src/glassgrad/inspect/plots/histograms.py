@@ -1,0 +1,141 @@
+"""How weights, activations and derivatives are spread, and how that changes while a network learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from glassgrad.errors import ConfigError, shown
+from glassgrad.inspect.svg import Picture, Scale, coordinate, linear, picture, text, words
+
+from .raster import numbers
+
+__all__ = ["histograms"]
+
+_BINS = 48  # at most
+_MOST_TIMES = 14
+_MOST_PANELS = 6
+
+
+def histograms(over: Mapping[str, Mapping[int, Any]], title: str) -> Picture:
+    """Histograms at several steps, one behind the other: the first at the back, the last in front.
+
+    Each name has a panel with its own horizontal axis; the area under each curve is the same within a
+    panel, and a number that is not finite is left out. At most six panels and fourteen steps of each.
+
+    Parameters
+    ----------
+    over : mapping from name to {step: array}
+        Such as the weights of a layer at steps 0, 100, 200; a `gg.Tape` has them.
+    title : str
+        Any text; it is escaped.
+
+    Raises
+    ------
+    ConfigError
+        A step is not a whole number.
+    DataError
+        What is given is not made of numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> svg = histograms({"weights": {t: rng.normal(0, 1 + t, 200) for t in (0, 1, 2)}}, "wider")
+    >>> svg.count("gg-ridge")
+    3
+    """
+    body = []
+    panels = list(over.items())[:_MOST_PANELS]
+    wide, high, gap = 250.0, 270.0, 34.0
+    across = min(3, max(1, len(panels)))
+    for number, (name, given) in enumerate(panels):
+        left = 64 + number % across * (wide + gap)
+        top = 82 + number // across * (high + 74)
+        body += _panel(str(name), _arrays(str(name), given), left, top, wide, high)
+    rows = -(-max(1, len(panels)) // across)
+    size = int(64 + across * (wide + gap) + 10), int(82 + rows * (high + 74) - 14)
+    about = "one curve for each step: the first at the back, the last in front"
+    left_out = len(over) - len(panels)
+    about += f"; {left_out} more not drawn" if left_out else ""
+    body.insert(0, words("gg-soft", 20, 50, text(about, 110)))
+    return picture(*size, title, f"{len(panels)} panels: {about}", body, colours=1)
+
+
+def _arrays(name: str, given: Mapping[int, Any]) -> dict[int, Any]:
+    """Finite numbers by step, an even choice of steps."""
+    for step in given:
+        if isinstance(step, bool) or not hasattr(step, "__index__"):
+            raise ConfigError(
+                "histograms stand at steps",
+                where=text(name),
+                expected="whole numbers",
+                received=shown(step),
+            )
+    steps = sorted(int(step) for step in given)
+    if len(steps) > _MOST_TIMES:
+        chosen = np.linspace(0, len(steps) - 1, _MOST_TIMES).round().astype(int)
+        steps = [steps[i] for i in chosen]
+    flat = {step: numbers(given[step], name).ravel() for step in steps}
+    return {step: a[np.isfinite(a) & (np.abs(a) < 1e30)] for step, a in flat.items()}
+
+
+def _panel(
+    name: str, arrays: dict[int, Any], left: float, top: float, wide: float, high: float
+) -> list[str]:
+    out = [words("gg-ink gg-head", left, top - 10, text(name, 34))]
+    out.append(words("gg-soft", left - 6, top + 74, "step", "end"))
+    every = [a for a in arrays.values() if len(a)]
+    if not every:
+        return [*out, words("gg-soft", left, top + 30, "no numbers")]
+    together = np.concatenate(every)
+    low, most = _range(together)
+    across = linear(low, most, left, left + wide)
+    bins = int(min(_BINS, max(12, 2 * len(every[0]) ** 0.5)))
+    density = {s: np.histogram(a, bins, (low, most))[0] / max(1, len(a)) for s, a in arrays.items()}
+    tallest = max(float(d.max()) for d in density.values()) or 1.0
+    step_down = (high - 90) / max(1, len(arrays) - 1)
+    edges = np.linspace(low, most, bins + 1)
+    tall = min(84.0, 2.5 * step_down)  # so that one does not hide all behind it
+    for place, (step, heights) in enumerate(density.items()):
+        base = top + 90 + place * step_down if len(arrays) > 1 else top + high
+        out.append(
+            _ridge(heights / tallest * tall, edges, across, base, place / max(1, len(arrays) - 1))
+        )
+        out.append(words("gg-soft", left - 6, base + 3, f"{step:,}", "end"))
+    c, bottom = coordinate, top + high
+    marks = "".join(f"M{c(round(across(v)) + 0.5)} {c(bottom)}v4" for v, _ in across.ticks)
+    out.append(f'<path class="gg-axis" d="M{c(left)} {c(bottom + 0.5)}h{c(wide)}{marks}"/>')
+    out += [words("gg-soft", across(v), bottom + 18, label, "middle") for v, label in across.ticks]
+    outside = int(((together < low) | (together > most)).sum())
+    if outside:
+        out.append(
+            words("gg-soft", left, bottom + 34, f"{outside:,} of {len(together):,} numbers beyond")
+        )
+    return out
+
+
+def _range(values: Any) -> tuple[float, float]:
+    """From the lowest to the highest, without a few that are far off."""
+    low, high = float(values.min()), float(values.max())
+    a, b = (float(v) for v in np.quantile(values, (0.005, 0.995)))
+    if b > a and high - low > 3 * (b - a):
+        low, high = max(low, a - (b - a) / 4), min(high, b + (b - a) / 4)
+    if not high > low:
+        pad = abs(low) * 0.1 or 0.5
+        low, high = low - pad, high + pad
+    return low, high
+
+
+def _ridge(heights: Any, edges: Any, across: Scale, base: float, part: float) -> str:
+    c = coordinate
+    points = [
+        f"{c(across(float(x)))} {c(base - float(h))}"
+        for x, h in zip((edges[:-1] + edges[1:]) / 2, heights, strict=True)
+    ]
+    line = f"M{c(across.start)} {c(base)}L{'L'.join(points)}L{c(across.end)} {c(base)}"
+    strength = c(0.25 + 0.6 * part)
+    fill = f'<path class="gg-page" d="{line}z"/><path class="gg-f0" fill-opacity="{strength}" d="{line}z"/>'
+    return f'{fill}<path class="gg-ridge gg-line gg-many gg-s0" d="{line}"/>'

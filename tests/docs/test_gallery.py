@@ -1,0 +1,49 @@
+"""The gallery is what its script writes, and nothing in it acts."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from glassgrad.backends import native
+from tests.inert import inert_svg
+
+ROOT = Path(__file__).parents[2]
+ARTICLES = ("spiral-data", "circles", "neuron", "network", "curves", "digits")
+
+
+@cache
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "make_pictures", ROOT / "scripts/make_pictures.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = found  # dataclasses look there
+    spec.loader.exec_module(found)
+    return found
+
+
+@pytest.mark.skipif(not native.available(), reason="the runs of the gallery are native")
+def test_the_committed_gallery_is_what_the_script_writes() -> None:
+    files = script().files()
+    assert len(files) > 12
+    for path, content in files.items():
+        assert (ROOT / path).read_text("utf-8") == content, f"run scripts/make_pictures.py: {path}"
+
+
+def test_the_gallery_shows_the_pictures_of_the_articles_and_each_is_there() -> None:
+    page = (ROOT / "docs/gallery.md").read_text("utf-8")
+    shown = re.findall(r"!\[([^\]]+)\]\((pictures/([\w-]+)\.svg)\)", page)
+    assert {*ARTICLES} <= {name for _, _, name in shown}
+    assert len(shown) == page.count("\n## ")
+    for says, path, _ in shown:
+        assert len(says) > 40
+        assert inert_svg((ROOT / "docs" / path).read_text("utf-8"))
