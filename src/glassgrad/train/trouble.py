@@ -76,7 +76,7 @@ class Watch:
         self.trainer = trainer
         given = [(n, a.reshape(-1), False) for n, a in own.items()]
         given += [(n, a.reshape(-1), True) for n, a in statistics.items() if a.dtype.kind == "f"]
-        self._held = [(name, array, array.copy(), loose) for name, array, loose in given]
+        self._held = [(n, a, np.empty_like(a), loose) for n, a, loose in given]
         blocks = [a for _, a, _ in given] if block is None else [block]
         self._pieces = [p for each in blocks for p in _pieces(each)]
         self.bytes = sum([a.nbytes for _, a, _ in given])
@@ -88,6 +88,7 @@ class Watch:
         self._kept_bytes = 0
         self._until = 0.0  # when the copy will have grown old
         self._before: tuple[Any, ...] = ()  # where the run stood
+        self._looked = (-1, 0)  # where it stood, and what was noted, when all was fine
 
     def begin(self, counted: int = 0) -> None:
         """Steps come; `counted` says how many of them have their number already."""
@@ -100,6 +101,7 @@ class Watch:
             self._until = done + max(_SECONDS, (done - now) / _SHARE)
             self._before = self._counts(counted)
             self._done.clear()
+            self._looked = (self._before[0], 0)
             self._kept_bytes = 0
             self.stale = False
 
@@ -127,10 +129,13 @@ class Watch:
         """
         if self.stale:
             return
-        stepped = self.trainer.seen.step - counted > self._before[0]
-        if (stepped or self._done) and not self.fine():
+        done = (self.trainer.seen.step - counted, len(self._done))
+        if done == self._looked:
+            return
+        if not self.fine():
             self.trainer.seen.step -= counted
             self._again()
+        self._looked = done
 
     def forget(self) -> None:
         """Something else than a step is going to change the state, or the rate."""
@@ -222,8 +227,11 @@ def together(
     Each begins a cache line of its own.
     """
     line = 16
-    starts = np.cumsum([0, *[-(-a.size // line) * line for a in arrays.values()]]).tolist()
-    if starts[-1] > _PIECE or any(a.dtype != dtype for a in arrays.values()):
+    starts = [0]
+    for array in arrays.values():
+        starts.append(starts[-1] - (-array.size // line) * line)
+    few = starts[-1] <= _PIECE and len(arrays) > 1
+    if not few or any(a.dtype != dtype for a in arrays.values()):
         return arrays, None
     block = np.zeros(starts[-1], dtype)
     found = {}
