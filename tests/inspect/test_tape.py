@@ -14,7 +14,7 @@ from glassgrad import data, nn, optim
 from glassgrad.backends import native
 from glassgrad.errors import ConfigError, ResumeError, UsageError
 from glassgrad.inspect.tape import Moment, Tape
-from glassgrad.train import Callback, EarlyStopping, History, LearningRateScheduler, Run
+from glassgrad.train import Callback, EarlyStopping, History, LearningRateScheduler, Run, whole
 from glassgrad.train.packing import unpack
 from glassgrad.train.state import differing
 from tests.train.resuming import last_state
@@ -172,6 +172,73 @@ def test_an_unchanged_branch_ends_in_the_same_bits(engine: str, callback: Any) -
         assert bits(branch.branch(max(step, tape.last - 1)).model) == bits(model)
     for step in (3, PER_EPOCH + 2, tape.last - 1):
         assert bits(tape.at(step).model) == seen[step], step
+
+
+class Two(nn.Module):
+    """Two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.both = nn.Linear(2, 4), nn.Linear(2, 4), nn.Linear(8, 3)
+
+    def forward(self, left: Any, right: Any) -> Any:
+        return self.both(gg.concatenate([self.left(left), self.right(right)], axis=1))
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+def images() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(3))
+
+
+PIXELS = np.random.default_rng(0).random((60, 1, 6, 6), dtype=np.float32)
+OTHERS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "L-BFGS": (plain, X, {"optimizer": optim.LBFGS(), "epochs": 9}),
+    "augmented": (images, PIXELS, {"augment": data.Augment(shift=1), "batch_size": 16}),
+    "recomputed, weighted": (images, PIXELS, {"recompute": True, "class_weight": "balanced"}),
+    "two inputs": (Two, {"left": X, "right": X[::-1].copy()}, {"batch_size": 16}),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_ways_to_train_are_recorded_too(name: str, engine: str) -> None:
+    make, x, more = OTHERS[name]
+    usual: dict[str, Any] = {"loss": "cross_entropy", "optimizer": "adam", "epochs": 2}
+    how = {**usual, **more, "backend": engine, "verbose": False}
+    tape, model, looking = gg.Tape(every=4), make(), Looking()
+    gg.fit(model, x, Y, tape=tape, **how)
+    gg.fit(make(), x, Y, callbacks=[looking], **how)
+    for step in range(tape.last, 0, -1):
+        found = state_of(tape.at(step))
+        wanted = looking.seen[step]
+        assert differing(wanted, {name: found[name] for name in wanted}) == []
+    assert bits(tape.branch(tape.last // 2).model) == bits(model)
+    assert len(tape.explain(1, [3, 4])) > 5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_with_checkpoints_is_recorded_and_goes_on(engine: str, tmp_path: Path) -> None:
+    first = Tape(every=3)
+    keeping = {"checkpoint": tmp_path, "checkpoint_every": 5, "backend": engine}
+    recorded(first, **keeping)
+    tape, model, _ = recorded(Tape(every=3), epochs=5, resume="must", **keeping)
+    _, longer, _ = recorded(epochs=5, backend=engine)
+    assert tape.first == first.last
+    assert bits(model) == bits(longer) == bits(tape.branch(tape.first + 2).model)
+    assert bits(first.branch(4, epochs=5).model) == bits(longer)
+
+
+def test_off_the_native_loop_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    tape, model, _ = recorded()
+    wanted = {step: bits(tape.at(step).model) for step in range(0, tape.last + 1, 4)}
+    monkeypatch.setattr(whole, "ENABLED", False)
+    assert {step: bits(tape.at(step).model) for step in wanted} == wanted
+    other, slower, _ = recorded()
+    assert {step: bits(other.at(step).model) for step in wanted} == wanted
+    assert bits(slower) == bits(model) == bits(tape.branch(3).model)
 
 
 def test_a_branch_with_another_rate_goes_on_from_the_step() -> None:
