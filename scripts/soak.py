@@ -13,6 +13,7 @@
                                                       mutated files: as a slow strict reader, or refused
     python scripts/soak.py names --count 100000       hostile names: refused, or mere text
     python scripts/soak.py diagnoses --first 0 --count 3  planted faults found, no alarm without one
+    python scripts/soak.py tapes --count 300          recorded runs: every step, and unchanged branches, bit for bit
 
 Each run appends one line to docs/soak/NAME.log: date, commit, first seed, count, seconds,
 failures. The exit status is 1 if anything failed.
@@ -100,6 +101,34 @@ def programs(seed: int) -> list[str]:
             if name in final and not np.array_equal(final[name], value, equal_nan=True)
         ]
         return wrong
+
+
+def tapes(seed: int) -> list[str]:
+    """One random network, trained in a random way and recorded: every step, and a branch."""
+    from glassgrad.train.state import differing
+    from tests.inspect.test_tape import Looking, bits, state_of
+
+    wrong = []
+    for backend in ("auto", "numpy"):
+        rng, looking = np.random.default_rng(seed), Looking()
+        tape = gg.Tape(every=int(rng.integers(1, 6)), most=int(rng.integers(2, 5)))
+        models = []
+        for more in ({"tape": tape}, {"callbacks": [looking]}):
+            network = random_network(seed, rows=22, dtype="float32", fit=True)
+            settings = drawn_training(seed, network).prepared(network) | {"backend": backend}
+            gg.fit(network.model, network.x, network.y, **settings, **more)
+            models.append(network.model)
+        per_epoch = tape.last // max(1, tape.history.epochs)
+        for step in rng.permutation(tape.last).tolist():
+            if (step + 1) % per_epoch == 0:
+                continue  # looked at before the end of its epoch
+            found, wanted = state_of(tape.at(step + 1)), looking.seen[step + 1]
+            apart = differing(wanted, {name: found[name] for name in wanted})
+            wrong += [f"{backend}, step {step + 1}: {name}" for name in apart]
+        branch = tape.branch(int(rng.integers(tape.last + 1)))
+        if not bits(branch.model) == bits(models[0]) == bits(models[1]):
+            wrong.append(f"{backend}: a branch from step {branch.first} ends otherwise")
+    return wrong
 
 
 def graphs(seed: int) -> list[str]:
@@ -220,6 +249,7 @@ CHECKS: dict[str, Callable[[int], list[str]]] = {
     "disk": disk,
     "kills": kills,
     "checkpoints": checkpoints,
+    "tapes": tapes,
 }
 
 
