@@ -96,6 +96,16 @@ def _moons(seed: int) -> Case:
     return Case(layers, x, y, _adam("bce_logits", 1e-2))
 
 
+def _digits(seed: int) -> Case:
+    found = data.digits()
+    at = np.random.Generator(np.random.Philox(seed)).permutation(len(found.x))[:600]
+    layers = [
+        nn.Conv2d(8, 3), nn.ReLU(), nn.Conv2d(16, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(10),
+    ]  # fmt: skip
+    return Case(layers, found.x[at], found.y[at], _adam("cross_entropy"))
+
+
 HEALTHY: dict[str, Callable[[int], Case]] = {
     **NETWORKS,
     "residual": _residual,
@@ -104,6 +114,7 @@ HEALTHY: dict[str, Callable[[int], Case]] = {
     "language": _language,
     "dropout": _dropout,
     "circles": _circles,
+    "digits": _digits,
     "line": _line,
     "moons": _moons,
 }

@@ -124,6 +124,34 @@ def test_validation_data_are_what_fixes_are_measured_on() -> None:
     assert found.findings[0].offered
 
 
+class _Attends(nn.Module):
+    """Layers directly before and after attention, and no activation but its softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.out, self.head = nn.Linear(8), nn.Linear(8), nn.Linear(3)
+        self.query, self.key, self.value = nn.Linear(8), nn.Linear(8), nn.Linear(8)
+
+    def forward(self, x: Any) -> Any:
+        x = self.wide(x)
+        scores = self.query(x) @ self.key(x).transpose(0, 2, 1)
+        mixed = gg.softmax(scores, axis=-1) @ self.value(x)
+        return self.head(gg.relu(self.out(mixed)).mean(1))
+
+
+def test_layers_beside_a_product_of_data_with_data_miss_no_activation() -> None:
+    case = planted("", "sequence", 0)
+    found = gg.diagnose(_Attends(), case.x, case.y, steps=20, **case.settings)
+    assert "missing activation" not in [f.name for f in found.findings]
+
+
+def test_derivatives_that_vanish_over_depth_are_found() -> None:
+    case = planted("", "risk", 0)
+    case.layers = [m for _ in range(12) for m in (nn.Linear(24), nn.Sigmoid())]
+    case.layers.append(nn.Linear(1))
+    assert [f.name for f in _diagnosed(case).findings] == ["vanishing gradients"]
+
+
 def test_networks_of_several_inputs_and_outputs_are_looked_at() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:

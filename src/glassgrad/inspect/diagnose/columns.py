@@ -24,7 +24,7 @@ LOOKED_AT = 8  # columns that could tell the target, looked at closely
 def unscaled(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
     """Columns, or channels, far larger than others, read by a layer as they are."""
     given = evidence.inputs
-    if given is None or given.dtype == np.uint8 or not walk.reads_data():
+    if given is None or not walk.reads_data():
         return
     x: Array = np.asarray(given, np.float64)
     axis = 1 if x.ndim != 3 else 2
@@ -48,7 +48,7 @@ def unscaled(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
         off = np.where(large, middle, 0).reshape(shape)
         by = np.where(large, spread, 1).reshape(shape)
         scaled = [
-            {name: ((each[name] - off) / by).astype(each[name].dtype)}
+            {name: ((each[name] - off) / by).astype(fork.model.dtype())}
             for each in (fork.x, fork.held_x)
         ]
         return fork.but(x=scaled[0], held_x=scaled[1], rescaled=True)

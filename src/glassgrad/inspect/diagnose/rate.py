@@ -11,6 +11,8 @@ from .faults import Finding
 from .forks import Course, Fork
 from .structure import Walk
 
+ENOUGH = 50  # steps; in fewer of them no usual rate comes far
+
 
 def rate(evidence: Evidence, _: Walk) -> Iterator[Finding]:
     """The loss falls with a rate a tenth or less, or ten times and more, and not with this one."""
@@ -38,7 +40,7 @@ def rate(evidence: Evidence, _: Walk) -> Iterator[Finding]:
                 change=_with(by),
             )
             return
-    if course.finite and step < 1e-3:
+    if course.finite and step < 1e-3 and len(course.losses) >= ENOUGH:
         higher = {f: fork.with_rate(f).run(evidence.steps) for f in (100.0, 1000.0)}
         by = min(higher, key=lambda f: higher[f].last)
         best = higher[by]

@@ -116,6 +116,25 @@ class Walk:
             fewest, last = min(fewest, count(value)), value
         return self.layers.get(last.node), fewest
 
+    def mixed(self) -> set[Node]:
+        """Layers before and after a product of data with data, as queries and outputs of attention.
+
+        That they stand directly beside another layer is the usual design.
+        """
+        products = {
+            node
+            for node in self.recording.forward()
+            if node.op.name in ("attention", *CONTRACTIONS)
+            and sum(v in self.moving for v in node.inputs) > 1
+        }
+        found = {list(self.back(v, _STRAIGHT))[-1].node for node in products for v in node.inputs}
+        after = {
+            layer.node
+            for layer in self.layers.values()
+            if list(self.back(layer.reads, _STRAIGHT))[-1].node in products
+        }
+        return found | after
+
     def reads_data(self) -> list[Layer]:
         """The layers that read an input as it is."""
         return [
@@ -202,13 +221,15 @@ class Between(Module):
 def missing_activation(_: Evidence, walk: Walk) -> Iterator[Finding]:
     """Two layers that one could do: no fewer numbers between them than one end of them has."""
     seen = set()
+    mixed = walk.mixed()
     for layer in walk.layers.values():
         before, between = walk.before(layer)
         if before is None or before.weight is layer.weight or (before.path, layer.path) in seen:
             continue
         grouped = {n.attributes.get("groups", 1) for n in (before.node, layer.node)} != {1}
         ends = min(count(before.reads), count(layer.node.values[0]))
-        if grouped or between < ends:  # a bottleneck of few numbers is a design of its own
+        apart = layer.node in mixed or before.node in mixed
+        if grouped or apart or between < ends:  # a bottleneck of few numbers is a design too
             continue
         seen.add((before.path, layer.path))
         rows = walk.recording.rows

@@ -137,21 +137,25 @@ def flatness(walk: Walk, value: Value) -> float:
 
 
 def flow(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
-    """Derivatives of the loss in what layers give, first against last."""
+    """Derivatives of the loss in what layers read, times that, first against last."""
     sizes: dict[str, float] = {}
     for layer in walk.layers.values():
-        slope = walk.recording.gradient(layer.node.values[0])
+        slope = walk.recording.gradient(layer.reads)  # queries have small ones by their nature
         if slope is not None and slope.any() and layer.path not in sizes:
-            sizes[layer.path] = float(np.sqrt((slope**2).mean()))
+            # Times the numbers themselves: large ones have small derivatives, and mean as much.
+            share = slope * walk.recording.arrays[layer.reads]
+            sizes[layer.path] = float(np.sqrt((share**2).mean()))
     if len(sizes) < 3:
         return
     (first, a), *_, (last, b) = sizes.items()
+    if not a or not b:
+        return
     depth = f"{a:.2g} in {first}, {b:.2g} in {last}, {len(sizes)} layers apart"
     if a < b / _RANGE:
-        yield Finding("vanishing gradients", first, f"the loss has derivatives of {depth}",
+        yield Finding("vanishing gradients", first, f"derivatives times what they are in: {depth}",
                       untried="what helps is another network")  # fmt: skip
     elif a > b * _RANGE:
-        yield Finding("exploding gradients", first, f"the loss has derivatives of {depth}",
+        yield Finding("exploding gradients", first, f"derivatives times what they are in: {depth}",
                       change=_clipped(evidence.fork))  # fmt: skip
 
 
