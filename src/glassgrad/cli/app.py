@@ -370,6 +370,33 @@ def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None
     evaluate_command(model, _text(dataset), data, as_json)
 
 
+@command.command(epilog=f"Data sets: {SETS}.")
+@click.argument("model")
+@click.argument("rows", metavar="DATA")
+@click.option("--row", type=_Whole(0, 10**9), default=0, help="Which row of DATA, from 0.  [0]")
+@click.option(
+    "--answer", metavar="TEXT", help="What is right for it, where DATA does not say so, or else."
+)
+@click.option(
+    "--follow",
+    metavar="NAME[I,J]",
+    help="One number's ways to the loss, such as linear1_weight[0,3].",
+)
+@click.option("--format", "form", metavar="text|html|markdown|latex", help="[by --out, or text]")
+@click.option("--steps", is_flag=True, help="Also the steps behind closed forms.")
+@click.option("--out", type=Place(), metavar="FILE", help="Write it into a new file.")
+@_options(_DATA)
+def explain(model: str, rows: str, data: Path | None, **given: Any) -> None:
+    """Derive every number of a step on one row.
+
+    MODEL is a .glass file or a run's folder, DATA a data set (its test rows) or a CSV file, as
+    `glassgrad predict` takes them. The loss is that of training.
+    """
+    from glassgrad.cli.explain import explain_command
+
+    explain_command(model, rows, folder=data, **given)
+
+
 @command.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(

@@ -35,6 +35,23 @@ def rows_of(model: GraphModule, text: str) -> tuple[NDArray[np.float32], list[st
     return x, table.cells(target.name) if target and target.name in table.names else None
 
 
+def rows_and_answers(
+    model: GraphModule, text: str, *, needed: bool
+) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+    """Prepared rows of a CSV file, and what is right for each as the loss takes it.
+
+    Without its target column: None, or a DataError where that is `needed`.
+    """
+    table, how = _table_and_preparation(model, text)
+    x = _prepared(how, table)
+    target = how.target
+    if target is None or model.labels.task not in LOSS_OF:
+        return x, None
+    if not needed and target.name not in table.names:
+        return x, None
+    return x, answers_in(table, target, Question(model.labels.task, model.labels.classes))
+
+
 def evaluate_table(model: GraphModule, path: Path, text: str, as_json: bool) -> None:
     """Loss and scores of a model on the rows of a CSV file that has the target."""
     from glassgrad.cli.train import score_table

@@ -57,7 +57,7 @@ def _latest_run() -> str:
     return "glassgrad train digits makes one"
 
 
-def _check_rows_are_for(model: GraphModule, path: Path) -> None:
+def row_model(model: GraphModule, path: Path) -> None:
     """A character model reads a text, not rows."""
     if model.labels.task == "text":
         raise UsageError(
@@ -72,8 +72,8 @@ def _check_rows_are_for(model: GraphModule, path: Path) -> None:
 def predict_command(model_text: str, rows_text: str, folder: Path | None) -> None:
     """A line of CSV for each row."""
     model, path = find_model(model_text)
-    _check_rows_are_for(model, path)
-    x, truth = _rows(model, rows_text, folder)
+    row_model(model, path)
+    x, truth = rows_of(model, rows_text, folder)
     with np.errstate(all="ignore"):
         outputs = predict(model, x)
     header, lines = answers(model, outputs)
@@ -89,7 +89,7 @@ def predict_command(model_text: str, rows_text: str, folder: Path | None) -> Non
         )
 
 
-def _rows(
+def rows_of(
     model: GraphModule, text: str, folder: Path | None
 ) -> tuple[NDArray[Any], list[str] | None]:
     """Prepared rows, and the true classes where they are known."""
@@ -101,7 +101,7 @@ def _rows(
     if known in data_sets.NAMES:
         found = data_sets.load(known, folder)
         if found.x.shape[1:] != shape:
-            raise _other_rows(model, known, found.x.shape[1:], shape)
+            raise other_rows(model, known, found.x.shape[1:], shape)
         x, y = (found.x, found.y) if found.x_test is None else (found.x_test, found.y_test)
         if found.x_test is None:
             note(f"{known} has no test rows: these are the training rows")
@@ -140,9 +140,10 @@ def _class(classes: Sequence[str], value: float) -> str:
     return classes[int(value)] if classes and 0 <= value < len(classes) else f"{value:g}"
 
 
-def _other_rows(
+def other_rows(
     model: GraphModule, dataset: str, given: tuple[int, ...], wanted: tuple[int, ...]
 ) -> ShapeError:
+    """Rows of another shape than the model takes."""
     trained_on = f", trained on {name(model.labels.dataset)}" if model.labels.dataset else ""
     return ShapeError(
         "these rows do not fit the model",
@@ -201,7 +202,7 @@ def download_command(dataset: str, folder: Path | None) -> None:
 def evaluate_command(model_text: str, dataset: str, folder: Path | None, as_json: bool) -> None:
     """Loss and scores on the rows of a data set, or of a table like the one of training."""
     model, path = find_model(model_text)
-    _check_rows_are_for(model, path)
+    row_model(model, path)
     if tables.takes_tables(model):
         tables.evaluate_table(model, path, dataset, as_json)
         return
@@ -210,7 +211,7 @@ def evaluate_command(model_text: str, dataset: str, folder: Path | None, as_json
     found = data_sets.load(dataset, folder)
     shape = tuple([int(str(s)) for s in model.graph.inputs["x"].type.shape[1:]])
     if found.x.shape[1:] != shape:
-        raise _other_rows(model, dataset, found.x.shape[1:], shape)
+        raise other_rows(model, dataset, found.x.shape[1:], shape)
     outputs = model.graph.outputs["prediction"].type.shape[1:]
     wanted = (len(found.classes),) if found.task == "classification" else found.y.shape[1:]
     if tuple(outputs) != wanted:

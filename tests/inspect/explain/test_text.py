@@ -19,7 +19,7 @@ from glassgrad.inspect.explain.cards import Cards
 from glassgrad.inspect.explain.derivations import Derivation
 from glassgrad.inspect.explain.explanation import Explanation
 from glassgrad.inspect.explain.story import story
-from glassgrad.inspect.explain.text import visible
+from glassgrad.inspect.explain.words import visible
 from glassgrad.ops import OPS
 from tests.inert import inert_line
 from tests.inspect.explain.test_forms import arithmetic, network

@@ -7,6 +7,7 @@ far its parts are from that sum is part of the result.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,11 @@ from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import in_mode
 from glassgrad.tensors.tensor import Tensor, derivatives, no_grad, tensor
 
+from .words import number, place
+
 Array = NDArray[Any]
 METHODS = ("gradient", "integrated", "occlusion")
+_SHOWN = 10  # parts in a printed list
 _AT_ONCE = 256  # inputs that go through the network together
 
 
@@ -39,6 +43,22 @@ class Attribution:
     output: tuple[int, ...]
     value: float
     difference: float
+
+    def __str__(self) -> str:
+        """The largest parts, and whether all of them add up to what is to be explained."""
+        flat = self.parts.ravel()
+        order = np.argsort(-np.abs(flat), kind="stable")[:_SHOWN]
+        at = ", ".join(map(str, self.output))
+        lines = [f"Output [{at}] = {number(self.value)}, among the inputs by {self.method}:"]
+        for i in order.tolist():
+            index = tuple([int(k) for k in np.unravel_index(i, self.parts.shape)])
+            lines.append(f"  {number(float(flat[i])):>11}  {place('x', index)}")
+        left = math.fsum(flat.tolist()) - math.fsum(flat[order].tolist())
+        if flat.size > len(order):
+            lines.append(f"  {number(left):>11}  {flat.size - len(order):,} more")
+        lines.append(f"  {number(self.gap):>11}  the gap: what the parts leave unexplained")
+        lines.append(f"  {number(self.difference):>11}  together: f(x) - f(baseline)")
+        return "\n".join(lines)
 
     @property
     def gap(self) -> float:

@@ -10,11 +10,17 @@ from glassgrad.nn.module import Module
 
 from .cards import Card, Cards
 from .forms import Index
+from .latex import latex
+from .markdown import markdown
+from .page import fragment, page
 from .paths import Ways, ways
 from .recording import Recording, recorded
 from .samples import Samples, by_sample
+from .story import Story, story
 from .text import text
 from .uses import Use, uses
+
+Place = tuple[str, Index]  # a value's name, and which number of it
 
 
 class Explanation:
@@ -74,14 +80,49 @@ class Explanation:
         paths = tuple([str(v.node.attributes.get("name", "")) for v in values])
         return by_sample(*self._given, names=paths, **self._settings)
 
-    def text(self, width: int = 100, row: int | None = None, *, steps: bool = False) -> str:
+    def text(
+        self,
+        width: int = 100,
+        row: int | None = None,
+        *,
+        steps: bool = False,
+        follow: Place | None = None,
+    ) -> str:
         """The whole step for a terminal so wide.
 
         Of each value one number is derived: that of the largest derivative, in this `row` if one is
         given. Composites whose closed form says it all stand in one line, with `steps` in all of
-        theirs. Raises ConfigError for a row that is not there.
+        theirs. `follow` adds one number's ways to the loss. Raises ConfigError for a row that is not
+        there, and what `follow` raises.
         """
-        return text(self.cards, width, row, steps=steps)
+        return text(self._told(row, steps, follow), width)
+
+    def to_markdown(
+        self, row: int | None = None, *, steps: bool = False, follow: Place | None = None
+    ) -> str:
+        """The whole step as Markdown, formulas as LaTeX between dollars."""
+        return markdown(self._told(row, steps, follow))
+
+    def to_latex(
+        self, row: int | None = None, *, steps: bool = False, follow: Place | None = None
+    ) -> str:
+        """The whole step as a LaTeX document of its own."""
+        return latex(self._told(row, steps, follow))
+
+    def to_html(
+        self, row: int | None = None, *, steps: bool = False, follow: Place | None = None
+    ) -> str:
+        """The whole step as a page of its own, formulas as MathML; it holds no script and no link."""
+        return page(self._told(row, steps, follow))
+
+    def _repr_html_(self) -> str:
+        return fragment(self._told())
+
+    def _told(
+        self, row: int | None = None, steps: bool = False, follow: Place | None = None
+    ) -> Story:
+        followed = "" if follow is None else str(self.follow(*follow))
+        return story(self.cards, row, steps=steps, followed=followed)
 
     def __str__(self) -> str:
         return self.text()

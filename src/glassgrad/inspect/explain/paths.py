@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from glassgrad.passes.lower import open_up
 
 from .forms import Index
 from .recording import Recording
+from .words import number, place
 
 Array = NDArray[Any]
 _KEPT = 10  # ways that are followed on; what the others carry is in the rest
@@ -43,6 +45,25 @@ class Ways:
     ways: tuple[Way, ...]
     rest: float
     total: float
+    names: Mapping[Value, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        """The ways in lines, the largest first, then the rest, which is exact, and the sum."""
+        of = self.called(self.value, self.index)
+        lines = [[number(w.part), self._along(w)] for w in self.ways]
+        lines.append([number(self.rest), "all other ways" if self.rest else "nothing else"])
+        lines.append([number(self.total), f"together: d loss / d {of}"])
+        width = max([len(line[0]) for line in lines])
+        several = "ways" if len(self.ways) != 1 else "way"
+        head = f"How {of} acts on the loss, by the {len(self.ways)} largest {several}:"
+        return "\n".join([head, *[f"  {part:>{width}}  {words}" for part, words in lines]])
+
+    def called(self, value: Value, index: Index) -> str:
+        """A number's name with its index."""
+        return place(self.names.get(value, value.node.op.name), index)
+
+    def _along(self, way: Way) -> str:
+        return " -> ".join([self.called(*p) for p in way.places])
 
     @property
     def error(self) -> float:
@@ -102,7 +123,7 @@ def ways(recording: Recording, value: Value, index: Index, most: int = _KEPT) ->
             rest += [parts[i] for i in range(len(open_)) if i not in set(kept)]
             open_ = [open_[i] for i in sorted(kept)]
     done.sort(key=lambda w: -abs(w.part))
-    return Ways(value, index, tuple(done), math.fsum(rest), total)
+    return Ways(value, index, tuple(done), math.fsum(rest), total, recording.names)
 
 
 def _carried(recording: Recording, way: _Open) -> float:

@@ -16,8 +16,10 @@ from glassgrad.nn.module import Module
 from glassgrad.train.task import WEIGHT
 
 from .recording import Recording, recorded
+from .words import number, visible
 
 Array = NDArray[Any]
+_SHOWN = 10  # rows in a printed list
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,27 @@ class Samples:
         flat, whole = self.parts.reshape(len(self.parts), -1), self.total.ravel()
         size = float(np.linalg.norm(whole))
         return np.asarray(flat @ whole / size if size else np.zeros(len(flat)))
+
+    def __str__(self) -> str:
+        """The rows that push hardest, those that pull most against each other, and what is left."""
+        pushes = self.pushes
+        order = np.argsort(-np.abs(pushes), kind="stable")[:_SHOWN]
+        size = float(np.linalg.norm(self.total))
+        lines = [
+            f"Each row's part of the derivative in {visible(self.name)}, of size {number(size)}:"
+        ]
+        width = len(str(max(0, len(pushes) - 1)))
+        for row in order.tolist():
+            share = f"  {100 * pushes[row] / size:6.1f} %" if size else ""
+            lines.append(f"  row {row:>{width}}  {number(float(pushes[row])):>11}{share}")
+        if len(pushes) > len(order):
+            left = float(pushes.sum() - pushes[order].sum())
+            lines.append(f"  {len(pushes) - len(order):,} more rows  {number(left)}")
+        for a, b, cosine in self.against()[:3]:
+            if cosine < 0:
+                lines.append(f"  rows {a} and {b} pull against each other: cosine {cosine:.3f}")
+        lines.append(f"  the parts sum to the derivative, but for {self.error:.1g} of their sizes")
+        return "\n".join(lines)
 
     def against(self) -> list[tuple[int, int, float]]:
         """Pairs of rows by the cosine between their parts, those that disagree most first."""

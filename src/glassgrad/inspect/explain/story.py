@@ -69,6 +69,7 @@ class Story:
     row: int | None
     loss: str
     sections: tuple[Section, ...]
+    followed: str = ""  # one number's ways to the loss, where asked for
 
     @property
     def heading(self) -> str:
@@ -78,7 +79,9 @@ class Story:
         return f"One step of {self.title} on {rows}{chosen}: loss {self.loss}"
 
 
-def story(cards: Cards, row: int | None = None, *, steps: bool = False) -> Story:
+def story(
+    cards: Cards, row: int | None = None, *, steps: bool = False, followed: str = ""
+) -> Story:
     """The step in order. Raises ConfigError for a row that is not there."""
     recording = cards.recording
     whole = isinstance(row, int | np.integer) and not isinstance(row, bool)
@@ -99,6 +102,7 @@ def story(cards: Cards, row: int | None = None, *, steps: bool = False) -> Story
         None if row is None else int(row),
         number(float(recording.arrays[recording.loss])),
         tuple([_section(deriving, p, vs, row) for p, vs in by_layer.items() if vs]),
+        followed,
     )
 
 

@@ -5,32 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from . import formulas
-from .cards import Cards
 from .derivations import Derivation
 from .expressions import Expression, terms
-from .story import Entry, Section, story
-from .words import number
+from .story import Entry, Section, Story
+from .words import number, visible
 
 _NARROWEST = 40
 
 
-def text(cards: Cards, width: int = 100, row: int | None = None, *, steps: bool = False) -> str:
+def text(told: Story, width: int = 100) -> str:
     """The whole step as lines no wider than this, where words allow it."""
-    told = story(cards, row, steps=steps)
     width = max(_NARROWEST, width)
     out = list(_folded(visible(told.heading), width, ""))
     for section in told.sections:
         out += ["", *_heading(section, width)]
         for entry in section.entries:
             out += _entry(entry, width)
+    if told.followed:
+        out.append("")
+    for line in told.followed.split("\n") if told.followed else []:
+        first, *others = line.split(" -> ")
+        out += _broken([first, *[f"-> {o}" for o in others]], width, "", " " * 16)
     return "\n".join(out)
-
-
-def visible(text: str) -> str:
-    """One line that a terminal only shows, whatever a user wrote."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
-    )
 
 
 def shape(sizes: tuple[int, ...]) -> str:

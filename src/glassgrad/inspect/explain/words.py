@@ -74,6 +74,13 @@ def number(value: float, digits: int = _DIGITS) -> str:
     return f"{value:.{digits}g}"
 
 
+def visible(text: str) -> str:
+    """One line that a terminal only shows, whatever a user wrote."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
+    )
+
+
 # -- sums ---------------------------------------------------------------------------------------
 
 
