@@ -35,7 +35,7 @@ class LayerFigures:
     shape: tuple[int, ...]
     size: float  # root mean square
     slope: float  # of the loss in it
-    ratio: float  # update to weight, a step
+    ratio: float  # update to weight, a step; nan where the weights are 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Diagnosis:
     def _table(self) -> list[str]:
         heads = ("parameter", "shape", "size", "derivative", "update / size")
         cells = [
-            (f.name, str(f.shape), f"{f.size:.2e}", f"{f.slope:.2e}", f"{f.ratio:.2e}")
+            (f.name, str(f.shape), f"{f.size:.2e}", f"{f.slope:.2e}", _ratio(f.ratio))
             for f in self.table
         ]
         widths = [max(map(len, each)) for each in zip(heads, *cells, strict=True)]
@@ -94,6 +94,10 @@ class Diagnosis:
             )
             for row in (heads, *cells)
         ]
+
+
+def _ratio(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2e}"
 
 
 def _loss(value: float) -> str:
@@ -151,6 +155,8 @@ def diagnose(
         raise UsageError("this is not a model", expected="an nn.Module", received=shown(model))
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 100_000:
         raise ConfigError("steps is out of range", expected="1 to 100,000", received=shown(steps))
+    if y is None:
+        raise DataError("targets are missing", expected="rows x and targets y", received="no y")
     number = checked_seed(seed)
     model = copy.deepcopy(model)
     optimizer = copy.deepcopy(optim.find(optimizer))
@@ -239,7 +245,7 @@ def _figures(evidence: Evidence) -> tuple[LayerFigures, ...]:
             tuple(p.numpy().shape),
             _rms(course.begin[p.name]),
             _rms(slopes.get(p.name, np.zeros(1))),
-            ratios.get(p.name, 0.0),
+            ratios.get(p.name, math.nan),
         )
         for p in evidence.fork.model.parameters()
     )

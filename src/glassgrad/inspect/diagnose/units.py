@@ -20,6 +20,7 @@ from .structure import _STRAIGHT, Walk
 
 Array = NDArray[Any]
 MANY = 0.6  # the share of a layer's units that must be dead, or of its values that must be flat
+FEWEST = 16  # rows that say something about a unit
 _FLAT = {"sigmoid": 0.01, "tanh": 0.02}  # a derivative below this is flat (at most 0.25 and 1)
 _RANGE = 1e6  # between the derivatives of two layers
 
@@ -75,56 +76,75 @@ def redrawn(names: tuple[str, ...], biases: bool = False) -> Callable[[Fork], Fo
 
 def dead(_: Evidence, walk: Walk) -> Iterator[Finding]:
     """ReLU units that give 0 for all rows recorded."""
-    for node in walk.recording.forward():
-        if node.op.name not in ("relu", "relu6") or node.values[0] not in walk.moving:
-            continue
+    found: list[tuple[str, str]] = []  # place and evidence
+    weights: list[str] = []
+    for node in walk.recording.forward() if walk.recording.rows >= FEWEST else ():
         array = walk.recording.arrays[node.values[0]]
-        if array.ndim < 2:
+        if node.op.name not in ("relu", "relu6") or array.ndim < 2:
             continue
         made = list(walk.back(node.inputs[0], _STRAIGHT))[-1]
         axis = 1 if made.node.op.name == "conv" or array.ndim == 2 else array.ndim - 1
         rest = tuple([i for i in range(array.ndim) if i != axis])
         none = (array == 0).all(axis=rest)
-        layer = walk.layers.get(made.node)
+        before = walk.recording.arrays[node.inputs[0]]
+        if not np.ptp(before, axis=0).any():
+            continue  # nothing comes to it: the layers before are what is dead
         if len(none) >= 4 and none.mean() >= MANY:
-            before = walk.recording.arrays[node.inputs[0]]
-            yield Finding(
-                "dead units",
-                node.origin.scope or "relu",
+            about = (
                 f"{int(none.sum())} of {len(none)} units give 0 for all {walk.recording.rows} rows; "
                 f"what they are given is at most {before.max():.3g}, in the middle "
-                f"{np.median(before):.3g}",
-                change=redrawn((layer.parameter,), biases=True) if layer else None,
-                untried="its weights belong to no layer of their own",
+                f"{np.median(before):.3g}"
             )
+            found.append((node.origin.scope or "relu", about))
+            weights += [layer.parameter for layer in [walk.layers.get(made.node)] if layer]
+    yield from _of_layers("dead units", found, weights, biases=True)
 
 
 def saturated(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
     """Sigmoids and tanhs at their flat ends, inside the network."""
     ends = set(walk.ends())
     by_place: dict[str, list[Value]] = {}
-    for node in walk.recording.forward():
+    for node in walk.recording.forward() if walk.recording.rows >= FEWEST else ():
         if node.op.name in _FLAT and node not in ends and node.values[0] in walk.moving:
             by_place.setdefault(node.origin.scope, []).append(node.values[0])
+    found: list[tuple[str, str]] = []
+    weights: list[str] = []
     for place, values in by_place.items():
         flat = np.mean([flatness(walk, v) for v in values])
         if flat < MANY:
             continue
-        into = [
-            walk.layers.get(list(walk.back(v.node.inputs[0], _STRAIGHT))[-1].node) for v in values
-        ]
-        names = tuple(dict.fromkeys(layer.parameter for layer in into if layer))
-        if not names:  # gates of a recurrent layer: all of its weights
-            state = evidence.fork.model.named_state()
-            names = tuple(n for n in state if n.startswith(f"{place}.") and state[n].ndim > 1)
         sizes = [float(abs(walk.recording.arrays[v.node.inputs[0]]).mean()) for v in values]
-        yield Finding(
-            "saturated units",
-            place or values[0].node.op.name,
+        about = (
             f"{flat:.0%} of its values are where the activation is flat (derivative below "
             f"{_FLAT[values[0].node.op.name]}); what it is given has a mean size of "
-            f"{np.mean(sizes):.3g}",
-            change=redrawn(names) if names else None,
+            f"{np.mean(sizes):.3g}"
+        )
+        found.append((place or values[0].node.op.name, about))
+        weights += _weights_into(evidence, walk, place, values)
+    yield from _of_layers("saturated units", found, weights, biases=False)
+
+
+def _weights_into(evidence: Evidence, walk: Walk, place: str, values: list[Value]) -> list[str]:
+    """The weights of the layers whose sums these activations take."""
+    into = [walk.layers.get(list(walk.back(v.node.inputs[0], _STRAIGHT))[-1].node) for v in values]
+    names = list(dict.fromkeys(layer.parameter for layer in into if layer))
+    if names or not place:
+        return names
+    state = evidence.fork.model.named_state()  # gates of a recurrent layer: all that it has
+    return [n for n in state if n.startswith(f"{place}.") and state[n].ndim > 1]
+
+
+def _of_layers(
+    name: str, found: list[tuple[str, str]], weights: list[str], biases: bool
+) -> Iterator[Finding]:
+    """One finding for all layers that have a fault, whose cause is often one."""
+    if found:
+        several = f"in {found[0][0]}, " if len(found) > 1 else ""
+        yield Finding(
+            name,
+            ", ".join(place for place, _ in found),
+            several + found[0][1],
+            change=redrawn(tuple(weights), biases) if weights else None,
             untried="its weights belong to no layer of their own",
         )
 
