@@ -161,6 +161,7 @@ def test_rows_and_attributions_print_what_is_left(explained: Explanation) -> Non
     assert sum(parts[:-1]) == pytest.approx(parts[-1], rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_hostile_names_do_nothing_in_a_real_browser(explained: Explanation, tmp_path: Path) -> None:
     browser = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -16,6 +16,7 @@ from .page import fragment, page
 from .paths import Ways, ways
 from .recording import Recording, recorded
 from .samples import Samples, by_sample
+from .scalars import MOST, drawn, scalars
 from .story import Story, story
 from .text import text
 from .uses import Use, uses
@@ -113,10 +114,21 @@ class Explanation:
         self, row: int | None = None, *, steps: bool = False, follow: Place | None = None
     ) -> str:
         """The whole step as a page of its own, formulas as MathML; it holds no script and no link."""
-        return page(self._told(row, steps, follow))
+        return page(self._told(row, steps, follow), self._small_picture(row))
+
+    def picture(self, row: int | None = None) -> str:
+        """Every number of a small network as a node with its value and derivative, as SVG.
+
+        Of several rows one may be chosen. Raises ConfigError for more than 60 numbers.
+        """
+        return drawn(self.cards, row)
+
+    def _small_picture(self, row: int | None) -> str:
+        small = len(scalars(self.cards, row)) <= MOST
+        return f'<div class="scroll">{drawn(self.cards, row)}</div>' if small else ""
 
     def _repr_html_(self) -> str:
-        return fragment(self._told())
+        return fragment(self._told(), self._small_picture(None))
 
     def _told(
         self, row: int | None = None, steps: bool = False, follow: Place | None = None

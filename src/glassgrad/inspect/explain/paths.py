@@ -148,7 +148,7 @@ def _slopes(
     for result in node.values:
         if result.type.dtype not in FLOATS:
             continue
-        graph = _forward_slope(node, result, value)
+        graph = forward_slope(node, result, value)
         if graph is None:
             continue
         arrays = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in operands]
@@ -159,7 +159,7 @@ def _slopes(
     return found
 
 
-def _forward_slope(node: Node, result: Value, value: Value) -> Graph | None:
+def forward_slope(node: Node, result: Value, value: Value) -> Graph | None:
     """Inputs: the operands, any derivative of the result, a direction. Output: the change."""
     tracer = Tracer()
     inputs = [tracer.input(f"x{i}", _wide(v.type)) for i, v in enumerate(node.inputs)]

@@ -84,14 +84,7 @@ def story(
 ) -> Story:
     """The step in order. Raises ConfigError for a row that is not there."""
     recording = cards.recording
-    whole = isinstance(row, int | np.integer) and not isinstance(row, bool)
-    if row is not None and not (whole and 0 <= row < recording.rows):
-        raise ConfigError(
-            "there is no such row",
-            where="row",
-            expected=f"a whole number from 0 to {recording.rows - 1}",
-            received=shown(row),
-        )
+    checked_row(cards, row)
     deriving = Deriving(cards, steps=steps)
     by_layer: dict[str, list[Value]] = {"": []}
     for path, value in _placed(cards):
@@ -104,6 +97,19 @@ def story(
         tuple([_section(deriving, p, vs, row) for p, vs in by_layer.items() if vs]),
         followed,
     )
+
+
+def checked_row(cards: Cards, row: int | None) -> None:
+    """Raise ConfigError for a row that is not there."""
+    recording = cards.recording
+    whole = isinstance(row, int | np.integer) and not isinstance(row, bool)
+    if row is not None and not (whole and 0 <= row < recording.rows):
+        raise ConfigError(
+            "there is no such row",
+            where="row",
+            expected=f"a whole number from 0 to {recording.rows - 1}",
+            received=shown(row),
+        )
 
 
 def _placed(cards: Cards) -> Iterator[tuple[str, Value]]:
