@@ -302,6 +302,15 @@ def test_a_tape_keeps_few_snapshots_spread_over_the_run() -> None:
     assert bits(small.at(100).model) == bits(tape.at(100).model)
 
 
+def test_a_tape_and_a_moment_say_what_they_are_in_a_line() -> None:
+    tape, _, _ = recorded()
+    assert repr(tape).startswith("<tape of steps 0 to 27: 7 snapshots, ")
+    moment = tape.at(PER_EPOCH)
+    assert repr(moment).startswith("Moment(step=9, epoch=1, loss=")
+    assert len(repr(moment)) < 200
+    assert (tape.at(0).epoch, tape.at(1).epoch, tape.at(PER_EPOCH + 1).epoch) == (0, 1, 2)
+
+
 def test_a_step_is_explained_with_the_numbers_it_had() -> None:
     tape, _, _ = recorded()
     found = tape.explain(11, [4, 2])

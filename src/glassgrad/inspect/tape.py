@@ -10,7 +10,7 @@ import contextlib
 import copy
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Moment", "Tape"]
 
 Place = Literal["step", "epoch", "end"]  # when a callback acted: after a step, an epoch, the last
-_TIMES = 32  # what a snapshot takes, and the least time until the next one
+_TIMES = 48  # what a snapshot takes, and the least time until the next one
 _NEVER_DIFFERS = frozenset({"verbose", "guard", "recompute", "backend", "epochs"})  # in its bits
 _KEEPING = frozenset(
     {"checkpoint", "checkpoint_every", "keep", "checkpoint_failure", "checkpoint_full_hash"}
@@ -57,9 +57,9 @@ class Moment:
     epoch: int
     loss: float
     rate: float
-    model: Module
+    model: Module = field(repr=False)
     history: History
-    snapshot: Snapshot
+    snapshot: Snapshot = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ class _Act:
 class Tape:
     """What a run was at each of its steps: `gg.fit(..., tape=tape)` records it.
 
-    Snapshots are taken when the time that one needs is a thirtieth of that since the last one, or
-    every so many steps with `every`. At most `most` of them are kept, in at most so many `megabytes`,
-    spread evenly over the run (two at least). The rows must stay as they are. A run that goes on
-    with checkpoints is recorded from there on.
+    Snapshots are taken when the processor time that one needs is a fiftieth of that since the last
+    one, or every so many steps with `every`. At most `most` of them are kept, in at most so many
+    `megabytes`, spread evenly over the run (two at least). The rows must stay as they are. A run that
+    goes on with checkpoints is recorded from there on.
 
     Raises ConfigError for settings that cannot be meant. Rows must lie in memory: batches of an
     iterable are a UsageError.
@@ -287,7 +287,7 @@ class Tape:
     def begun(self, trainer: Trainer) -> None:
         """The first snapshot: whatever callbacks did before it is in it."""
         self._listening = True
-        self._began = time.perf_counter()
+        self._began = time.thread_time()
         self.first = self.last = trainer.seen.step
         self._keep(trainer)
         if self._again is not None:
@@ -341,11 +341,11 @@ class Tape:
     def _is_time(self, step: int) -> bool:
         if self.every:
             return step % self.every == 0
-        return time.perf_counter() >= self._next
+        return time.thread_time() >= self._next
 
     def _keep(self, trainer: Trainer) -> None:
         """A snapshot more; and one less, where there are too many."""
-        began = time.perf_counter()
+        began = time.thread_time()
         snapshot = taken(trainer, (), {})
         self.kept = [s for s in self.kept if s.step < snapshot.step]
         self.kept.append(snapshot)
@@ -354,7 +354,7 @@ class Tape:
             steps = [s.step for s in self.kept]
             gaps = [after - before for before, after in zip(steps, steps[2:], strict=False)]
             del self.kept[1 + gaps.index(min(gaps))]
-        now = time.perf_counter()
+        now = time.thread_time()
         self.seconds += now - began
         wait = max(_TIMES * (now - began), (now - self._began) / self.most)
         self._next = now + wait
