@@ -54,7 +54,7 @@ def parsed(latex: str) -> Part:
 def mathml(latex: str) -> str:
     r"""A formula as a MathML element, without any script or link.
 
-    >>> mathml(r"\\frac{1}{x}")
+    >>> mathml(r"\frac{1}{x}")
     '<math><mrow><mfrac><mn>1</mn><mi>x</mi></mfrac></mrow></math>'
     """
     return f"<math>{_element(parsed(latex))}</math>"
@@ -63,7 +63,7 @@ def mathml(latex: str) -> str:
 def plain(latex: str) -> str:
     r"""A formula as a line of text.
 
-    >>> plain(r"\\frac{1}{1 + e^{-x}}")
+    >>> plain(r"\frac{1}{1 + e^{-x}}")
     '1 / (1 + e^(-x))'
     """
     return re.sub(r"\s+", " ", _text(parsed(latex))).strip()
