@@ -140,6 +140,8 @@ def _of_tree(node: ast.expr, given: Mapping[str, Expression]) -> Expression:
         ):
             parts = _of_tree(left, given), _of_tree(right, given)
             kind = _OPERATORS[type(op)]
+            if kind == "/" and parts[1].kind == "constant" and parts[1].value == 1:
+                return parts[0]
             return product(*parts) if kind == "*" else Expression(kind, parts)
         case ast.Call(func=function, args=args):
             name = function.attr if isinstance(function, ast.Attribute) else function.id  # type: ignore[attr-defined]
