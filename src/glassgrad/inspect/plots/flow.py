@@ -57,7 +57,7 @@ def graph(model: Module, x: Any = None, title: str = "") -> Picture:
     >>> from glassgrad import nn
     >>> model = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 3))
     >>> svg = graph(model, (2,), "spiral")
-    >>> svg.count("gg-node"), "Linear(2, 64)" in svg
+    >>> svg.count('class="gg-node'), "Linear(2, 64)" in svg
     (5, True)
     """
     if not isinstance(model, Module):

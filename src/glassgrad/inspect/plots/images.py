@@ -204,7 +204,7 @@ def feature_maps(maps: Mapping[str, Any], title: str) -> Picture:
     >>> from glassgrad import nn
     >>> x = np.ones((1, 1, 8, 8), np.float32)
     >>> conv = nn.Conv2d(1, 4, 3)
-    >>> feature_maps({"image": x[0], "conv": conv(x)[0]}, "one image").count("shape-rendering")
+    >>> feature_maps({"image": x[0], "conv": conv(x)[0]}, "one image").count("<g shape")
     5
     """
     top, left, gap, body = 68.0, 130.0, 10.0, []

@@ -74,7 +74,7 @@ def network(
     >>> from glassgrad import nn
     >>> model = nn.Sequential(hidden=nn.Linear(2, 3), relu=nn.ReLU(), output=nn.Linear(3, 1))
     >>> svg = network(model, "2-3-1")
-    >>> svg.count("<circle"), svg.count("gg-edge")
+    >>> svg.count("<circle"), svg.count('class="gg-edge')
     (6, 9)
     """
     if not isinstance(model, Module):
