@@ -13,8 +13,8 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import nn
-from glassgrad.inspect.explain import words
-from glassgrad.inspect.explain.cards import Cards
+from glassgrad.inspect.explain.derivations import derived, expression_of
+from glassgrad.inspect.explain.expressions import named
 from glassgrad.inspect.explain.forms import Form, form, is_known
 from glassgrad.inspect.explain.recording import Recording, recorded
 from glassgrad.ir import FLOATS, INPUT
@@ -83,16 +83,15 @@ def test_only_what_is_drawn_counted_or_chosen_is_given() -> None:
 @pytest.mark.parametrize("seed", range(0, 40, 4))
 def test_printed_digits_recompute_to_the_last_one_shown(seed: int) -> None:
     recording = network(seed, "float32")
-    cards = Cards(recording)
-    labels = words.Labels(recording.names, cards.source)
     for found in forms_of(recording, seed):
-        made = words.line(found, labels)
         if found.kind in ("sum", "apply") and math.isfinite(found.value):
-            value = arithmetic(made.numbers)
-            last = made.value.partition("e")[0].lstrip("-").replace(".", "").lstrip("0")
-            size = abs(float(made.value))
+            shown = expression_of(found, lambda n: named("x", n.value))
+            made = derived("y", shown, found.value)
+            value = arithmetic(shown.in_numbers(made.digits))
+            last = made.result.partition("e")[0].lstrip("-").replace(".", "").lstrip("0")
+            size = abs(float(made.result))
             unit = 10.0 ** (math.floor(math.log10(size)) - max(len(last), 3) + 1) if size else 0
-            assert abs(value - float(made.value)) <= 0.5 * unit + 1e-12 * found.scale, made
+            assert abs(value - float(made.result)) <= 0.5 * unit + 1e-12 * found.scale, made
 
 
 def arithmetic(text: str) -> float:
