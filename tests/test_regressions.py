@@ -263,3 +263,22 @@ def test_a_model_with_a_number_that_is_spelled_comes_back_from_its_file(tmp_path
         wanted = gg.predict(model, x)
         found = gg.predict(gg.load(gg.save(model, tmp_path / f"{len(x)}.glass")), x)
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("norm", [nn.RMSNorm, nn.LayerNorm])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_norm_whose_derivative_is_the_same_all_along_learns_on_every_engine(
+    norm: Any, scaled: bool
+) -> None:
+    """What goes back from a global mean is stretched: a fused norm took it for the whole image."""
+    x = np.random.default_rng(2).normal(size=(4, 3, 5, 6)).astype(np.float32)
+    found = []
+    for backend in ("auto", "numpy"):
+        middle = norm(6, elementwise_affine=scaled)
+        model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ELU(), middle, nn.GlobalAvgPool())
+        gg.fit(
+            model, x, np.ones((4, 3), np.float32), loss="huber", optimizer=optim.SGD(0.5), epochs=5,
+            backend=backend, verbose=False,
+        )  # fmt: skip
+        found.append(gg.predict(model, x))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-5)

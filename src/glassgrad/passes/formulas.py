@@ -221,6 +221,8 @@ def _along(mean: Node, d: Value, final: Node, readers: Readers) -> Formula | Non
     normalised = product.inputs[1 - product.inputs.index(d)]
     if set(back.inputs) != {mean.values[0], normalised}:
         return None
+    if not _is_data(d, normalised):  # a mean's derivative, the same all along: it is stretched
+        return None
     reads = {"d": d, "normalised": normalised, "std": share.inputs[1]}
     nodes = (product, mean, back, final, share)
     settings = {"axes": _axes(mean), "centred": False}
