@@ -34,7 +34,7 @@ _SUMS: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("max_pool", "mean_pool", "mean_unpool", "max_unpool", "max_pick"), (0,)),
     **dict.fromkeys(("take", "pick", "take_along_axis", "subtract_one_at", "tril", "triu"), (0,)),
     **dict.fromkeys(("matmul", "conv", "conv_dx", "conv_dw", "conv_transpose", "sort"), (0,)),
-    "put_at": (1,), "add_along_axis": (0,), "add_at": (0, 2), "linear": (0, 2),
+    "put_at": (1,), "add_along_axis": (1,), "add_at": (0, 2), "linear": (0, 2),
     "channel_bias": (0, 1),
 }  # fmt: skip
 # The factor that stands beside an input in such a sum, where it is one of another operand.
@@ -172,10 +172,10 @@ def _added(node: Node, index: Index, operands: Sequence[Array]) -> float:
     if node.op.name == "subtract_one_at":
         return -1.0 if int(operands[1][index[:-1]]) == index[-1] else 0.0
     if node.op.name == "pad":
-        before = [w[0] for w in node.attributes["widths"]]
+        places = zip(index, node.attributes["widths"], operands[0].shape, strict=True)
         inside = all(
-            low <= k < low + size
-            for k, low, size in zip(index, before, operands[0].shape, strict=True)
+            0 <= k - low <= (size - 1) * (between + 1) and (k - low) % (between + 1) == 0
+            for k, (low, _, between), size in places
         )
         return 0.0 if inside else float(node.attributes["value"])
     return 0.0
