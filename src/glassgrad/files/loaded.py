@@ -9,14 +9,10 @@ from typing import Any
 from glassgrad.errors import DTypeError, ShapeError, UsageError
 from glassgrad.ir import (
     INPUT,
-    Dim,
     Graph,
-    Ratio,
     Scope,
     Size,
-    Type,
     Value,
-    bind,
     parse_graph,
     print_graph,
 )
@@ -25,6 +21,7 @@ from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import gathered
 from glassgrad.ops import OPS, Array, Spelled, Symbol, Tracer, find
 from glassgrad.passes.positions import index_limits
+from glassgrad.passes.unroll import bound
 from glassgrad.tensors.tensor import Buffer, Parameter, check_positions
 
 from .labels import Labels
@@ -159,7 +156,7 @@ class GraphModule(Part):
         used = {id(v.node) for n in self.graph.nodes() for v in n.inputs}
         used |= {id(v.node) for v in self.graph.outputs.values()}
         names = [n for n, v in self.graph.inputs.items() if n in given or id(v.node) in used]
-        symbols = {n: tracer.input(n, _bound(self.graph.inputs[n].type, sizes)) for n in names}
+        symbols = {n: tracer.input(n, bound(self.graph.inputs[n].type, sizes)) for n in names}
         found = _write(self.graph, tracer, symbols, sizes)
         graph = Graph({n: symbols[n].value for n in names}, {k: v.value for k, v in found.items()})
         results = OPS["call"](*[given.get(n, self._state.get(n)) for n in names], graph=graph)
@@ -228,7 +225,7 @@ def _write(
     for node in sorted(graph.nodes(), key=lambda n: n.origin.seq):
         if node.op is INPUT:
             continue
-        attributes = {k: _bound(v, sizes) for k, v in node.attributes.items()}
+        attributes = {k: bound(v, sizes) for k, v in node.attributes.items()}
         scope = graph.scopes.get(node.origin.scope, Scope(node.origin.scope))
         with tracer.inside(scope):
             found = tracer.emit(node.op, tuple([known[v] for v in node.inputs]), attributes)
@@ -236,28 +233,3 @@ def _write(
         known.update(zip(node.values, results, strict=True))
         results[0].value.node.origin.name = node.origin.name
     return {name: known[value] for name, value in graph.outputs.items()}
-
-
-def _bound(value: Any, sizes: Mapping[str, Any]) -> Any:
-    """An attribute with values put in for the names of sizes; loops' bodies, too."""
-    if isinstance(value, Dim):
-        return bind(value, sizes)
-    if isinstance(value, Ratio):
-        return _quotient(_bound(value.top, sizes), _bound(value.divisor, sizes))
-    if isinstance(value, Type):
-        return Type(tuple([bind(s, sizes) for s in value.shape]), value.dtype)
-    if isinstance(value, tuple):
-        return tuple([_bound(v, sizes) for v in value])
-    if isinstance(value, Graph):
-        tracer = Tracer()
-        inputs = {n: tracer.input(n, _bound(v.type, sizes)) for n, v in value.inputs.items()}
-        outputs = _write(value, tracer, inputs, sizes)
-        return Graph(
-            {n: s.value for n, s in inputs.items()}, {n: s.value for n, s in outputs.items()}
-        )
-    return value
-
-
-def _quotient(top: Any, divisor: Any) -> Any:
-    known = isinstance(top, int | float) and isinstance(divisor, int | float)
-    return top / divisor if known else Ratio(top, divisor)

@@ -45,12 +45,14 @@ def unrolled(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     )
 
 
-def bound(value: Any, sizes: Mapping[str, int]) -> Any:
-    """An attribute with numbers put in for the names of sizes; bodies of loops, too."""
+def bound(value: Any, sizes: Mapping[str, Any]) -> Any:
+    """An attribute with values put in for the names of sizes; bodies of loops, too."""
     if isinstance(value, Dim):
         return bind(value, sizes)
     if isinstance(value, Ratio):
-        return float(bound(value.top, sizes)) / float(bound(value.divisor, sizes))
+        top, divisor = bound(value.top, sizes), bound(value.divisor, sizes)
+        known = isinstance(top, int | float) and isinstance(divisor, int | float)
+        return top / divisor if known else Ratio(top, divisor)
     if isinstance(value, Type):
         return Type(tuple([bind(s, sizes) for s in value.shape]), value.dtype)
     if isinstance(value, tuple):
@@ -60,7 +62,7 @@ def bound(value: Any, sizes: Mapping[str, int]) -> Any:
     return value
 
 
-def _with_sizes(body: Graph, sizes: Mapping[str, int]) -> Graph:
+def _with_sizes(body: Graph, sizes: Mapping[str, Any]) -> Graph:
     tracer = Tracer()
     new: dict[Value, Value] = {}
     for node in body.nodes():

@@ -23,13 +23,14 @@ from glassgrad.tensors.random import checked_seed
 from . import batches
 from .between import Between, Together
 from .callbacks import Callback, ProgressLines, checked
+from .evaluation import evaluated
 from .guards import checked_guards
 from .history import History
 from .memory import check_memory
 from .rows import Source, Stream, augmented, parts_of
 from .step import evaluation_plan, training_plan
 from .task import ROWS, Intake, checked_data, checked_inputs, make_task, wish, with_class_weights
-from .trainer import Record, Trainer, evaluated
+from .trainer import Record, Trainer
 from .verify import keep_figure
 
 if TYPE_CHECKING:
