@@ -79,6 +79,36 @@ def test_a_layer_whose_nodes_come_in_two_stretches_is_told_once() -> None:
     assert "d_conv = d_conv2d1" in found.text()
 
 
+class Scaled(nn.Module):
+    """What people write: layers, and between them functions, in a block of its own and outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter([2.0, 3.0])
+        self.block = nn.Residual(nn.Linear(2, 2), nn.Tanh())
+        self.last = nn.Linear(2, 1)
+
+    def forward(self, x: gg.Tensor) -> gg.Tensor:
+        return nn.sigmoid(self.last(nn.relu(self.block(x * self.scale))))
+
+
+def test_what_stands_between_layers_is_told_between_them() -> None:
+    found = gg.explain(Scaled(), [[1.0, -2.0]], [[1.0]], loss="mse")
+    assert [
+        (s.path or s.title, [e.name for e in s.entries]) for s in story(found.cards).sections
+    ] == [
+        ("data", ["x"]),
+        ("in the network itself", ["scale", "multiply"]),
+        ("block.linear1", ["block_linear1_weight", "block_linear1_bias", "linear1"]),
+        ("block.tanh1", ["tanh1"]),
+        ("block", ["block"]),
+        ("in the network itself", ["relu"]),
+        ("last", ["last_weight", "last_bias", "last"]),
+        ("in the network itself", ["sigmoid"]),
+        ("loss", ["y", "loss"]),
+    ]
+
+
 def test_known_composites_stand_in_one_line_and_in_steps_where_asked() -> None:
     found = spiral(activation=nn.Sigmoid())
     (line,) = [i for i in found.text(200).split("\n") if i.strip().startswith("sigmoid1[")]

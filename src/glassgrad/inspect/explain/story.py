@@ -1,7 +1,7 @@
 """An explanation in the order in which it is told, whatever it is written in.
 
 The one place that decides what is shown: the data first, then each layer with its own parameters,
-in the order they run.
+in the order they run. What a module does between the layers inside it stands between them, too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from .derivations import Derivation, Deriving
 from .words import number
 
 Array = NDArray[Any]
+Stretch = tuple[str, int]  # a layer's path, and how often it went on after layers inside it
+_DATA: Stretch = ("", -1)
 _MOST_SHOWN = 12  # numbers of an array that are printed; of a larger one statistics
 
 
@@ -86,15 +88,15 @@ def story(
     recording = cards.recording
     checked_row(cards, row)
     deriving = Deriving(cards, steps=steps)
-    by_layer: dict[str, list[Value]] = {"": []}
-    for path, value in _placed(cards):
-        by_layer.setdefault(path, []).append(value)
+    by_layer: dict[Stretch, list[Value]] = {}
+    for stretch, value in _placed(cards):
+        by_layer.setdefault(stretch, []).append(value)
     return Story(
         recording.task.model.title(),
         recording.rows,
         None if row is None else int(row),
         number(float(recording.arrays[recording.loss])),
-        tuple([_section(deriving, p, vs, row) for p, vs in by_layer.items() if vs]),
+        tuple([_section(deriving, s, vs, row) for s, vs in by_layer.items()]),
         followed,
     )
 
@@ -112,7 +114,7 @@ def checked_row(cards: Cards, row: int | None) -> None:
         )
 
 
-def _placed(cards: Cards) -> Iterator[tuple[str, Value]]:
+def _placed(cards: Cards) -> Iterator[tuple[Stretch, Value]]:
     """Every value and its layer: that of a parameter, or of what is right, is the one that reads it."""
     recording = cards.recording
     read: dict[Value, str] = {}
@@ -126,27 +128,40 @@ def _placed(cards: Cards) -> Iterator[tuple[str, Value]]:
     for value in cards.order:
         role = value.node.attributes["role"] if value.node.op is INPUT else ""
         if role == "data" and value not in targets:
-            yield "", value
+            yield _DATA, value
         elif role in ("data", "parameter"):
             inside.setdefault(read.get(value, ""), []).append(value)
         elif not role:
             computed.append(value)
-    for value in inside.pop("", []):
-        yield "", value
-    for value in computed:
-        path = value.node.origin.scope
-        for given in inside.pop(path, []):
-            yield path, given
-        yield path, value
+    for stretch, value in zip(_stretches(computed), computed, strict=True):
+        for given in inside.pop(stretch[0], []):
+            yield stretch, given
+        yield stretch, value
     for path, values in inside.items():
         for value in values:
-            yield path, value
+            yield (path, 0), value
 
 
-def _section(deriving: Deriving, path: str, values: list[Value], row: int | None) -> Section:
+def _stretches(values: list[Value]) -> Iterator[Stretch]:
+    """The layer of each value; one that goes on after layers inside it begins another stretch."""
+    count: dict[str, int] = {}
+    left: set[str] = set()
+    for value in values:
+        path = value.node.origin.scope
+        if path in left:
+            left.remove(path)
+            count[path] += 1
+        count.setdefault(path, 0)
+        left.update([p for p in count if path != p and (not p or path.startswith(f"{p}."))])
+        yield path, count[path]
+
+
+def _section(deriving: Deriving, stretch: Stretch, values: list[Value], row: int | None) -> Section:
+    path, again = stretch
     scope = deriving.cards.recording.scopes.get(path)
-    formulas = (scope.forward, scope.backward) if scope else ()
-    title = (scope.title if scope else "") or ("" if path else "data")
+    formulas = (scope.forward, scope.backward) if scope and again < 1 else ()
+    title = "data" if stretch == _DATA else scope.title if scope else ""
+    title = title or ("" if path else "in the network itself")
     entries = tuple([_entry(deriving, v, row) for v in values])
     return Section(path, title, tuple([f for f in formulas if f]), entries)
 
