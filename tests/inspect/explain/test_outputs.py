@@ -14,6 +14,7 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import nn
+from glassgrad.errors import ConfigError, UsageError
 from glassgrad.inspect.explain import latex, markdown, page
 from glassgrad.inspect.explain.attribution import attribute
 from glassgrad.inspect.explain.explanation import Explanation
@@ -148,6 +149,38 @@ def test_what_is_followed_is_printed_to_the_loss(explained: Explanation) -> None
         explained.to_latex(follow=("linear1_weight", (0, 1))),
     ):
         assert "together" in document
+
+
+def test_a_number_has_one_name_however_it_is_written(explained: Explanation) -> None:
+    same = [explained.follow("linear1_weight", (0, 1)), explained.follow("linear1_weight[0, 1]")]
+    same += [explained.follow("linear1.weight", (0, 1)), explained.follow("linear1.weight[0,1]")]
+    assert all(ways == same[0] for ways in same)
+    assert explained["linear1.weight[1, 0]"].index == (1, 0)
+    assert explained.text(follow="linear1.weight[0, 1]").endswith(same[0].text(100))
+    assert list(explained.samples("linear1.weight")) == ["linear1_weight"]
+    for wrong in ("linear1_weight[9, 0]", "linear1_weight[-1, 0]", "linear1_weight[0]"):
+        with pytest.raises(ConfigError, match="linear1_weight has no such number"):
+            explained[wrong]
+    for unknown in ("linear1_wieght", "linear1_weight[0, x]", "", 3):
+        with pytest.raises(UsageError, match="no value of this name"):
+            explained[unknown]  # type: ignore[index]
+
+
+def test_what_is_found_out_about_a_number_is_what_a_prompt_shows(explained: Explanation) -> None:
+    card = repr(explained["linear1_weight[0, 1]"]).split("\n")
+    value, slope = (float(line.split("=")[-1]) for line in (card[1], card[-1]))
+    of = explained["linear1_weight"]
+    assert value == pytest.approx(of.array[0, 1], rel=1e-4)
+    assert of.gradient is not None
+    assert slope == pytest.approx(of.gradient[0, 1], rel=1e-4)
+    uses = explained.uses("linear1_weight[0, 1]")
+    lines = repr(uses).split("\n")
+    assert sum(float(line.split()[0]) for line in lines[1:]) == pytest.approx(slope, rel=1e-3)
+    assert uses.total == pytest.approx(of.gradient[0, 1], rel=1e-12)
+    assert all(" * d_linear1[" in line or "that are 0" in line for line in lines[1:])
+    ways = explained.follow("linear1_weight[0, 1]")
+    assert max(map(len, ways.text(60).split("\n"))) <= 60
+    assert " ".join(ways.text(60).split()) == " ".join(ways.text().split())
 
 
 def test_rows_and_attributions_print_what_is_left(explained: Explanation) -> None:

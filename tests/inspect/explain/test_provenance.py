@@ -84,7 +84,7 @@ def test_a_row_under_batch_norm_has_the_derivative_of_its_own_term() -> None:
     )
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(5, 2)), rng.normal(size=(5, 1))
-    samples = gg.explain(model, x, y, loss="mse").samples("linear1_weight")["linear1.weight"]
+    samples = gg.explain(model, x, y, loss="mse").samples("linear1_weight")["linear1_weight"]
     weight = model.named_state()["linear1.weight"]
     for row in range(5):
         for at in np.ndindex(2, 4):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import UsageError, shown
+from glassgrad.errors import UsageError, did_you_mean, shown
 from glassgrad.ir import INPUT, Node, Value
 
 from .forms import Form, Index, form
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 _DEEPEST = 8  # forms that one derivation may take
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Card:
     """One value: its op, its numbers, its derivative, and both derived at one place.
 
@@ -39,6 +39,13 @@ class Card:
     gradient: Array | None
     forward: tuple[Form, ...]
     backward: tuple[Form, ...]
+    of: tuple[Cards, Value]
+
+    def __repr__(self) -> str:
+        """The card as an explanation prints it, and this number of the value."""
+        from .text import card  # here, for the text is made of cards
+
+        return card(*self.of, self.index)
 
 
 class Cards:
@@ -49,6 +56,7 @@ class Cards:
         self.order = [n.values[0] for n in recording.forward() if _has_card(n)]
         self._shown = {*self.order, *recording.gradients.values()}
         self.by_name = {recording.names[v]: v for v in self.order}
+        self._by_path = {path: v for path, v in recording.graph.inputs.items() if v in self._shown}
 
     def __len__(self) -> int:
         return len(self.order)
@@ -56,14 +64,21 @@ class Cards:
     def __iter__(self) -> Iterator[Card]:
         return (self.card(v) for v in self.order)
 
+    def knows(self, name: str) -> bool:
+        """Whether a value has this name, or a parameter this path."""
+        return name in self.by_name or name in self._by_path
+
     def find(self, name: str) -> Value:
-        """The value of this name. Raises UsageError where there is none."""
-        found = self.by_name.get(name)
+        """The value of this name, a parameter's also by its path. Raises UsageError for any other."""
+        found = self.by_name.get(name, self._by_path.get(name)) if isinstance(name, str) else None
         if found is None:
+            names = [*self.by_name]
+            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
             raise UsageError(
                 "no value of this name in the step",
-                expected=", ".join(list(self.by_name)[:12]),
+                expected=", ".join(names[:12]) + more,
                 received=shown(name),
+                hint=did_you_mean(name, (*names, *self._by_path)),
             )
         return found
 
@@ -103,6 +118,7 @@ class Cards:
             gradient=gradient,
             forward=() if at is None or node.op is INPUT else self.derivation(value, at),
             backward=backward,
+            of=(self, value),
         )
 
     def source(self, value: Value, index: Index) -> tuple[Value, Index]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from glassgrad.errors import ConfigError, shown
+from glassgrad.ir import Value
 from glassgrad.nn.module import Module
 
 from .cards import Card, Cards
@@ -19,16 +21,19 @@ from .samples import Samples, by_sample
 from .scalars import MOST, drawn, scalars
 from .story import Story, story
 from .text import text
-from .uses import Use, uses
+from .uses import Uses, uses
+from .words import read_place
 
-Place = tuple[str, Index]  # a value's name, and which number of it
+Place = tuple[str, Index] | str  # a value's name and which number of it, also as "w[0, 3]"
 
 
 class Explanation:
     """A step that was run once, all of it kept; `str()` is `text()`.
 
     Iterating gives a card for each value in the order of the way forward, `explanation["w"]` the
-    card of one. `recording` holds every array.
+    card of one, `explanation["w[0, 3]"]` that of one of its numbers. Values have the names that are
+    printed; a parameter may be called by its path, too, as in `state_dict()`. `recording` holds
+    every array.
     """
 
     def __init__(self, recording: Recording, given: tuple[Any, ...], settings: dict[str, Any]):
@@ -44,7 +49,8 @@ class Explanation:
         return len(self.cards)
 
     def __getitem__(self, name: str) -> Card:
-        return self.cards.card(self.cards.find(name))
+        value, index = self._place(name)
+        return self.cards.card(value, self._checked(value, index) if index else None)
 
     @property
     def names(self) -> list[str]:
@@ -56,10 +62,12 @@ class Explanation:
 
         Raises UsageError for an unknown name, ConfigError for a place that it does not have.
         """
-        return self.cards.card(self.cards.find(name), self._checked(name, index))
+        return self.cards.card(*self._number(name, index))
 
     def follow(self, name: str, index: Index = (), most: int = 10) -> Ways:
         """The ways from one number to the loss, the `most` largest after each op, and the rest.
+
+        The number is named as in `follow("w", (0, 3))` or `follow("w[0, 3]")`.
 
         >>> import glassgrad as gg
         >>> from glassgrad import nn
@@ -68,18 +76,39 @@ class Explanation:
         >>> [way.part for way in found.ways], found.rest, found.total
         ([4.0, 4.0], 0.0, 8.0)
         """
-        value = self.cards.find(name)
-        return ways(self.recording, value, self._checked(name, index), most)
+        return ways(self.recording, *self._number(name, index), most)
 
-    def uses(self, name: str, index: Index = ()) -> list[Use]:
-        """The derivative in one number of a parameter, as the products it is the sum of."""
-        return uses(self.cards, name, self._checked(name, index))
+    def uses(self, name: str, index: Index = ()) -> Uses:
+        """The derivative in one number of a parameter, as the products it is the sum of.
+
+        >>> import glassgrad as gg
+        >>> from glassgrad import nn
+        >>> found = gg.explain(
+        ...     nn.Linear(1, 1, init=1.0), [[1.0], [2.0]], [[0.0], [0.0]], loss="mse"
+        ... )
+        >>> found.uses("weight[0, 0]")
+        d loss / d weight[0, 0] = 5, the sum of 2 products:
+          4  x[1, 0] * d_linear[1, 0]
+          1  x[0, 0] * d_linear[0, 0]
+        """
+        return uses(self.cards, *self._number(name, index))
 
     def samples(self, *names: str) -> dict[str, Samples]:
-        """Each row's own part of the derivative in these parameters, by default in all."""
+        """Each row's own part of the derivative in these parameters, by default in all.
+
+        >>> import glassgrad as gg
+        >>> from glassgrad import nn
+        >>> found = gg.explain(
+        ...     nn.Linear(1, 1, init=1.0), [[1.0], [2.0]], [[0.0], [0.0]], loss="mse"
+        ... )
+        >>> found.samples("weight")["weight"].parts.ravel()
+        array([1., 4.])
+        """
         values = [self.cards.find(name) for name in names]
         paths = tuple([str(v.node.attributes.get("name", "")) for v in values])
-        return by_sample(*self._given, names=paths, **self._settings)
+        found = by_sample(*self._given, names=paths, **self._settings)
+        called = {path: self.recording.names[v] for path, v in self.recording.graph.inputs.items()}
+        return {called[path]: replace(each, name=called[path]) for path, each in found.items()}
 
     def text(
         self,
@@ -133,23 +162,34 @@ class Explanation:
     def _told(
         self, row: int | None = None, steps: bool = False, follow: Place | None = None
     ) -> Story:
-        followed = "" if follow is None else str(self.follow(*follow))
+        place = (follow,) if isinstance(follow, str) else follow
+        followed = "" if place is None else self.follow(*place).text()
         return story(self.cards, row, steps=steps, followed=followed)
 
     def __str__(self) -> str:
         return self.text()
 
     def __repr__(self) -> str:
-        return f"<explanation of {len(self)} values>"
+        return f"<explanation of a step: {len(self)} values; print it, or follow one of them>"
 
-    def _checked(self, name: str, index: Any) -> Index:
-        shape = self.recording.arrays[self.cards.find(name)].shape
+    def _place(self, name: str, index: Any = ()) -> tuple[Value, Any]:
+        """A value, and which of its numbers: said apart, or together as in "w[0, 3]"."""
+        if isinstance(name, str) and index == () and not self.cards.knows(name):
+            name, index = read_place(name)
+        return self.cards.find(name), index
+
+    def _number(self, name: str, index: Any) -> tuple[Value, Index]:
+        value, index = self._place(name, index)
+        return value, self._checked(value, index)
+
+    def _checked(self, value: Value, index: Any) -> Index:
+        shape = self.recording.arrays[value].shape
         place = tuple(index) if isinstance(index, tuple | list) else (index,)
         whole = all(hasattr(i, "__index__") and not isinstance(i, bool) for i in place)
         fits = whole and len(place) == len(shape)
         if not fits or not all(0 <= i < s for i, s in zip(place, shape, strict=True)):
             raise ConfigError(
-                f"{name} has no such number",
+                f"{self.recording.names[value]} has no such number",
                 expected=f"{len(shape)} whole numbers from 0, below {shape}",
                 received=shown(index),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from glassgrad.passes.lower import open_up
 
 from .forms import Index
 from .recording import Recording
-from .words import number, place
+from .words import broken, number, place
 
 Array = NDArray[Any]
 _KEPT = 10  # ways that are followed on; what the others carry is in the rest
@@ -36,7 +37,7 @@ class Way:
     part: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ways:
     """The largest ways from a number to the loss, the rest in one sum, and all of it: the derivative."""
 
@@ -47,16 +48,27 @@ class Ways:
     total: float
     names: Mapping[Value, str] = field(default_factory=dict, repr=False, compare=False)
 
-    def __str__(self) -> str:
-        """The ways in lines, the largest first, then the rest, which is exact, and the sum."""
+    def __repr__(self) -> str:
+        return self.text(100)
+
+    def text(self, width: int | None = None) -> str:
+        """The ways, the largest first, then the rest, which is exact, and the sum.
+
+        Each is one line, or as many as it takes where there is a `width`.
+        """
         of = self.called(self.value, self.index)
         lines = [[number(w.part), self._along(w)] for w in self.ways]
         lines.append([number(self.rest), "all other ways" if self.rest else "nothing else"])
         lines.append([number(self.total), f"together: d loss / d {of}"])
-        width = max([len(line[0]) for line in lines])
-        several = "ways" if len(self.ways) != 1 else "way"
-        head = f"How {of} acts on the loss, by the {len(self.ways)} largest {several}:"
-        return "\n".join([head, *[f"  {part:>{width}}  {words}" for part, words in lines]])
+        wide = max([len(line[0]) for line in lines])
+        largest = f"the {len(self.ways)} largest ways" if self.rest else "every way"
+        out = [f"How {of} acts on the loss, by {largest}:"]
+        for part, words in lines:
+            first, *others = words.split(" -> ")
+            pieces = [first, *[f"-> {o}" for o in others]]
+            indent = " " * (wide + 6)
+            out += broken(pieces, width or sys.maxsize, f"  {part:>{wide}}  ", indent)
+        return "\n".join(out)
 
     def called(self, value: Value, index: Index) -> str:
         """A number's name with its index."""

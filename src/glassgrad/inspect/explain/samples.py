@@ -22,7 +22,7 @@ Array = NDArray[Any]
 _SHOWN = 10  # rows in a printed list
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Samples:
     r"""The derivative of the loss in one parameter, row by row.
 
@@ -51,14 +51,13 @@ class Samples:
         size = float(np.linalg.norm(whole))
         return np.asarray(flat @ whole / size if size else np.zeros(len(flat)))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """The rows that push hardest, those that pull most against each other, and what is left."""
         pushes = self.pushes
         order = np.argsort(-np.abs(pushes), kind="stable")[:_SHOWN]
         size = float(np.linalg.norm(self.total))
-        lines = [
-            f"Each row's part of the derivative in {visible(self.name)}, of size {number(size)}:"
-        ]
+        of = f"the derivative in {visible(self.name)}, along its direction"
+        lines = [f"Each row's part of {of} (length {number(size)}):"]
         width = len(str(max(0, len(pushes) - 1)))
         for row in order.tolist():
             share = f"  {100 * pushes[row] / size:6.1f} %" if size else ""
@@ -69,7 +68,8 @@ class Samples:
         for a, b, cosine in self.against()[:3]:
             if cosine < 0:
                 lines.append(f"  rows {a} and {b} pull against each other: cosine {cosine:.3f}")
-        lines.append(f"  the parts sum to the derivative, but for {self.error:.1g} of their sizes")
+        exactly = f", but for {self.error:.1g} of their sizes" if self.error else " exactly"
+        lines.append(f"  the parts sum to the derivative{exactly}")
         return "\n".join(lines)
 
     def against(self) -> list[tuple[int, int, float]]:

@@ -19,6 +19,7 @@ from glassgrad.ir import INPUT, Value
 
 from .cards import Cards
 from .derivations import Derivation, Deriving
+from .forms import Index
 from .words import number
 
 Array = NDArray[Any]
@@ -162,14 +163,14 @@ def _section(deriving: Deriving, stretch: Stretch, values: list[Value], row: int
     formulas = (scope.forward, scope.backward) if scope and again < 1 else ()
     title = "data" if stretch == _DATA else scope.title if scope else ""
     title = title or ("" if path else "in the network itself")
-    entries = tuple([_entry(deriving, v, row) for v in values])
+    entries = tuple([entry(deriving, v, deriving.cards.chosen(v, row)) for v in values])
     return Section(path, title, tuple([f for f in formulas if f]), entries)
 
 
-def _entry(deriving: Deriving, value: Value, row: int | None) -> Entry:
+def entry(deriving: Deriving, value: Value, at: Index | None) -> Entry:
+    """One value, derived at this number of it."""
     cards, recording, node = deriving.cards, deriving.cards.recording, value.node
     array, slopes = recording.arrays[value], recording.gradient(value)
-    at = cards.chosen(value, row)
     forward = deriving.derivations(value, at) if at is not None and node.op is not INPUT else []
     backward, shared = [], ""
     name = recording.names[value]

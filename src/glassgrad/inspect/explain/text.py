@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+
+from glassgrad.ir import INPUT, Value
 
 from . import formulas
-from .derivations import Derivation
+from .cards import Cards
+from .derivations import Derivation, Deriving
 from .expressions import Expression, terms
-from .story import Entry, Section, Story
-from .words import number, visible
+from .forms import Index
+from .story import Entry, Section, Story, entry
+from .words import broken, cut, number, place, visible
 
 _NARROWEST = 40
 
@@ -19,14 +23,24 @@ def text(told: Story, width: int = 100) -> str:
     out = list(_folded(visible(told.heading), width, ""))
     for section in told.sections:
         out += ["", *_heading(section, width)]
-        for entry in section.entries:
-            out += _entry(entry, width)
+        for each in section.entries:
+            out += _entry(each, width)
     if told.followed:
         out.append("")
     for line in told.followed.split("\n") if told.followed else []:
         first, *others = line.split(" -> ")
-        out += _broken([first, *[f"-> {o}" for o in others]], width, "", " " * 16)
+        out += broken([first, *[f"-> {o}" for o in others]], width, "", " " * 16)
     return "\n".join(out)
+
+
+def card(cards: Cards, value: Value, index: Index, width: int = 100) -> str:
+    """One value alone, both of its derivations at this number of it."""
+    told = entry(Deriving(cards), value, index)
+    lines = list(_entry(told, width))
+    if value.node.op is INPUT and index:
+        own = number(float(told.array[index]))
+        lines.insert(1, f"    {place(told.name, index)} = {own}")
+    return "\n".join([line.removeprefix("  ") for line in lines])
 
 
 def shape(sizes: tuple[int, ...]) -> str:
@@ -77,7 +91,7 @@ def derivation(made: Derivation, width: int, indent: str) -> Iterator[str]:
         else:
             yield f"{indent}{made.of}"
             for part in (symbols, *([] if copied else [numbers]), [made.result]):
-                yield from _broken(part, width, f"{indent}  = ", f"{indent}    ")
+                yield from broken(part, width, f"{indent}  = ", f"{indent}    ")
     for step in made.steps:
         yield from derivation(step, width, indent + "  ")
 
@@ -90,28 +104,5 @@ def pieces(made: Derivation, expression: Expression) -> tuple[list[str], list[st
     )
 
 
-def _broken(parts: Sequence[str], width: int, first: str, others: str) -> Iterator[str]:
-    """Pieces in as many lines as it takes."""
-    line = first + parts[0]
-    for part in parts[1:]:
-        if len(line) + 1 + len(part) > width:
-            yield from _cut(line, width, others)
-            line = others + part
-        else:
-            line = f"{line} {part}"
-    yield from _cut(line, width, others)
-
-
-def _cut(line: str, width: int, indent: str) -> Iterator[str]:
-    """A line that one piece makes too long ends at a space near the edge."""
-    while len(line) > width:
-        at = line.rfind(" ", len(indent) + 4, width + 1)
-        if at < 0:
-            break
-        yield line[:at]
-        line = f"{indent}  {line[at + 1 :]}"
-    yield line
-
-
 def _folded(words: str, width: int, indent: str) -> Iterator[str]:
-    yield from _cut(indent + words, width, indent)
+    yield from cut(indent + words, width, indent)

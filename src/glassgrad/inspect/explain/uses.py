@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from glassgrad.ir import Value
 
 from .cards import Cards
 from .forms import Form, Index, Number
+from .words import Labels, number, place
+
+_SHOWN = 10  # products in a printed list
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +26,65 @@ class Use:
 
     value: float
     numbers: tuple[tuple[Value, Index], ...]
+    product: bool = True  # otherwise what an op makes of these numbers
 
 
-def uses(cards: Cards, name: str, index: Index) -> list[Use]:
+class Uses(Sequence[Use]):
+    """All products of a derivative, in the order in which they are added; printed, the largest."""
+
+    def __init__(self, cards: Cards, of: str, found: Sequence[Use]) -> None:
+        self._cards, self._of, self._found = cards, of, found
+
+    @overload
+    def __getitem__(self, i: int) -> Use: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Use]: ...
+    def __getitem__(self, i: int | slice) -> Use | Sequence[Use]:
+        return self._found[i]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def total(self) -> float:
+        """The derivative."""
+        return math.fsum([use.value for use in self])
+
+    def __repr__(self) -> str:
+        """The largest products, and what the others come to."""
+        largest = sorted([u for u in self if u.value], key=lambda u: -abs(u.value))
+        lines = [(number(u.value), self._words(u)) for u in largest[:_SHOWN]]
+        if others := largest[_SHOWN:]:
+            lines.append((number(math.fsum([u.value for u in others])), f"{len(others):,} more"))
+        if zeros := len(self) - len(largest):
+            lines.append(("0", f"{zeros:,} that are 0"))
+        width = max([len(value) for value, _ in lines], default=0)
+        many = f"{len(self):,} product{'s' * (len(self) != 1)}"
+        head = f"d loss / d {self._of} = {number(self.total)}, the sum of {many}:"
+        return "\n".join([head, *[f"  {value:>{width}}  {words}" for value, words in lines]])
+
+    def _words(self, use: Use) -> str:
+        labels = Labels(self._cards.recording.names)
+        names = [labels.of(*place) for place in use.numbers]
+        if not use.product:
+            return f"from {', '.join(names)}"
+        arrays = self._cards.recording.arrays
+        factor = use.value / math.prod([float(arrays[value][at]) for value, at in use.numbers])
+        also = [] if math.isclose(factor, 1) else [number(factor)]
+        return " * ".join([*also, *names])
+
+
+def uses(cards: Cards, value: Value, index: Index) -> Uses:
     """The derivative of the loss in one number of a parameter, as the products it is the sum of.
 
-    Sums are opened until a product is met, or a value that has a name. Raises UsageError for a
-    name that no value has.
+    Sums are opened until a product is met, or a value that has a name.
     """
-    value = cards.find(name)
     gradient = cards.recording.gradients.get(value)
-    return [] if gradient is None else _opened(cards, gradient, index, 1.0, first=True)
+    found = [] if gradient is None else _opened(cards, gradient, index, 1.0, first=True)
+    return Uses(cards, place(cards.recording.names[value], index), found)
 
 
-def by_place(cards: Cards, found: list[Use]) -> dict[tuple[str, Index], float]:
+def by_place(cards: Cards, found: Iterable[Use]) -> dict[tuple[str, Index], float]:
     """What each place contributes: a value whose derivative stands in the products, and an index.
 
     The index is that of the derivative without its unit or channel: the axes that a place has.
@@ -61,7 +111,7 @@ def _opened(
     form = cards.form(value, index)
     parts = _added(form)
     if parts is None:
-        return [Use(factor * form.value, _numbers(cards, form))]
+        return [Use(factor * form.value, _numbers(cards, form), product=False)]
     found: list[Use] = []
     for coefficient, numbers in parts:
         if len(numbers) == 1:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from glassgrad.ir import Value
 
 from .forms import Index
 
 _DIGITS = 5  # significant ones of a result
+_PLACE = re.compile(r"(.+?)\s*\[([-0-9, ]*)\]")
 
 
 class Labels:
@@ -32,6 +34,42 @@ class Labels:
 def place(name: str, index: tuple[int, ...]) -> str:
     """A name with an index: `w[0, 3]`."""
     return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def read_place(text: str) -> tuple[str, Index]:
+    """What `place` writes: a name and an index, of which there may be none.
+
+    >>> read_place("w[0, 3]"), read_place("loss")
+    (('w', (0, 3)), ('loss', ()))
+    """
+    found = _PLACE.fullmatch(text.strip())
+    each = found[2].replace(",", " ").split() if found else []
+    if not found or not all(re.fullmatch("-?[0-9]{1,9}", i) for i in each):
+        return text.strip(), ()
+    return found[1], tuple(map(int, each))
+
+
+def broken(parts: Sequence[str], width: int, first: str, others: str) -> Iterator[str]:
+    """Pieces in as many lines as it takes, none wider than this where a piece has a space."""
+    line = first + parts[0]
+    for part in parts[1:]:
+        if len(line) + 1 + len(part) > width:
+            yield from cut(line, width, others)
+            line = others + part
+        else:
+            line = f"{line} {part}"
+    yield from cut(line, width, others)
+
+
+def cut(line: str, width: int, indent: str) -> Iterator[str]:
+    """A line that is too long ends at a space near the edge."""
+    while len(line) > width:
+        at = line.rfind(" ", len(indent) + 4, width + 1)
+        if at < 0:
+            break
+        yield line[:at]
+        line = f"{indent}  {line[at + 1 :]}"
+    yield line
 
 
 def number(value: float, digits: int = _DIGITS) -> str:
