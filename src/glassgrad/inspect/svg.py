@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "COLOURS", "Picture", "Scale", "axes", "coordinate", "linear", "picture", "text", "value_scale", "words",
+    "COLOURS", "Picture", "Scale", "axes", "coordinate", "linear", "picture", "text", "value_scale", "width_of",
+    "words",
 ]  # fmt: skip
 
 # Okabe and Ito's colours, told apart with any colour vision (https://jfly.uni-koeln.de/color/);
@@ -54,14 +56,42 @@ class Picture(str):
 
 
 def text(name: object, limit: int = 60) -> str:
-    """A name as it may stand in the picture: one line, visible characters, escaped, short."""
+    """A name as it may stand in the picture: one line, visible characters, escaped, short.
+
+    `limit` counts Latin letters; a Chinese, Japanese or Korean one takes the room of two.
+    """
     plain = "".join(
         c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}"
         for c in str(name)
     )
-    if len(plain) > limit:
-        plain = plain[: limit - 1] + "…"
-    return html.escape(plain, quote=True)
+    return html.escape(_cut(plain, limit), quote=True)
+
+
+def _cut(plain: str, limit: int) -> str:
+    if sum(map(_columns, plain[: limit + 1])) <= limit:
+        return plain
+    room, end = limit - 1, 0
+    while end < len(plain) and _columns(plain[end]) <= room:
+        room -= _columns(plain[end])
+        end += 1
+    return plain[:end] + "…"
+
+
+def _columns(c: str) -> int:
+    return 2 if unicodedata.east_asian_width(c) in "WF" else 1
+
+
+_NARROW = frozenset(" .,:;'|!()[]iIljtfr-")
+_BROAD = frozenset("mwMW%@…−+=<>")
+
+
+def width_of(shown: str, size: float = 11.0) -> float:
+    """About how many pixels a line is wide, in a broad font such as DejaVu Sans; not yet escaped."""
+    return size * sum(
+        1.0 if _columns(c) == 2 or c in _BROAD else 0.42 if c in _NARROW
+        else 0.79 if c.isupper() else 0.64
+        for c in shown
+    )  # fmt: skip
 
 
 def _style(colours: int, shapes: bool) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree as ET
+
 import numpy as np
 import pytest
 
 import glassgrad as gg
-from glassgrad import nn
+from glassgrad import Tensor, nn
 from glassgrad.errors import ConfigError
 from glassgrad.inspect.explain.cards import Cards
 from glassgrad.inspect.explain.explanation import Explanation
 from glassgrad.inspect.explain.scalars import lines, scalars
+from glassgrad.inspect.svg import Picture
 from tests.hostile_names import SIX
 from tests.inert import inert_svg
+from tests.inspect.laid_out import Box, clipped, meeting, texts
 
 
 def small(activation: nn.Module, rows: int = 1, loss: str = "mse") -> Explanation:
@@ -53,6 +57,88 @@ def test_the_picture_has_every_number_once() -> None:
         label = f"{name}[{', '.join(map(str, index))}]" if index else name
         assert svg.count(f">{label}<") == 1
     assert svg in found.to_html()
+
+
+class Skip(nn.Module):
+    """A line that goes by two columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        way: Tensor = self.second(nn.relu(self.first(x)))
+        return x + way
+
+
+def drawings() -> dict[str, Picture]:
+    """Networks of few and of nearly sixty numbers, and numbers that take much room."""
+
+    def explained(model: nn.Module, rows: int, loss: str, scale: float = 1.0) -> Picture:
+        x = scale * np.linspace(-1.23456, 1.1, 2 * rows).reshape(rows, 2)
+        y = np.arange(rows) % 2
+        target = y if loss == "cross_entropy" else np.stack([y, 1 - y], 1)[:, :1].astype(float)
+        found: Explanation = gg.explain(model, x, target, loss=loss)
+        return found.picture()
+
+    def dense(*sizes: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(2, sizes[0]), nn.Tanh(), nn.Linear(*sizes))
+
+    return {
+        "2-2-1": explained(dense(2, 1), 1, "mse"),
+        "2-3-1 with two rows": explained(dense(3, 1), 2, "mse"),
+        "2-5-3, 50 numbers": explained(dense(5, 3), 1, "cross_entropy"),
+        "2-6-3, 58 numbers": explained(dense(6, 3), 1, "cross_entropy"),
+        "a way around": explained(Skip(), 1, "cross_entropy"),
+        "tiny numbers": explained(dense(2, 1), 1, "mse", 1.23e-17),
+        "huge numbers": explained(dense(2, 1), 1, "mse", -1.23e17),
+        "one number beside another": explained(nn.Linear(2, 1), 1, "mse"),
+    }
+
+
+def rectangles(svg: str) -> list[Box]:
+    """The boxes of the numbers."""
+    found = ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}rect")
+    places = [
+        [float(e.get(k, "")) for k in ("x", "y", "width", "height")] for e in found if e.get("x")
+    ]
+    return [
+        Box("", x, y, x + wide, y + high) for x, y, wide, high in dict.fromkeys(map(tuple, places))
+    ]
+
+
+@pytest.mark.parametrize(("name", "svg"), drawings().items())
+def test_every_label_can_be_read(name: str, svg: str) -> None:
+    boxes, labels = rectangles(svg), texts(svg)
+    assert len(boxes) > 5, name
+    assert not meeting(labels)
+    assert not meeting(boxes)
+    assert not clipped(svg)
+    for label in labels:
+        over = [box for box in boxes if label.meets(box)]
+        assert all(label.inside(box) for box in over), label
+
+
+def test_a_label_stands_on_its_own_line() -> None:
+    svg = small(nn.Tanh(), rows=2).picture()
+    paths = [e.get("d", "") for e in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}path")]
+    begins = sorted([tuple(map(float, d[1 : d.index("H")].split())) for d in paths])
+    assert len(set(begins)) == len(begins), "no two lines begin at one place"
+    boxes = rectangles(svg)
+    said = [t for t in texts(svg)[3:] if not any(t.inside(box) for box in boxes)]
+    assert sorted([(round(t.left - 4, 2), round(t.bottom + 1, 2)) for t in said]) == begins
+
+
+def test_a_line_by_a_column_goes_below_its_boxes() -> None:
+    svg = drawings()["a way around"]
+    lowest = max(box.bottom for box in rectangles(svg))
+    paths = [e.get("d", "") for e in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}path")]
+    long = [d for d in paths if d.count("H") == 2]
+    assert len(long) == 2
+    for d in long:
+        bend, _, after = d.partition("C")[2].partition("H")
+        assert float(bend.split()[-1]) > lowest
+        assert after
 
 
 def test_a_network_that_is_too_large_to_look_at_is_refused_and_its_page_has_no_picture() -> None:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from glassgrad.errors import ConfigError, shown
+from glassgrad.inspect.svg import Picture
 from glassgrad.ir import Value
 from glassgrad.nn.module import Module
 
 from .cards import Card, Cards
+from .diagram import MOST, drawn
 from .forms import Index
 from .latex import latex
 from .markdown import markdown
@@ -18,7 +20,7 @@ from .page import fragment, page
 from .paths import Ways, ways
 from .recording import Recording, recorded
 from .samples import Samples, by_sample
-from .scalars import MOST, drawn, scalars
+from .scalars import scalars
 from .story import Story, story
 from .text import text
 from .uses import Uses, uses
@@ -145,7 +147,7 @@ class Explanation:
         """The whole step as a page of its own, formulas as MathML; it holds no script and no link."""
         return page(self._told(row, steps, follow), self._small_picture(row))
 
-    def picture(self, row: int | None = None) -> str:
+    def picture(self, row: int | None = None) -> Picture:
         """Every number of a small network as a node with its value and derivative, as SVG.
 
         Of several rows one may be chosen. Raises ConfigError for more than 60 numbers.

@@ -53,7 +53,6 @@ padding:.7rem .9rem;margin:.6rem 0}
 .gg-explain table{border-collapse:collapse;margin:.2rem 0}
 .gg-explain td{font:12px/1.3 ui-monospace,'DejaVu Sans Mono',Consolas,monospace;text-align:right;
 padding:.12rem .38rem;border:1px solid var(--line)}
-.gg-explain .gg{max-width:100%;height:auto}
 """ + "".join(
     f".gg-explain .{sign}{i}{{background:rgba(var(--{name}),{0.12 * i:.2f})}}"
     for sign, name in (("u", "up"), ("n", "down"))
