@@ -377,6 +377,7 @@ def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None
 @click.option(
     "--answer", metavar="TEXT", help="What is right for it, where DATA does not say so, or else."
 )
+@click.option("--loss", metavar="NAME", help="Another loss, such as mse.  [that of training]")
 @click.option(
     "--follow",
     metavar="NAME[I,J]",
@@ -390,7 +391,9 @@ def explain(model: str, rows: str, data: Path | None, **given: Any) -> None:
     """Derive every number of a step on one row.
 
     MODEL is a .glass file or a run's folder, DATA a data set (its test rows) or a CSV file, as
-    `glassgrad predict` takes them. The loss is that of training.
+    `glassgrad predict` takes them; for a character model a text file, whose rows are windows. The
+    loss is that of training, with all its settings. In Python `gg.explain` takes many rows and tells
+    them apart, and `gg.attribute` says which inputs an output comes from.
     """
     from glassgrad.cli.explain import explain_command
 

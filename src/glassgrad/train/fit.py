@@ -97,8 +97,9 @@ def prepared(
 
     data = arrays(x, y, sample_weight)
     held = _validation(data, validation_split, validation_data, arrays)
+    table = None
     if class_weight is not None:
-        data = with_class_weights(data, wished, class_weight, taken.dtype)
+        data, table = with_class_weights(data, wished, class_weight, taken.dtype)
     rows = len(next(iter(data.values())))
     size = batches.checked_batch_size(batch_size, rows)
     with drawing_with(number):
@@ -126,6 +127,7 @@ def prepared(
         augment=augment,
         recompute=recompute,
         guards=guards,
+        class_weight=table if sample_weight is None else None,
     )
     if stream is not None:
         record.stream = Stream(stream, _batch_check(record, arrays), steps_per_epoch, epochs)

@@ -31,9 +31,12 @@ def settings_of(record: Record) -> dict[str, Any]:
 
     Equal settings give equal values; the numbers of the data and of the model are not settings.
     """
-    optimizer = record.optimizer
+    optimizer, task = record.optimizer, record.task
+    penalised = {n: p.regularizer for n, p in task.state().items() if p.regularizer is not None}
     return {
-        "losses": [_head(head) for head in record.task.heads],
+        "losses": [_head(head) for head in task.heads],
+        **({"penalties": plain(penalised)} if penalised else {}),
+        **_by_class(record),
         "metrics": [name for name, _ in record.plan.metrics],
         "optimizer": plain(optimizer),
         "schedule": plain(optimizer.schedule),
@@ -44,12 +47,17 @@ def settings_of(record: Record) -> dict[str, Any]:
         "dtype": record.plan.dtype,
         "backend": record.backend,
         "recompute": record.recompute,
-        "weighted": record.task.weighted,
+        "weighted": task.weighted,
         "augment": plain(record.augment),
         "rows": None if record.stream is not None else record.rows,
         "steps_per_epoch": None if record.stream is None else plain(record.stream.steps),
         "validation_rows": len(next(iter(record.validation.values()), ())),
     }
+
+
+def _by_class(record: Record) -> dict[str, Any]:
+    """The weight of each class, where rows have weights and these are all there is to them."""
+    return {} if record.class_weight is None else {"class_weight": plain(record.class_weight)}
 
 
 def _head(head: Head) -> dict[str, Any]:

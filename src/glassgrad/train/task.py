@@ -373,19 +373,21 @@ def _some_weight(weights: AnyArray, dtype: str, what: str) -> AnyArray:
 
 def with_class_weights(
     data: Mapping[str, AnyArray], wished: Wish, class_weight: Any, dtype: str
-) -> dict[str, AnyArray]:
-    """The data with each row's weight times that of its class.
+) -> tuple[dict[str, AnyArray], AnyArray]:
+    """The data with each row's weight times that of its class, and the weight of each class.
 
     `class_weight` is a dict or a list of a weight for each class, or "balanced": rows / (classes
     * rows of the class), so that every class weighs the same (as in scikit-learn).
     """
-    weights = _class_weights(class_weight, {name: data[name] for name in wished.targets})
+    classes, table = _class_weights(class_weight, {name: data[name] for name in wished.targets})
+    weights = table[classes]
     if WEIGHT in data:
         weights = weights * data[WEIGHT]
-    return {**data, WEIGHT: _some_weight(weights, dtype, "class_weight")}
+    return {**data, WEIGHT: _some_weight(weights, dtype, "class_weight")}, table
 
 
-def _class_weights(given: Any, targets: Mapping[str, AnyArray]) -> AnyArray:
+def _class_weights(given: Any, targets: Mapping[str, AnyArray]) -> tuple[AnyArray, AnyArray]:
+    """The class of each row, and the weight of each class."""
     (name, y), *others = targets.items()
     if others:
         raise ConfigError(
@@ -406,7 +408,7 @@ def _class_weights(given: Any, targets: Mapping[str, AnyArray]) -> AnyArray:
     if isinstance(given, str) and given == "balanced":
         counts = np.bincount(classes)
         table = len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-        return np.asarray(table[classes])
+        return classes, table
     if isinstance(given, Mapping):
         missing = sorted(set(classes.tolist()) - set(given))
         wrong = [k for k in given if not hasattr(k, "__index__") or isinstance(k, bool)]
@@ -420,7 +422,7 @@ def _class_weights(given: Any, targets: Mapping[str, AnyArray]) -> AnyArray:
         for k, value in given.items():
             if 0 <= int(k) < len(table):
                 table[int(k)] = _checked_weight(value, "class weight")
-        return np.asarray(table[classes])
+        return classes, table
     if isinstance(given, str):
         raise ConfigError(
             "class_weight is not known", expected="balanced, a dict or a list", received=given
@@ -433,4 +435,4 @@ def _class_weights(given: Any, targets: Mapping[str, AnyArray]) -> AnyArray:
             expected=f"at least {int(classes.max()) + 1} weights",
             received=str(len(numbers)),
         )
-    return np.asarray(np.asarray(numbers)[classes])
+    return classes, np.asarray(numbers)

@@ -56,6 +56,7 @@ class Record:
     augment: Any = None
     recompute: bool = False
     guards: Guards = field(default_factory=Guards)
+    class_weight: AnyArray | None = None  # of each class, where rows have no other weight
     initial: dict[str, AnyArray] = field(default_factory=dict)
     trained: int | None = None  # whole epochs that were done
     partial: bool = False  # whether it was stopped in the middle of one

@@ -35,12 +35,13 @@ class Explanation:
     Iterating gives a card for each value in the order of the way forward, `explanation["w"]` the
     card of one, `explanation["w[0, 3]"]` that of one of its numbers. Values have the names that are
     printed; a parameter may be called by its path, too, as in `state_dict()`. `recording` holds
-    every array.
+    every array. Lines in `about` are told below the heading.
     """
 
     def __init__(self, recording: Recording, given: tuple[Any, ...], settings: dict[str, Any]):
         self.recording = recording
         self.cards = Cards(recording)
+        self.about: tuple[str, ...] = ()
         self._given = given
         self._settings = settings
 
@@ -166,7 +167,7 @@ class Explanation:
     ) -> Story:
         place = (follow,) if isinstance(follow, str) else follow
         followed = "" if place is None else self.follow(*place).text()
-        return story(self.cards, row, steps=steps, followed=followed)
+        return story(self.cards, row, steps=steps, followed=followed, about=self.about)
 
     def __str__(self) -> str:
         return self.text()
@@ -205,6 +206,7 @@ def explain(
     *,
     loss: Any,
     loss_weights: Any = None,
+    sample_weight: Any = None,
     training: bool = True,
     seed: int | None = 0,
 ) -> Explanation:
@@ -212,8 +214,8 @@ def explain(
 
     Every value has a card: its formula, the same with numbers, its array, the derivative of the
     loss in it, and how that came from those behind it. Sums of many terms show the largest ones
-    and the rest as one number. The model stays as it is. With `training` False, it is a step in
-    evaluation.
+    and the rest as one number. The model stays as it is. Loss and weights are those of `fit`. With
+    `training` False, it is a step in evaluation.
 
     Raises what `fit` raises for data, losses and networks that do not fit.
 
@@ -224,5 +226,8 @@ def explain(
     array([[1.],
            [2.]])
     """
-    settings = {"loss": loss, "loss_weights": loss_weights, "training": training, "seed": seed}
+    settings = {
+        "loss": loss, "loss_weights": loss_weights, "sample_weight": sample_weight,
+        "training": training, "seed": seed,
+    }  # fmt: skip
     return Explanation(recorded(model, x, y, **settings), (model, x, y), settings)

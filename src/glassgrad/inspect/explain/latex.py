@@ -42,6 +42,7 @@ _IN_A_LINE = 3  # terms of a sum
 def latex(told: Story) -> str:
     """The whole step."""
     out = [_START, rf"\section*{{{escaped(told.heading)}}}", ""]
+    out += [rf"{escaped(line)}\\" for line in told.about]
     for section in told.sections:
         out += _section(section)
     for line in told.followed.split("\n") if told.followed else []:

@@ -16,6 +16,8 @@ _WIDTH = 96
 def markdown(told: Story) -> str:
     """The whole step."""
     out = [f"# {escaped(told.heading)}", ""]
+    for line in told.about:
+        out += [escaped(line), ""]
     for section in told.sections:
         out += [*_section(section), ""]
     if told.followed:

@@ -77,7 +77,8 @@ def page(told: Story, picture: str = "") -> str:
 def fragment(told: Story, picture: str = "") -> str:
     """The same for a place in another page, such as a notebook: its style touches nothing else."""
     out = [f'<div class="gg-explain"><style>{_STYLE}</style><main>']
-    out.append(f"<h1>{escaped(told.heading)}</h1>{picture}")
+    about = "".join([f'<p class="about">{escaped(line)}</p>' for line in told.about])
+    out.append(f"<h1>{escaped(told.heading)}</h1>{about}{picture}")
     for section in told.sections:
         out += _section(section)
     if told.followed:

@@ -91,23 +91,27 @@ def by_sample(
     loss: Any,
     names: tuple[str, ...] = (),
     loss_weights: Any = None,
+    sample_weight: Any = None,
     training: bool = True,
     seed: int | None = 0,
 ) -> dict[str, Samples]:
     """Each row's part of the derivative in these parameters, in all that are trained if none is named.
 
-    Each row's term is weighted with 1 and all others with 0, one after the other: the loss is
+    Each row's term keeps its weight (1 if none is given) while all others have 0, one after the other: the loss is
     linear in the weights of its terms. Raises UsageError for a loss that has no term for each row.
     """
     settings: dict[str, Any] = {"loss": loss, "training": training, "seed": seed}
-    plain = recorded(model, x, y, loss_weights=loss_weights, **settings)
+    plain = recorded(
+        model, x, y, loss_weights=loss_weights, sample_weight=sample_weight, **settings
+    )
+    own = np.ones(plain.rows) if sample_weight is None else sample_weight
     given = tuple([head.weight for head in plain.task.heads])
     found: dict[str, Samples] = {}
     for i in range(len(given)):
         one = tuple([w if j == i else 0.0 for j, w in enumerate(given)])
         of_head = one if plain.task.heads[0].output else None
         settings["loss_weights"] = of_head if len(given) > 1 else loss_weights
-        weighted = recorded(model, x, y, sample_weight=np.ones(plain.rows), **settings)
+        weighted = recorded(model, x, y, sample_weight=own, **settings)
         for name, parts, rest in _row_by_row(weighted, names, _scale(plain, weighted, i)):
             total = plain.gradient(plain.graph.inputs[name])
             assert total is not None
@@ -143,7 +147,7 @@ def _row_by_row(
         return [np.array(a) for a in (found if isinstance(found, tuple) else (found,))]
 
     rest = run(np.zeros(record.rows))
-    each = [run(row) for row in np.eye(record.rows)]
+    each = [run(row) for row in np.diag(record.arguments[WEIGHT])]
     for i, name in enumerate(wanted):
         yield name, np.array([found[i] - rest[i] for found in each]) * scale, rest[i]
 

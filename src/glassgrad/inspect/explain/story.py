@@ -73,6 +73,7 @@ class Story:
     loss: str
     sections: tuple[Section, ...]
     followed: str = ""  # one number's ways to the loss, where asked for
+    about: tuple[str, ...] = ()  # lines of whoever asked; they may hold what users wrote
 
     @property
     def heading(self) -> str:
@@ -83,7 +84,12 @@ class Story:
 
 
 def story(
-    cards: Cards, row: int | None = None, *, steps: bool = False, followed: str = ""
+    cards: Cards,
+    row: int | None = None,
+    *,
+    steps: bool = False,
+    followed: str = "",
+    about: tuple[str, ...] = (),
 ) -> Story:
     """The step in order. Raises ConfigError for a row that is not there."""
     recording = cards.recording
@@ -99,6 +105,7 @@ def story(
         number(float(recording.arrays[recording.loss])),
         tuple([_section(deriving, s, vs, row) for s, vs in by_layer.items()]),
         followed,
+        about,
     )
 
 

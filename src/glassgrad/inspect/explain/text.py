@@ -20,7 +20,7 @@ _NARROWEST = 40
 def text(told: Story, width: int = 100) -> str:
     """The whole step as lines no wider than this, where words allow it."""
     width = max(_NARROWEST, width)
-    out = list(_folded(visible(told.heading), width, ""))
+    out = [line for t in (told.heading, *told.about) for line in _folded(visible(t), width, "")]
     for section in told.sections:
         out += ["", *_heading(section, width)]
         for each in section.entries:
