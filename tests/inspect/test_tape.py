@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 import glassgrad as gg
 from glassgrad import data, nn, optim
 from glassgrad.backends import native
-from glassgrad.errors import ConfigError, ResumeError, UsageError
+from glassgrad.errors import ConfigError, NonFiniteError, ResumeError, UsageError
+from glassgrad.inspect.explain.explanation import Explanation
 from glassgrad.inspect.tape import Moment, Tape
 from glassgrad.train import Callback, EarlyStopping, History, LearningRateScheduler, Run, whole
 from glassgrad.train.packing import unpack
@@ -314,7 +317,8 @@ def test_a_tape_and_a_moment_say_what_they_are_in_a_line() -> None:
 def test_a_step_is_explained_with_the_numbers_it_had() -> None:
     tape, _, _ = recorded()
     found = tape.explain(11, [4, 2])
-    with_model = gg.explain(tape.at(11).model, X[[4, 2]], Y[[4, 2]], loss="cross_entropy", seed=3)
+    how: dict[str, Any] = {"loss": "cross_entropy", "seed": 3, "step": 12}
+    with_model = gg.explain(tape.at(11).model, X[[4, 2]], Y[[4, 2]], **how)
     assert found.text() == with_model.text()
     assert found.recording.rows == 2
 
@@ -337,13 +341,263 @@ def test_a_run_that_failed_can_be_gone_back_in() -> None:
     assert bits(tape.at(tape.last).model) == bits(other.at(tape.last).model)
 
 
+class Raising(Callback):
+    """Ctrl-C after a step."""
+
+    every = PER_EPOCH + 4
+    stateless = True
+
+    def on_interval(self, run: Run) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_that_was_interrupted_can_be_gone_on_with(engine: str, tmp_path: Path) -> None:
+    _, whole, history = recorded(backend=engine)
+    for keeping in ({}, {"checkpoint": tmp_path, "checkpoint_every": 10**9}):
+        tape, model = Tape(every=1 if keeping else None), net()
+        how = settings(backend=engine, callbacks=[Raising()], **keeping)
+        with pytest.raises(KeyboardInterrupt):
+            gg.fit(model, X, Y, tape=tape, **how)
+        assert tape.last == PER_EPOCH + 4
+        assert bits(tape.at(tape.last).model) == bits(model)
+        branch = tape.branch(tape.last)
+        assert bits(branch.model) == bits(whole)
+        assert dict(branch.history) == dict(history)
+    assert last_state(tmp_path)["step"] == PER_EPOCH + 4
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_can_stand_before_the_step_that_failed_and_explain_it(engine: str) -> None:
+    def trained(tape: Tape | None, rate: float) -> nn.Module:
+        model = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 1))
+        how: dict[str, Any] = {"optimizer": optim.SGD(rate), "loss": "mse", "epochs": 9}
+        gg.fit(model, X, 3 * X[:, :1], tape=tape, **settings(backend=engine, **how))
+        return model
+
+    tape = Tape()
+    with pytest.raises(NonFiniteError) as raised:
+        trained(tape, 30.0)
+    assert raised.value.trouble.step == tape.last + 1
+    assert bits(tape.at(tape.last).model) == bits(tape.model)
+    before, failing = [tape.explain(step) for step in (tape.last - 1, tape.last)]
+    assert set(raised.value.trouble.rows) <= set(
+        np.flatnonzero(np.isin(X, in_batch(failing))[:, 0])
+    )
+    assert float(before.recording.arrays[before.recording.loss]) == pytest.approx(
+        tape.at(tape.last).loss, rel=1e-5
+    )
+    calmer = tape.branch(1, optimizer=optim.SGD(1e-3), epochs=1)
+    assert calmer.last == PER_EPOCH
+
+
+def in_batch(found: Explanation) -> Any:
+    return np.asarray(found.recording.arguments["x"], np.float32)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_tape_knows_the_run_whatever_becomes_of_its_model(engine: str) -> None:
+    base, head = nn.Sequential(nn.Linear(2, 8), nn.Tanh()), nn.Linear(8, 3)
+    model, optimizer = nn.Sequential(base, head), optim.SGD(0.1, 0.9)
+    model.state_dict()
+    for p in base.parameters():
+        p.requires_grad = False
+    tape = Tape(every=4)
+    gg.fit(model, X, Y, tape=tape, **settings(backend=engine, optimizer=optimizer))
+    steps = (0, 3, PER_EPOCH, 20)
+    wanted = {step: bits(tape.at(step).model) for step in steps}
+    for p in base.parameters():
+        p.requires_grad = True
+    optimizer.lr = 7.0  # type: ignore[misc, assignment, unused-ignore]
+    gg.fit(model, X, Y, **settings(backend=engine))
+    for p in model.parameters():
+        p.assign(gg.tensor(np.full(p.shape, np.nan), dtype="float32"))
+    assert {step: bits(tape.at(step).model) for step in steps} == wanted
+    assert dict(tape.branch(3).history) == dict(tape.history)
+    assert all(np.isnan(p.numpy()).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_branch_knows_the_parameters_that_a_group_was_made_of(engine: str) -> None:
+    def trained(**more: Any) -> tuple[nn.Module, nn.Module]:
+        head = nn.Linear(8, 3)
+        model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), head)
+        groups = [optim.Group(head.parameters(), weight_decay=0.0)]
+        adamw = optim.AdamW(0.05, weight_decay=0.5, groups=groups)
+        gg.fit(model, X, Y, **settings(backend=engine, optimizer=adamw, **more))
+        return model, head
+
+    tape = Tape(every=4)
+    model, _ = trained(tape=tape)
+    for step in (0, 7, tape.last):
+        assert bits(tape.branch(step).model) == bits(model)
+
+
+def test_weights_that_are_put_back_all_the_time_take_bounded_memory() -> None:
+    class Clipping(Callback):
+        every = 1
+        stateless = True
+
+        def on_interval(self, run: Run) -> None:
+            run.restore({name: np.clip(a, -0.3, 0.3) for name, a in run.state().items()})
+
+    tape, model, _ = recorded(Tape(every=5, megabytes=0.01), callbacks=[Clipping()], epochs=10)
+    assert tape.nbytes < 0.02e6
+    assert bits(tape.at(tape.last).model) == bits(model)
+    assert bits(tape.branch(tape.last - 2).model) == bits(model)
+    for call in (tape.at, tape.branch):
+        with pytest.raises(ConfigError, match="too often"):
+            call(3)
+    assert tape.branch(0, optimizer=optim.Adam(0.02)).last == tape.last
+    roomy, model, _ = recorded(Tape(every=5), callbacks=[Clipping()], epochs=10)
+    assert bits(roomy.branch(3).model) == bits(model)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_branch_goes_on_with_numbers_changed_by_hand(engine: str) -> None:
+    tape, recorded_model, _ = recorded(backend=engine)
+    before = bits(recorded_model)
+    model = tape.at(11).model
+    assert bits(tape.branch(11, model=model).model) == before
+    weight = next(iter(model.parameters()))
+    changed = weight.numpy().copy()
+    changed[0] = 0
+    weight.assign(gg.tensor(changed))
+    edited = bits(model)
+
+    class Editing(Callback):
+        every = 11
+
+        def on_interval(self, run: Run) -> None:
+            if run.step == 11:
+                state = run.state()
+                state[str(weight.name)][0] = 0
+                run.restore(state)
+
+    branch = tape.branch(11, model=model)
+    _, wanted, _ = recorded(backend=engine, callbacks=[Editing()])
+    assert bits(branch.at(11).model) == edited == bits(model)
+    assert bits(branch.model) == bits(wanted)
+    assert (
+        bits(recorded_model) == before == bits(tape.branch(11, model=recorded_model).at(11).model)
+    )
+    (note,) = tape.branch(11, model=plain()).history.notes
+    assert "another network" in note or "another kind" in note
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_branch_goes_on_with_other_rows(engine: str) -> None:
+    tape, _, history = recorded(backend=engine)
+    noisy = Y.copy()
+    noisy[:10] = (noisy[:10] + 1) % 3
+    branch = tape.branch(11, y=noisy)
+    assert (branch.first, branch.last, branch.history.notes) == (11, tape.last, [])
+    assert bits(branch.at(11).model) == bits(tape.at(11).model)
+    assert branch.history["loss"][0] == history["loss"][0]
+    assert branch.history["loss"][-1] != history["loss"][-1]
+    assert bits(branch.branch(12).model) == bits(branch.model)
+    (note,) = tape.branch(11, x=X[:30], y=Y[:30]).history.notes
+    assert "another number of rows" in note
+
+
+def test_the_program_of_a_branch_is_its_run_or_there_is_none() -> None:
+    tape, _, _ = recorded()
+    assert not tape.branch(11).history.record.unwritable
+    for change in ({"optimizer": optim.Adam(0.05)}, {"y": Y[::-1].copy()}, {"seed": 9}):
+        assert "another run" in tape.branch(11, **change).history.record.unwritable
+
+
+def loss_of(found: Explanation) -> float:
+    return float(found.recording.arrays[found.recording.loss])
+
+
+def as_float64() -> nn.Module:
+    kind: dict[str, Any] = {"dtype": "float64"}
+    return nn.Sequential(
+        nn.Linear(2, 16, **kind), nn.BatchNorm1d(16, **kind), nn.ReLU(), nn.Dropout(0.2),
+        nn.Linear(16, 3, **kind),
+    )  # fmt: skip
+
+
+def filters() -> nn.Module:
+    kind: dict[str, Any] = {"dtype": "float64"}
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, **kind), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(3, **kind)
+    )
+
+
+EXPLAINED: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "dropout and batch norm": (as_float64, X, {}),
+    "rows with weights": (
+        as_float64, X, {"sample_weight": np.linspace(0.1, 2, 60), "class_weight": "balanced"},
+    ),
+    "all rows": (as_float64, X, {"batch_size": None, "epochs": 9}),
+    "some rows held back, in order": (as_float64, X, {"validation_split": 0.3, "shuffle": False}),
+    "augmented": (filters, PIXELS.astype("float64"), {"augment": data.Augment(shift=1)}),
+    "two inputs, float32": (Two, {"left": X, "right": X[::-1].copy()}, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_a_step_is_explained_as_it_was(name: str, engine: str) -> None:
+    """Its batch, its draws: loss and derivatives are those of the run."""
+    make, x, more = EXPLAINED[name]
+    tape = Tape(every=3)
+    gg.fit(make(), x, Y, tape=tape, **settings(backend=engine, optimizer=optim.SGD(0.5), **more))
+    single = make is Two
+    assert tape.last
+    for step in range(tape.last):
+        found, before, after = tape.explain(step), tape.at(step), tape.at(step + 1)
+        if engine == "numpy" and not single:
+            assert loss_of(found) == after.loss
+        assert loss_of(found) == pytest.approx(after.loss, rel=1e-6 if single else 1e-14)
+        old, new = before.model.state_dict(), after.model.state_dict()
+        for path, value in found.recording.graph.inputs.items():
+            gradient = found.recording.gradient(value)
+            if gradient is not None and path in old:
+                moved = (old[path] - new[path]) / before.rate
+                np.testing.assert_allclose(moved, gradient, atol=1e-5 if single else 1e-13)
+
+
+def test_the_rows_of_a_step_share_its_derivative_by_their_weights() -> None:
+    tape, weights = Tape(), np.linspace(0, 2, 60)
+    model = nn.Sequential(nn.Linear(2, 4, dtype="float64"), nn.Linear(4, 3, dtype="float64"))
+    gg.fit(model, X, Y, tape=tape, **settings(sample_weight=weights, shuffle=False))
+    found = tape.explain(0)
+    for samples in found.samples().values():
+        assert samples.error < 1e-12
+        assert not samples.parts[0].any()  # of weight 0
+
+
 def test_rows_that_were_changed_after_the_run_are_noticed() -> None:
-    x = X.copy()
+    for change in (X, np.r_[X[1:], X[:1]]):
+        x = X.copy()
+        tape = Tape(every=100)
+        gg.fit(net(), x, Y, tape=tape, **settings())
+        x[...] = change + 1
+        for step in (2, 2 * PER_EPOCH):
+            with pytest.raises(ResumeError, match="rows are others"):
+                tape.at(step)
+
+
+def test_rows_that_an_augmentation_draws_anew_are_noticed() -> None:
+    rng = np.random.default_rng(0)
+
+    def noise(rows: Any, numbers: Any, *, seed: int, epoch: int) -> Any:
+        return (rows + rng.random(rows.shape)).astype(rows.dtype)
+
     tape = Tape(every=100)
-    gg.fit(net(), x, Y, tape=tape, **settings())
-    x += 1
-    with pytest.raises(ResumeError, match="another history"):
+    gg.fit(net(), X, Y, tape=tape, augment=noise, **settings())
+    with pytest.raises(ResumeError, match="augmentation"):
         tape.at(2 * PER_EPOCH)
+
+
+def test_a_model_that_cannot_be_copied_is_refused_before_the_first_step() -> None:
+    model = plain()
+    model.lock = threading.Lock()  # type: ignore[assignment, unused-ignore]
+    with pytest.raises(UsageError, match="cannot be copied"):
+        gg.fit(model, X, Y, tape=Tape(), **settings())
 
 
 @pytest.mark.parametrize("step", [-1, 28, 1.5, True, "3", None])
@@ -369,5 +623,9 @@ def test_what_cannot_be_meant_is_an_error() -> None:
         gg.fit(net(), X, Y, tape="tape", **settings())
     with pytest.raises(ConfigError, match="no such rows"):
         tape.explain(3, [60])
+    with pytest.raises(ConfigError, match="no such rows"):
+        tape.explain(3, [[1, 2]])
+    with pytest.raises(ConfigError, match="longer already"):
+        tape.branch(PER_EPOCH + 1, epochs=1)
     with pytest.raises(ConfigError, match="a beginning and a tape"):
         tape.branch(3, resume="auto")

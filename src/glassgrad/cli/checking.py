@@ -66,7 +66,7 @@ def checked(record: Record, folder: Path) -> int:
     """Run a few steps; then stop after some of them, go on, and compare. 1 if anything differs."""
     model = record.task.model
     start = {name: array.copy() for name, array in model.state_dict().items()}
-    per_epoch = -(-record.rows // record.batch_rows)
+    per_epoch = record.steps_per_epoch
 
     def run(part: str, *callbacks: Callback, **more: Any) -> None:
         keeping = {"checkpoint": folder / part / CHECKPOINTS, "keep": 1, **more}

@@ -8,41 +8,38 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glassgrad.errors import ConfigError, ResumeError, UsageError, shown
-from glassgrad.tensors.tensor import Tensor
-from glassgrad.train.between import NEVER, Change
-from glassgrad.train.callbacks import Callback, Run
+from glassgrad.train.between import NEVER, Between, Change
+from glassgrad.train.callbacks import Callback
 from glassgrad.train.fit import fit
 from glassgrad.train.history import History
-from glassgrad.train.packing import unpack
-from glassgrad.train.state import Snapshot, put, taken
+from glassgrad.train.rows import augmented
+from glassgrad.train.state import Snapshot, taken
+from glassgrad.train.task import WEIGHT
 from glassgrad.train.trainer import Record, Trainer
 
 from .explain.explanation import Explanation, explain
+from .replay import KEEPING, SAME_BITS, Act, Place, ReachedError, Replay, state_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from glassgrad.nn.module import Module
     from glassgrad.train.signals import Noted
 
 __all__ = ["Moment", "Tape"]
 
-Place = Literal["step", "epoch", "end"]  # when a callback acted: after a step, an epoch, the last
 _TIMES = 48  # what a snapshot takes, and the least time until the next one
-_NEVER_DIFFERS = frozenset({"verbose", "guard", "recompute", "backend", "epochs"})  # in its bits
-_KEEPING = frozenset(
-    {"checkpoint", "checkpoint_every", "keep", "checkpoint_failure", "checkpoint_full_hash"}
-)
-_GOES_ON = frozenset(
-    {"optimizer", "seed", "shuffle", "augment", "class_weight", "sample_weight", "callbacks"}
-)
+_BLOCK, _BLOCKS = 1 << 16, 64  # bytes by which rows are known again
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +59,14 @@ class Moment:
     snapshot: Snapshot = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Act:
-    """What a callback did to a run: another rate, or weights put back."""
-
-    step: int
-    place: Place
-    rate: float | None
-    weights: Mapping[str, Any] | None
-
-
-class Tape:
+class Tape(Between):
     """What a run was at each of its steps: `gg.fit(..., tape=tape)` records it.
 
-    Snapshots are taken when the processor time that one needs is a fiftieth of that since the last
-    one, or every so many steps with `every`. At most `most` of them are kept, in at most so many
-    `megabytes`, spread evenly over the run (two at least). The rows must stay as they are. A run that
-    goes on with checkpoints is recorded from there on.
+    However the run ends, by Ctrl-C or an error too, one can go to each step that was done. Snapshots
+    are taken when the processor time that one needs is a fiftieth of that since the last one, or every
+    so many steps with `every`. At most `most` of them are kept, in at most so many `megabytes`,
+    spread evenly over the run (two at least). The rows must stay as they are. A run that goes on with
+    checkpoints is recorded from there on.
 
     Raises ConfigError for settings that cannot be meant. Rows must lie in memory: batches of an
     iterable are a UsageError.
@@ -110,13 +98,17 @@ class Tape:
         self.seconds = 0.0  # that snapshots took
         self.kept: list[Snapshot] = []
         self._recent: Snapshot | None = None  # where one was last: going on is quick
-        self._acts: list[_Act] = []
+        self._acts: list[Act] = []
+        self._put_back: deque[Act] = deque()  # those of them that hold weights,
+        self._put_back_bytes = 0  # so many
         self._ended = False
-        self._record: Record | None = None
-        self._rows: tuple[Any, Any] = (None, None)
+        self._model: Module | None = None
+        self._record: Record | None = None  # of the run, with a model that stays as it was before
+        self._marks: dict[str, str] = {}
+        self._given: tuple[Any, Any] = (None, None)
         self._settings: dict[str, Any] = {}
         self._history = History()
-        self._again: _Again | None = None  # the run that this one is a branch of
+        self._again: Replay | None = None  # the run that this one is a branch of
         self._listening = False
         self._next = self._began = 0.0
 
@@ -130,12 +122,14 @@ class Tape:
     @property
     def model(self) -> Module:
         """The model that was trained, with the numbers that it has now."""
-        return self._run().task.model
+        self._run()
+        assert self._model is not None
+        return self._model
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all snapshots."""
-        return sum(map(_size, self.kept))
+        """The bytes of all snapshots, and of weights that callbacks put back."""
+        return sum(map(_size, self.kept)) + self._put_back_bytes
 
     def __repr__(self) -> str:
         kept = f"{len(self.kept)} snapshots, {self.nbytes / 1e6:.1f} MB"
@@ -147,52 +141,44 @@ class Tape:
         Raises ConfigError for a step that was not recorded, ResumeError where the rows have
         changed since.
         """
-        again = self._from(step)
-        again.until_step, again.raises = step, True
-        record = _copied(self._run())
-        trainer = Trainer(record)
-        with contextlib.suppress(_ReachedError):
-            trainer.run((again,), again)
-        assert again.reached is not None
-        history = trainer.history
-        if not _begins(self.history, history):
-            raise ResumeError(
-                "the same steps give another history",
-                where=f"step {step}",
-                expected="the rows that the run was trained on",
-                received="others, or they were changed after the run",
-            )
-        self._recent = again.reached
-        state = _state(again.reached)
-        run, model = state["run"], record.task.model
-        return Moment(step, run["epoch"], run["loss"], state["rate"], model, history, again.reached)
+        return self._reached(step)[0]
 
-    def explain(self, step: int, rows: Any = (0,), *, training: bool = True) -> Explanation:
-        """`gg.explain` of the model after so many steps, on these rows of its data.
+    def explain(self, step: int, rows: Any = None, *, training: bool = True) -> Explanation:
+        """`gg.explain` of the step that comes after so many: its batch, its draws, its weights of rows.
 
-        Raises ConfigError for rows or steps that are not there.
+        The loss that it shows is that of the step, and so is every derivative, but for rounding:
+        it is in float64. With `rows`, numbers of rows of the data, the step is done on these instead.
+
+        Raises ConfigError for rows or steps that are not there, and what `explain` raises.
         """
-        loss = {name: self._settings.get(name) for name in ("loss", "loss_weights")}
-        count = self._run().rows
-        numbers = np.atleast_1d(np.asarray(rows))
-        if numbers.dtype.kind not in "iu" or not ((numbers >= 0) & (numbers < count)).all():
-            raise ConfigError(
-                "there are no such rows",
-                where="rows",
-                expected=f"whole numbers from 0 to {count - 1}",
-                received=shown(rows),
-            )
-        x, y = [_chosen(part, numbers) for part in self._rows]
-        seed = self._run().seed
-        return explain(self.at(step).model, x, y, **loss, training=training, seed=seed)
+        moment, record = self._reached(step)
+        batch, task = self._batch(step, rows), record.task
+        x: Any = {name: batch[name] for name in task.inputs}
+        y: Any = {head.output: batch[head.target] for head in task.heads}
+        if len(x) == 1:
+            (x,) = x.values()
+        if not isinstance(self._given[1], Mapping):
+            y = tuple(y.values()) if len(y) > 1 else next(iter(y.values()))
+        return explain(
+            moment.model,
+            x,
+            y,
+            loss=self._settings["loss"],
+            loss_weights=self._settings["loss_weights"],
+            sample_weight=batch.get(WEIGHT),
+            training=training,
+            seed=record.seed,
+            step=step + 1,
+        )
 
     def branch(self, step: int, *, every: int | None = None, **changes: Any) -> Tape:
         """Go on from a step, with some settings of `fit` changed; gives the new run's tape.
 
         Without a change it ends in the bits of the recorded run: rates that callbacks set and
         weights that they put back are done again, the callbacks are not called. `callbacks=[...]` are
-        called in their place. Where the optimiser is of another kind, or batches, loss or metrics are
-        others, a new run begins with the model of that step, and the history's notes say so.
+        called in their place. `model` is a copy of `at(step).model` with other numbers, `x` and `y`
+        are other rows, as many. Where the optimiser is of another kind, or batches, loss or metrics
+        are others, a new run begins with the model of that step, and the history's notes say so.
 
         Raises what `fit` raises, ConfigError for a step that was not recorded.
         """
@@ -203,24 +189,25 @@ class Tape:
                 expected="other settings of fit",
                 received="resume" if changes.get("resume") else "tape",
             )
-        self._check(step)
-        moment = self.at(step)
-        changed = set(changes) - _KEEPING - {"resume"}
+        moment, record = self._reached(step)
         again = self._again_from(moment.snapshot)
-        if changed <= _NEVER_DIFFERS:
-            if "epochs" not in changed and self._ended:
+        again.changes = frozenset(changes) - KEEPING - {"resume"}
+        if again.changes <= SAME_BITS:
+            if "epochs" not in changes and self._ended:
                 again.until_step, again.ends = self.last, True
+            _check_kept(again.acts)
         else:
-            keeps_rates = not changed & {"optimizer", "callbacks"}
-            again.acts = [a for a in again.acts if a.rate is not None and keeps_rates]
-        again.new_rate = "optimizer" in changed
-        again.anew = ", ".join(sorted(changed - _NEVER_DIFFERS - _GOES_ON))
+            keeps_rates = not again.changes & {"optimizer", "callbacks"}
+            again.acts = deque([a for a in again.acts if a.rate is not None and keeps_rates])
+        settings = {**self._settings, "seed": record.seed, "optimizer": record.optimizer}
+        settings |= {"verbose": False, **changes}
+        model = copy.deepcopy(settings.pop("model")) if "model" in changes else moment.model
+        x, y = [settings.pop(n, given) for n, given in zip("xy", self._given, strict=True)]
         found = Tape(every=every or self.every, most=self.most, megabytes=self.megabytes)
         found._again = again
-        settings = {**self._settings, "seed": self._run().seed, "verbose": False, **changes}
         callbacks = settings.pop("callbacks", ())
         listeners = [*callbacks] if isinstance(callbacks, list | tuple) else [callbacks]
-        fit(moment.model, *self._rows, **settings, callbacks=[again, *listeners], tape=found)
+        fit(model, x, y, **settings, callbacks=[again, *listeners], tape=found)
         return found
 
     def _run(self) -> Record:
@@ -232,7 +219,52 @@ class Tape:
             )
         return self._record
 
-    def _check(self, step: Any) -> None:
+    def _reached(self, step: int) -> tuple[Moment, Record]:
+        """The moment after a step, and the run with a model of its own."""
+        again = self._from(step)
+        again.until_step, again.raises = step, True
+        _check_kept(
+            [a for a in again.acts if a.step < step or (a.step == step and a.place != "end")]
+        )
+        if _marks(self._run()) != self._marks:
+            raise _others(step)
+        record = _copied(self._run())
+        trainer = Trainer(record)
+        with contextlib.suppress(ReachedError):
+            trainer.run((again,), again)
+        assert again.reached is not None
+        if not _begins(self.history, trainer.history):
+            raise _others(step)
+        self._recent = again.reached
+        state = state_of(again.reached)
+        run = state["run"]
+        place = (step, run["epoch"], run["loss"], state["rate"])
+        return Moment(*place, record.task.model, trainer.history, again.reached), record
+
+    def _batch(self, step: int, rows: Any) -> dict[str, NDArray[Any]]:
+        """What the step after so many is done on; or these rows, as that epoch has them."""
+        record = self._run()
+        epoch, place = divmod(step, record.steps_per_epoch)
+        names = record.plan.data
+        if rows is None:
+            return dict(zip(names, next(record.source().epoch(epoch + 1, place)), strict=True))
+        numbers = np.atleast_1d(np.asarray(rows))
+        whole = numbers.ndim == 1 and numbers.dtype.kind in "iu"
+        if not whole or not ((numbers >= 0) & (numbers < record.rows)).all():
+            raise ConfigError(
+                "there are no such rows",
+                where="rows",
+                expected=f"whole numbers from 0 to {record.rows - 1}",
+                received=shown(rows),
+            )
+        found = {name: record.data[name][numbers] for name in names}
+        if record.augment is not None:
+            changed = augmented(record.augment, found[names[0]], numbers, record.seed, epoch + 1)
+            found[names[0]] = changed
+        return found
+
+    def _from(self, step: Any) -> Replay:
+        """The nearest earlier snapshot, and what is to be done again after it."""
         self._run()
         whole = hasattr(step, "__index__") and not isinstance(step, bool)
         if not self.kept or not whole or not self.first <= step <= self.last:
@@ -241,23 +273,21 @@ class Tape:
                 expected=f"{self.first} to {self.last}" if self.kept else "a run that was begun",
                 received=shown(step),
             )
-
-    def _from(self, step: int) -> _Again:
-        """The nearest earlier snapshot, and what is to be done again after it."""
-        self._check(step)
         there = [*self.kept, *([self._recent] if self._recent is not None else [])]
         return self._again_from(max([s for s in there if s.step <= step], key=lambda s: s.step))
 
-    def _again_from(self, snapshot: Snapshot) -> _Again:
+    def _again_from(self, snapshot: Snapshot) -> Replay:
         step = snapshot.step
-        over = _state(snapshot)["epoch_step"] == step  # what came at the end of its epoch is in it
+        over = (
+            state_of(snapshot)["epoch_step"] == step
+        )  # what came at the end of its epoch is in it
         now = ("end",) if over else ("epoch", "end")
         left = [a for a in self._acts if a.step > step or (a.step == step and a.place in now)]
-        return _Again(snapshot, left)
+        again = Replay(snapshot, left)
+        again.rows = self._run().rows
+        return again
 
     # -- between two steps ---------------------------------------------------------------------
-
-    path: Path | None = None
 
     def takes(self, record: Record, x: Any, y: Any, settings: Mapping[str, Any]) -> None:
         """The run that is going to be recorded."""
@@ -276,7 +306,8 @@ class Tape:
                 received="an iterable of batches",
                 hint="checkpoints go on with such a run: fit(..., checkpoint=...)",
             )
-        self._record, self._rows, self._settings = record, (x, y), dict(settings)
+        self._record, self._model = _copied(record), record.task.model
+        self._given, self._settings, self._marks = (x, y), dict(settings), _marks(record)
 
     def begin(self, trainer: Trainer, callbacks: tuple[Callback, ...]) -> None:
         """A branch begins as the run was that it is one of."""
@@ -288,13 +319,10 @@ class Tape:
         """The first snapshot: whatever callbacks did before it is in it."""
         self._listening = True
         self._began = time.thread_time()
-        self.first = self.last = trainer.seen.step
+        self.first = trainer.seen.step
         self._keep(trainer)
         if self._again is not None:
             self._again.begun(trainer)
-
-    def written(self) -> Path | None:
-        """There is none."""
 
     def until(self, step: int) -> int:
         """The next step at which the native loop must end."""
@@ -303,7 +331,6 @@ class Tape:
 
     def due(self, step: int) -> bool:
         """Whether a snapshot is to be taken."""
-        self.last = step
         return self._is_time(step) or (self._again is not None and self._again.due(step))
 
     def pause(self, trainer: Trainer, noted: Noted) -> None:
@@ -312,8 +339,6 @@ class Tape:
             self._again.pause(trainer, noted)
         if self._is_time(trainer.seen.step):
             self._keep(trainer)
-        if noted:
-            noted.heed()
 
     def changed(self, trainer: Trainer, what: Change) -> None:
         """A callback did something that no step does."""
@@ -324,19 +349,32 @@ class Tape:
         if self._ended:
             place = "end"
         weights = trainer.state() if what == "weights" else None
+        act = Act(step, place, trainer.rate if weights is None else None, weights)
+        self._acts.append(act)
         if weights is not None:
             weights.epoch = trainer.record.kept if trainer.kept_at == step else None
-        self._acts.append(_Act(step, place, trainer.rate if weights is None else None, weights))
+            self._put_back.append(act)
+            self._put_back_bytes += act.nbytes
+            while self._put_back_bytes > self.megabytes * 1e6:
+                first = self._put_back.popleft()
+                self._put_back_bytes -= first.nbytes
+                first.weights = None
 
     def save(self, trainer: Trainer) -> None:
         """After the last step."""
-        self.last = trainer.seen.step
         if not trainer.record.partial:  # an epoch that was cut short cannot be gone on with
             self._keep(trainer)
 
     def finish(self) -> None:
         """The run is over; callbacks may put weights back still."""
         self._ended = True
+
+    def over(self, trainer: Trainer) -> None:
+        """However it ended: these are the steps that can be gone to."""
+        self._listening = False
+        self.last = max(self.first, trainer.seen.step)
+        if self._again is not None:
+            self._again.over(trainer)
 
     def _is_time(self, step: int) -> bool:
         if self.every:
@@ -360,130 +398,45 @@ class Tape:
         self._next = now + wait
 
 
-class _ReachedError(Exception):
-    """The step that somebody wants to see."""
-
-
-class _Again(Callback):
-    """Steps of a recorded run done again, with what its callbacks did to them.
-
-    Between steps and, for what was done at the ends of epochs, as a callback.
-    """
-
-    stateless = True
-    path: Path | None = None
-
-    def __init__(self, start: Snapshot, acts: list[_Act]) -> None:
-        self.start, self.acts = start, acts
-        self.until_step = NEVER
-        self.raises = False  # at that step
-        self.ends = False  # with that step
-        self.new_rate = False
-        self.anew = ""  # the changes for which a new run begins
-        self.reached: Snapshot | None = None
-        self._trainer: Trainer | None = None
-
-    def begin(self, trainer: Trainer, callbacks: tuple[Callback, ...]) -> None:
-        state = _state(self.start)
-        reason = self.anew or _other(trainer, state)
-        if reason:
-            self.acts, self.until_step = [], NEVER
-            note = f"a new run begins with the model after step {state['step']:,}: {reason}"
-            trainer.history.notes.append(f"{note} cannot go on in the middle")
-            return
-        self._trainer = trainer
-        put(trainer, state)
-        trainer.seen.stop = False
-        if self.new_rate:
-            trainer.went_back(
-                trainer.record.optimizer.rate_at(trainer.updates, state["run"]["epoch"])
-            )
-
-    def begun(self, trainer: Trainer) -> None:
-        if trainer.seen.step == self.until_step and self._whole(trainer):
-            self._arrive(trainer)
-
-    def written(self) -> Path | None:
-        return None
-
-    def until(self, step: int) -> int:
-        later = [a.step for a in self.acts if a.step > step]
-        return min([*later, self.until_step if self.until_step > step else NEVER])
-
-    def due(self, step: int) -> bool:
-        return step == self.until_step or any(a.step == step for a in self.acts)
-
-    def pause(self, trainer: Trainer, noted: Noted) -> None:
-        self._act("step", trainer.seen)
-        if trainer.seen.step == self.until_step and self._whole(trainer):
-            self._arrive(trainer)
-        if noted:
-            noted.heed()
-
-    def changed(self, trainer: Trainer, what: Change) -> None:
-        pass
-
-    def save(self, trainer: Trainer) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
-
-    def on_interval(self, run: Run) -> None:
-        if self._trainer is None:
-            return
-        self._act("epoch", run)
-        if run.step == self.until_step:
-            self._arrive(self._trainer)
-
-    def on_end(self, run: Run) -> None:
-        if self.ends:
-            self._act("end", run)
-        self._trainer = None
-
-    def _act(self, place: Place, run: Run) -> None:
-        for act in [a for a in self.acts if a.place == place and a.step == run.step]:
-            if act.rate is not None:
-                run.rate = act.rate
-            elif act.weights is not None:
-                run.restore(act.weights)
-            self.acts.remove(act)
-
-    def _whole(self, trainer: Trainer) -> bool:
-        """Whether nothing comes after this step but the next one."""
-        record, step = trainer.record, trainer.seen.step
-        ends = step % -(-record.rows // record.batch_rows) == 0
-        return not ends or trainer.epoch_step == step
-
-    def _arrive(self, trainer: Trainer) -> None:
-        if self.raises:
-            self._reach(trainer)
-        elif self.ends:
-            trainer.seen.stop = True
-
-    def _reach(self, trainer: Trainer) -> None:
-        self.reached = taken(trainer, (), {})
-        raise _ReachedError
-
-
-def _state(snapshot: Snapshot) -> dict[str, Any]:
-    """The run as `put` takes it."""
-    found: dict[str, Any] = unpack(snapshot.about, snapshot.arrays, "a tape")
-    return found
-
-
 def _size(snapshot: Snapshot) -> int:
     """The bytes that are its own."""
     own = [a for n, a in snapshot.arrays.items() if not n.startswith(("initial/", "fixed/"))]
     return sum([a.nbytes for a in own])
 
 
-def _other(trainer: Trainer, state: Mapping[str, Any]) -> str:
-    """Why a trainer cannot go on as a run was, or ""."""
-    moments = {name: (a.shape, a.dtype) for name, a in trainer.moments.items()}
-    if moments != {name: (a.shape, a.dtype) for name, a in state["moments"].items()}:
-        return "an optimiser of another kind"
-    return "" if list(trainer.history.columns) == list(state["history"]) else "other columns"
+def _check_kept(acts: Any) -> None:
+    """Raises ConfigError where weights that callbacks put back were too many to be kept."""
+    for act in acts:
+        if act.lost:
+            raise ConfigError(
+                "a callback put weights back, too often for all of them to be kept",
+                where=f"step {act.step}",
+                expected="a step before it, or one with a snapshot between them",
+                received="steps that must be done again from before",
+                hint="gg.Tape(megabytes=...) for more room, every=1 and most=... for more snapshots",
+            )
+
+
+def _others(step: int) -> ResumeError:
+    return ResumeError(
+        "the rows are others than in the run",
+        where=f"step {step}",
+        expected="the rows that the run was trained on, as they were",
+        received="others: they were changed after it, or an augmentation changes them anew",
+    )
+
+
+def _marks(record: Record) -> dict[str, str]:
+    """By what the rows of a run are known again: all bytes of few, blocks of many."""
+    found = {}
+    for name, array in record.stored.items():
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        mark = hashlib.sha256()
+        step = max(_BLOCK, -(-flat.size // _BLOCKS))
+        for start in range(0, flat.size, step):
+            mark.update(flat[start : start + _BLOCK].data)
+        found[name] = mark.hexdigest()
+    return found
 
 
 def _begins(whole: History, part: History) -> bool:
@@ -493,21 +446,22 @@ def _begins(whole: History, part: History) -> bool:
 
 
 def _copied(record: Record) -> Record:
-    """The same run with a model of its own."""
+    """The same run with a model of its own, and an optimiser that knows its parameters."""
     task = record.task
-    model, held, constants = copy.deepcopy((task.model, task.held, task.constants))
+    try:
+        model, held, constants, optimizer = copy.deepcopy(
+            (task.model, task.held, task.constants, record.optimizer)
+        )
+    except Exception as error:
+        raise UsageError(
+            "a model that cannot be copied cannot be recorded",
+            where="tape",
+            expected="a model that copy.deepcopy takes",
+            received=f"{type(error).__name__}: {shown(str(error), 200)}",
+        ) from error
     task = replace(task, model=model, held=held, constants=constants)
     begun: dict[str, Any] = {"initial": {}, "rates": [], "kept": None, "fitted": None}
-    return replace(record, task=task, partial=False, trained=None, **begun)
-
-
-def _chosen(given: Any, numbers: Any) -> Any:
-    """Rows of what a user gave: an array, or several by name or in order."""
-    if isinstance(given, Mapping):
-        return {name: _chosen(part, numbers) for name, part in given.items()}
-    if isinstance(given, tuple):
-        return tuple([_chosen(part, numbers) for part in given])
-    return np.asarray(given.numpy() if isinstance(given, Tensor) else given)[numbers]
+    return replace(record, task=task, optimizer=optimizer, partial=False, trained=None, **begun)
 
 
 def _check_count(name: str, value: Any, least: int) -> None:

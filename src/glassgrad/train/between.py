@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .callbacks import Callback
@@ -15,12 +15,8 @@ NEVER = 2**62
 Change = Literal["rate", "weights"]
 
 
-class Between(Protocol):
-    """Asked by a trainer: where steps must end, and whether there is something to do."""
-
-    @property
-    def path(self) -> Path | None:
-        """The last checkpoint, where there is one."""
+class Between:
+    """Asked by a trainer: where steps must end, and whether there is something to do. By default nothing."""
 
     def begin(self, trainer: Trainer, callbacks: tuple[Callback, ...]) -> None:
         """Before anything else: the trainer may be made what another run was."""
@@ -30,15 +26,18 @@ class Between(Protocol):
 
     def written(self) -> Path | None:
         """The last checkpoint; one that is being written is waited for."""
+        return None
 
     def until(self, step: int) -> int:
         """The next step after which there may be something to do."""
+        return NEVER
 
     def due(self, step: int) -> bool:
         """Whether there is something to do after this step."""
+        return False
 
     def pause(self, trainer: Trainer, noted: Noted) -> None:
-        """Do it; `noted` are signals that ask for an end."""
+        """Do it; `noted` are signals that ask for an end, which the trainer heeds after this."""
 
     def changed(self, trainer: Trainer, what: Change) -> None:
         """A callback has set the rate or put weights back."""
@@ -49,16 +48,15 @@ class Between(Protocol):
     def finish(self) -> None:
         """Everything that was saved is safe after this."""
 
+    def over(self, trainer: Trainer) -> None:
+        """However the run ended: the trainer stands after the last step that was done."""
 
-class Together:
-    """Several of them; the last one heeds the signals."""
+
+class Together(Between):
+    """Several of them, one after the other."""
 
     def __init__(self, each: Sequence[Between]) -> None:
         self.each = each
-
-    @property
-    def path(self) -> Path | None:
-        return next((b.path for b in self.each if b.path is not None), None)
 
     def begin(self, trainer: Trainer, callbacks: tuple[Callback, ...]) -> None:
         for between in self.each:
@@ -79,7 +77,7 @@ class Together:
 
     def pause(self, trainer: Trainer, noted: Noted) -> None:
         for between in self.each:
-            if between.due(trainer.seen.step) or (noted and between is self.each[-1]):
+            if noted or between.due(trainer.seen.step):
                 between.pause(trainer, noted)
 
     def changed(self, trainer: Trainer, what: Change) -> None:
@@ -93,3 +91,7 @@ class Together:
     def finish(self) -> None:
         for between in self.each:
             between.finish()
+
+    def over(self, trainer: Trainer) -> None:
+        for between in self.each:
+            between.over(trainer)

@@ -20,7 +20,7 @@ from glassgrad.errors import (
 from glassgrad.files.checkpoint import LOCK, Store
 from glassgrad.files.disk import DISK
 
-from .between import NEVER, Change
+from .between import NEVER, Between
 from .callbacks import Callback, check_kept
 from .identity import check_same, identity_of
 from .state import Snapshot, put, put_callbacks, read, taken
@@ -33,7 +33,7 @@ _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)s")
 _NOTHING = (-1, -1)
 
 
-class Keeper:
+class Keeper(Between):
     """Takes a run's checkpoints between its steps and has them written beside the next ones.
 
     One save is in flight at a time: the next waits for it. `folder` is locked from here on until
@@ -189,9 +189,6 @@ class Keeper:
         if noted:
             self.finish()
             noted.heed(self.path)
-
-    def changed(self, trainer: Trainer, what: Change) -> None:
-        """What a callback changes is in the next checkpoint."""
 
     def save(self, trainer: Trainer) -> None:
         """Copy the run and have it written; waits for the save before. Not twice at one place."""

@@ -84,6 +84,11 @@ class Record:
         """How many rows a batch has; the last of an epoch may have fewer."""
         return batches.checked_batch_size(self.batch_size, self.rows)
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches the rows in memory make."""
+        return -(-self.rows // self.batch_rows)
+
     def source(self) -> Any:
         """Where the batches of each epoch come from, in the order of the run."""
         return self.stream or Rows(
@@ -295,15 +300,19 @@ class Trainer:
                     keeper.finish()
                 history = self._end(callbacks)
             if noted:  # after the last step, in an evaluation or a callback
-                noted.heed(None if keeper is None else keeper.path)
+                noted.heed(None if keeper is None else keeper.written())
             return history
         finally:
-            self.write_back()
-            if self.updates:
-                self._say()
-            # They know this trainer, whose arrays would wait for the next collection.
-            self.watch = None
-            del self.seen
+            try:
+                self.write_back()
+                if self.updates:
+                    self._say()
+            finally:
+                if keeper is not None:
+                    keeper.over(self)
+                # They know this trainer, whose arrays would wait for the next collection.
+                self.watch = None
+                del self.seen
 
     def loop(self) -> Any:
         """The native loop over batches, for a run whose batches are rows in memory as they are."""
@@ -319,7 +328,7 @@ class Trainer:
         """Between two steps, where a checkpoint is due or a signal came."""
         if keeper is not None:
             keeper.pause(self, noted)
-        else:
+        if noted:
             noted.heed()
 
     def _nothing_yet(self) -> tuple[list[float], int, int]:

@@ -188,7 +188,7 @@ class Watch:
             yield (None if isinstance(batch, str) else batch), epoch
         if trainer.keeps_batches:
             return
-        per_epoch = -(-record.rows // record.batch_rows)
+        per_epoch = record.steps_per_epoch
         for step in range(self._before[0], until):
             yield cut(trainer, step), step // per_epoch + 1
             if (step + 1) % per_epoch == 0:
@@ -335,7 +335,7 @@ def row_numbers(trainer: Trainer, step: int) -> AnyArray | None:
     if record.stream is not None:
         return None
     size = record.batch_rows
-    epoch, place = divmod(step, -(-record.rows // size))
+    epoch, place = divmod(step, record.steps_per_epoch)
     chosen = np.arange(place * size, min((place + 1) * size, record.rows))
     if record.shuffle and size < record.rows:
         return batches.order_of_rows(record.rows, record.seed, epoch + 1)[chosen]
@@ -394,7 +394,7 @@ def error(
     at = first_not_finite(graph, arguments)
     step = run.step + 1 if count else run.step
     if record.stream is None:
-        trainer.forget_epochs((step - 1) // -(-record.rows // record.batch_rows))
+        trainer.forget_epochs((step - 1) // record.steps_per_epoch)
     numbers = row_numbers(trainer, step - 1)
     if numbers is None:
         numbers = np.arange(count)

@@ -348,7 +348,7 @@ def _figure(record: Record, history: History, seconds: float | None) -> dict[str
     other = _OTHER[record.backend]
     steps = [each for each in (record.plan.step, record.plan.apply) if each is not None]
     nodes = sum(s.count for s in steps if not s.is_ready(other))
-    own_step = spent / (history.epochs * -(-record.rows // record.batch_rows))
+    own_step = spent / (history.epochs * record.steps_per_epoch)
     # Thrice the other engine's steps: where rounding has to be looked at, NumPy does them twice more.
     most = nodes * _TO_COMPILE[other] + _STEPS * (1 + 3 * _SLOWER) * own_step
     if most > allowed:

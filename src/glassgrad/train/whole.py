@@ -53,8 +53,8 @@ class Whole:
         self.noted = noted
         self.keeper = keeper
         self.rows = record.rows
-        self.batch = batches.checked_batch_size(record.batch_size, self.rows)
-        self.per_epoch = -(-self.rows // self.batch)
+        self.batch = record.batch_rows
+        self.per_epoch = record.steps_per_epoch
         self.shuffle = record.shuffle and self.batch < self.rows
         last = self.rows - (self.per_epoch - 1) * self.batch
         self.sizes = np.array([self.batch] * (self.per_epoch - 1) + [last], np.float64)

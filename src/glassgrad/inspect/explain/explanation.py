@@ -209,15 +209,18 @@ def explain(
     sample_weight: Any = None,
     training: bool = True,
     seed: int | None = 0,
+    step: int = 1,
 ) -> Explanation:
     """Run one training step of a model on these rows and keep every number of it, derived.
 
     Every value has a card: its formula, the same with numbers, its array, the derivative of the
     loss in it, and how that came from those behind it. Sums of many terms show the largest ones
     and the rest as one number. The model stays as it is. Loss and weights are those of `fit`. With
-    `training` False, it is a step in evaluation.
+    `training` False, it is a step in evaluation. Dropout draws what it does in step number `step`
+    of a run with this `seed`.
 
-    Raises what `fit` raises for data, losses and networks that do not fit.
+    Raises what `fit` raises for data, losses and networks that do not fit, NoMemoryError for more rows
+    than there is room for.
 
     >>> import glassgrad as gg
     >>> from glassgrad import nn
@@ -228,6 +231,6 @@ def explain(
     """
     settings = {
         "loss": loss, "loss_weights": loss_weights, "sample_weight": sample_weight,
-        "training": training, "seed": seed,
+        "training": training, "seed": seed, "step": step,
     }  # fmt: skip
     return Explanation(recorded(model, x, y, **settings), (model, x, y), settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.engine import compile_graph, fresh_names
-from glassgrad.errors import UsageError, shown
+from glassgrad.errors import ConfigError, UsageError, shown
 from glassgrad.ir import FLOATS, INPUT, Graph, Node, Scope, Value
 from glassgrad.nn.module import Module, drawing_with
 from glassgrad.passes.differentiate import continuing, pull_back_values
@@ -18,6 +19,7 @@ from glassgrad.passes.lower import lower, open_up
 from glassgrad.passes.unroll import unrolled
 from glassgrad.passes.widen import widened
 from glassgrad.tensors.random import checked_seed
+from glassgrad.tensors.room import check_room
 from glassgrad.train import batches
 from glassgrad.train.step import written_loss
 from glassgrad.train.task import Intake, Task, checked_data, make_task, wish
@@ -69,13 +71,19 @@ def recorded(
     sample_weight: Any = None,
     training: bool = True,
     seed: int | None = 0,
+    step: int = 1,
 ) -> Recording:
     """Run one step on these rows, forward and backward, and keep everything.
 
-    Raises what `fit` raises for data, losses and networks that do not fit.
+    What it draws is what step number `step` of a run with this seed draws. Raises what `fit` raises
+    for data, losses and networks that do not fit, NoMemoryError for more rows than there is room for.
     """
     if not isinstance(model, Module):
         raise UsageError("this is not a model", expected="an nn.Module", received=shown(model))
+    if isinstance(step, bool) or not hasattr(step, "__index__") or not 1 <= step < 2**62:
+        raise ConfigError(
+            "step is out of range", expected="a whole number from 1", received=shown(step)
+        )
     wished = wish(y, loss, loss_weights, ())
     taken = Intake(model)
     data = checked_data(taken, x, y, wished, sample_weight=sample_weight)
@@ -101,17 +109,28 @@ def recorded(
     predictions = tuple([graph.outputs[name] for name in by_head])
     graph = Graph(graph.inputs, {**graph.outputs, **ends}, scopes=tracer.scopes)
     held = task.state()
-    given = {"seed": number, "step": 1}
+    given = {"seed": number, "step": step}
     by_name = {**given, **{n: p.numpy() for n, p in held.items()}, **data}
     arguments = [
         np.asarray(by_name[n], v.type.dtype) if v.type.shape else by_name[n]
         for n, v in graph.inputs.items()
     ]
     names = _names(graph, gradients)
+    _check_room(graph, rows)
     with batches.positions_inside():
         arrays = _run(graph, arguments)
     called = dict(zip(graph.inputs, arguments, strict=True))
     return Recording(task, graph, of, predictions, called, arrays, gradients, names, rows)
+
+
+def _check_room(graph: Graph, rows: int) -> None:
+    """Every value is kept: raises NoMemoryError where that is more than there is."""
+    own = [n for n in graph.nodes() if n.op is not INPUT and n.op.result == "fresh"]
+    types = [v.type for n in own for v in n.values]
+    size = sum(
+        [math.prod([int(str(s)) for s in t.shape]) * np.dtype(t.dtype).itemsize for t in types]
+    )
+    check_room(size, f"explain, {rows:,} rows", "every value of the step and its derivative")
 
 
 def _run(graph: Graph, arguments: list[Any]) -> dict[Value, Array]:

@@ -94,13 +94,14 @@ def by_sample(
     sample_weight: Any = None,
     training: bool = True,
     seed: int | None = 0,
+    step: int = 1,
 ) -> dict[str, Samples]:
     """Each row's part of the derivative in these parameters, in all that are trained if none is named.
 
     Each row's term keeps its weight (1 if none is given) while all others have 0, one after the other: the loss is
     linear in the weights of its terms. Raises UsageError for a loss that has no term for each row.
     """
-    settings: dict[str, Any] = {"loss": loss, "training": training, "seed": seed}
+    settings: dict[str, Any] = {"loss": loss, "training": training, "seed": seed, "step": step}
     plain = recorded(
         model, x, y, loss_weights=loss_weights, sample_weight=sample_weight, **settings
     )
