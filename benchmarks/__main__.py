@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
 
         about = document["about"]
         drawn = growth_picture.drawn if about.get("growth") else picture.drawn
-        under = f"{about['machine']}, {about['cores']} cores, {about['when'][:10]}; each at its best number of threads"  # fmt: skip
+        under = f"{about['machine']}, {about['cores']} cores, {about['when'][:10]}; each at its best number of threads"
         given.picture.write_text(drawn(rows, under), encoding="utf-8")
     differ = any("differ" in row.note for row in rows)
     return int(given.strict and (bool(not_met(rows)) or differ))

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "cross-entropy": clipped_cross_entropy(
             gg.tensor([[0.6, 0.3, 0.1]], "float64"), gg.tensor([[1, 0, 0]], "float64")
         ).numpy(),
-    }  # fmt: skip
+    }
     figures: dict[str, Any] = {}
     for name, printed in ARTICLE.items():
         theirs = np.array(printed.split(), dtype=np.float64).reshape(ours[name].shape)

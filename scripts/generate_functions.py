@@ -369,7 +369,7 @@ def _parameter(attribute: Attribute) -> str:
 
 
 def _facts(op: Op) -> tuple[str, str]:
-    found = SHAPES.get(op.name) or RULES.get(op.type_rule)  # type: ignore[call-overload]
+    found = SHAPES.get(op.name) or RULES.get(op.type_rule)
     if found is None:
         raise InternalError(
             "scripts/generate_functions.py says nothing about shapes", where=op.name
@@ -382,7 +382,7 @@ def _example(op: Op) -> list[str]:
     from glassgrad.tensors.tensor import tensor
 
     gg = SimpleNamespace(**{**vars(functions), "tensor": tensor})
-    call = EXAMPLES.get(op.name) or USUAL[op.type_rule].format(name_of(op))  # type: ignore[index]
+    call = EXAMPLES.get(op.name) or USUAL[op.type_rule].format(name_of(op))
     result = eval(call, {"gg": gg})
     return [">>> import glassgrad as gg", f">>> {call}", *repr(result).split("\n")]
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +75,15 @@ def data_dir(*needed: str) -> Path:
     return folder
 
 
+def replay(folder: Path) -> None:
+    """Run a run's program by itself: its losses are the run's to the last digit."""
+    words = [sys.executable, "-I", "program.py"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = [line.rsplit(",", 1)[0] for line in (folder / "history.csv").read_text().split()]
+    assert (folder / "replayed.csv").read_text().split() == kept
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_downloads_are_found(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What somebody downloaded on this machine changes no test."""
@@ -83,6 +94,16 @@ def no_downloads_are_found(tmp_path_factory: pytest.TempPathFactory) -> None:
 def eager_work_starts_afresh() -> None:
     """The seed of eager work is the process's: each test finds it as a new process would."""
     glassgrad.seed(0)
+
+
+@pytest.fixture
+def torch_in_doubles() -> Iterator[Any]:
+    """PyTorch with float64 as its usual dtype: NAdam keeps a number of its own in that one."""
+    torch = require_torch()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield torch
+    torch.set_default_dtype(before)
 
 
 @pytest.fixture

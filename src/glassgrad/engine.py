@@ -18,7 +18,7 @@ from .ir import INPUT, Graph
 
 if TYPE_CHECKING:
     from .backends.native.function import NativeFunction
-    from .backends.numpy_source.replay import NotFinite as NotFinite  # noqa: PLC0414
+    from .backends.numpy_source.replay import NotFinite as NotFinite  # noqa: PLC0414  # for `train`
 
 BACKENDS = ("auto", "numpy", "native")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,23 +11,12 @@ import pytest
 import glassgrad as gg
 from glassgrad import optim
 from glassgrad.errors import NonFiniteError
-from tests.conftest import require_torch
 from tests.networks import random_network
 from tests.networks.training import ROWS, Training, drawn_training
 
 COUNT = 96
 PARTS = 12
 FIRST = 20_000
-
-
-@pytest.fixture
-def doubles() -> Iterator[Any]:
-    """PyTorch with float64 as its usual dtype: NAdam keeps a number of its own in that one."""
-    torch = require_torch()
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield torch
-    torch.set_default_dtype(before)
 
 
 def drawn(seed: int, torch: Any) -> tuple[Any, Training]:
@@ -68,9 +56,9 @@ def compare(seed: int, torch: Any) -> list[str]:
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.filterwarnings("ignore:reduction. .mean. divides")  # PyTorch's, on kl_div
-def test_fit_ends_where_pytorchs_optimisers_end(doubles: Any, part: int) -> None:
+def test_fit_ends_where_pytorchs_optimisers_end(torch_in_doubles: Any, part: int) -> None:
     seeds = range(FIRST + part, FIRST + COUNT, PARTS)
-    found = {seed: compare(seed, doubles) for seed in seeds}
+    found = {seed: compare(seed, torch_in_doubles) for seed in seeds}
     assert not any(found.values()), "\n".join(f"{k}: {v}" for k, v in found.items() if v)
 
 

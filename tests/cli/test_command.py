@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import tomllib
 from io import StringIO
 from pathlib import Path
@@ -15,37 +14,9 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import data, nn, optim
-from glassgrad.cli import main
 from glassgrad.engine import executor
 from glassgrad.files import Labels, Preparation
-
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-
-
-class Said(str):  # noqa: SLOT000  a text with two notes on it
-    """What a command printed, and how it ended."""
-
-    code: int
-    err: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("GLASSGRAD_DATA", raising=False)
-
-    def command(*words: str) -> Said:
-        capsys.readouterr()
-        code = main(words)
-        captured = capsys.readouterr()
-        said = Said(captured.out)
-        said.code, said.err = code, captured.err
-        assert not CONTROL.search(captured.out + captured.err)  # no colour, nothing hostile
-        assert "Traceback" not in captured.err
-        return said
-
-    return command
-
+from tests.conftest import replay
 
 QUICK = ("--epochs", "2")
 
@@ -375,7 +346,7 @@ TABLES: dict[str, tuple[bytes, str, str]] = {
     "a column twice": (b"x1,x1\n1,2\n", "two columns", "'x1'"),
     "columns missing": (b"x1,y,z\n1,2,3\n", "3 columns", "missing: ['x2']"),
     "an escape sequence": (b"1,2\n\x1b[31m,2\n", "line 2", "\\x1b"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -425,17 +396,10 @@ def test_a_cut_idx_file_is_refused(run: Any) -> None:
 @pytest.mark.usefixtures("numpy_engine")
 @pytest.mark.parametrize("layers", ["16-relu,dropout:0.1,8-tanh", "256-relu,batchnorm"])
 def test_the_runs_program_gives_the_run_again(run: Any, layers: str) -> None:
-    import subprocess
-    import sys
 
     assert run("train", "digits", "--layers", layers, *QUICK).code == 0
     place = Path("runs/digits-1")
-    done = subprocess.run(
-        [sys.executable, "-I", "program.py"], cwd=place, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    kept = [line.rsplit(",", 1)[0] for line in (place / "history.csv").read_text().split()]
-    assert (place / "replayed.csv").read_text().split() == kept
+    replay(place)
 
 
 def test_a_full_disk_is_a_run_time_failure(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

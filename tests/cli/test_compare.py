@@ -11,10 +11,6 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.cli.test_command import Said, run
-
-__all__ = ["Said", "run"]  # the fixture
-
 
 def last(folder: str, column: str) -> float:
     rows = list(csv.DictReader(Path(folder, "history.csv").read_text().splitlines()))

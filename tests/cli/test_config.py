@@ -12,9 +12,6 @@ import pytest
 
 from glassgrad.cli import main
 from glassgrad.cli.app import command
-from tests.cli.test_command import Said, run
-
-__all__ = ["Said", "run"]  # the fixture
 
 QUICK = ("--epochs", "2")
 
@@ -203,7 +200,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "no data set": ("[train]\nepochs = 3", "DATASET", "glassgrad train digits"),
     "an unknown data set": ('[train]\ndataset = "digts"', "digts", "did you mean 'digits'?"),
     "a run of a program": ('[engine]\nbackend = "numpy"\n', "[train]", "engine"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)

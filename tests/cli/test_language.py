@@ -14,34 +14,14 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import nn
-from glassgrad.cli import main
 
 TEXT = "to be or not to be, that is the question:\n" * 30
 QUICK = ("--context", "8", "--width", "8", "--depth", "1", "--epochs", "2")
 
 
-class Said(str):  # noqa: SLOT000  a text with two notes on it
-    """What a command printed, and how it ended."""
-
-    code: int
-    err: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.chdir(tmp_path)
-    Path("Play.txt").write_text(TEXT)
-
-    def command(*words: str) -> Said:
-        capsys.readouterr()
-        code = main(words)
-        captured = capsys.readouterr()
-        said = Said(captured.out)
-        said.code, said.err = code, captured.err
-        assert "Traceback" not in captured.err
-        return said
-
-    return command
+@pytest.fixture(autouse=True)
+def play(run: Any) -> None:
+    Path("Play.txt").write_text(TEXT)  # where commands run
 
 
 @pytest.mark.parametrize("model", ["gpt", "lstm"])

@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,15 +22,6 @@ COMMAND = [sys.executable, "-m", "glassgrad"]
 def clean(**changes: str) -> dict[str, str]:
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "GLASSGRAD_DATA", "TERM")}
     return {**env, "TERM": "xterm-256color", **changes}
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Ctrl-C reaches what is started here, even where the tests run in the background of a shell,
-    whose processes ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_help_is_quick_and_imports_little() -> None:
@@ -101,8 +91,13 @@ def test_a_full_disk_is_no_traceback(unbuffered: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def on_a_terminal(words: list[str], folder: Path, **env: str) -> tuple[int, str]:
-    """Run with a terminal for output and errors; the exit code and everything shown."""
+def on_a_terminal(
+    words: list[str], folder: Path, interrupt: bytes = b"", **env: str
+) -> tuple[int, str]:
+    """Run with a terminal for output and errors; the exit code and everything shown.
+
+    Ctrl-C is pressed once `interrupt` is seen.
+    """
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, *words], cwd=folder, env=clean(COLUMNS="110", LINES="40", **env), stdin=follower,
@@ -119,6 +114,9 @@ def on_a_terminal(words: list[str], folder: Path, **env: str) -> tuple[int, str]
         if not piece:
             break
         shown += piece
+        if interrupt and interrupt in shown:
+            interrupt = b""
+            process.send_signal(signal.SIGINT)
     os.close(leader)
     return process.wait(60), shown.decode()
 
@@ -160,31 +158,10 @@ def on_screen(shown: str) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_control_c_on_a_terminal_leaves_a_clean_screen(tmp_path: Path) -> None:
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "train", "digits", "--epochs", "100000"], cwd=tmp_path,
-        env=clean(COLUMNS="100", LINES="30"), stdin=follower, stdout=follower, stderr=follower,
-    )  # fmt: skip
-    os.close(follower)
-    shown = b""
-    asked = False
-    while True:
-        ready, _, _ = select.select([leader], [], [], 60)
-        try:
-            piece = os.read(leader, 65536) if ready else b""
-        except OSError:
-            piece = b""
-        if not piece:
-            break
-        shown += piece
-        if b"left" in shown and not asked:
-            asked = True
-            process.send_signal(signal.SIGINT)
-    os.close(leader)
-    assert process.wait(60) == 130
-    text = shown.decode()
+    words = ["train", "digits", "--epochs", "100000"]
+    code, text = on_a_terminal(words, tmp_path, interrupt=b"left")
+    assert code == 130
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is back
     screen = on_screen(text)
     assert "interrupted: nothing was saved" in screen
@@ -203,7 +180,6 @@ def test_no_color_is_honoured(tmp_path: Path) -> None:
     assert "\x1b[" not in shown
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_control_c_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "train", "spiral", "--epochs", "10000000"], cwd=tmp_path, env=clean(),

@@ -67,7 +67,7 @@ def test_what_is_asked_for_is_what_is_made() -> None:
     ]  # fmt: skip
     assert model.dtype() == "float64"
     assert recipe.batch_size is None
-    assert repr(optimizer_of(recipe)) == "SGD(0.05, momentum=0.9)"
+    assert repr(optimizer_of(recipe.optimizer, recipe.lr)) == "SGD(0.05, momentum=0.9)"
     assert recipe_for("digits", {"model": "mlp"}).layers == "128-relu"
     assert recipe_for("mnist", {"model": "lenet"}).epochs == 3
     assert recipe_for("mnist", {"model": "lenet", "epochs": 7}).epochs == 7

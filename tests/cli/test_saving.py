@@ -14,14 +14,10 @@ import pytest
 
 import glassgrad as gg
 from glassgrad.train import state
-from tests.cli.test_command import run
-from tests.cli.test_process import COMMAND, clean, interruptible
+from tests.cli.test_process import COMMAND, clean
 
 SPIRAL = ("train", "spiral", "--epochs", "60", "--batch-size", "100", "--backend", "numpy")
 SAVED = ("--checkpoint-every", "7")
-
-
-__all__ = ["interruptible", "run"]  # fixtures
 
 
 def files(folder: Path) -> dict[str, Any]:
@@ -36,7 +32,6 @@ def files(folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "stopped")],

@@ -14,9 +14,6 @@ from glassgrad.files import Labels
 from glassgrad.files.archive import unpack
 from glassgrad.files.manifest import MANIFEST, sealed
 from glassgrad.files.strict_json import write_json
-from tests.cli.test_command import Said, run
-
-__all__ = ["Said", "run"]  # the fixture
 
 CORPUS = Path(__file__).parent.parent / "files" / "corpus"
 

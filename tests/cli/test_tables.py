@@ -18,37 +18,11 @@ import numpy as np
 import pytest
 
 import glassgrad as gg
-from glassgrad.cli import main
 from glassgrad.cli.tables import digits
 from glassgrad.data.preparation import Numeric, TablePreparation, Target
 from glassgrad.data.table import read_csv
 from glassgrad.files import Labels
-
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-
-
-class Said(str):  # noqa: SLOT000  a text with two notes on it
-    """What a command printed, and how it ended."""
-
-    code: int
-    err: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words: str) -> Said:
-        capsys.readouterr()
-        code = main(words)
-        captured = capsys.readouterr()
-        said = Said(captured.out)
-        said.code, said.err = code, captured.err
-        assert not CONTROL.search(captured.out + captured.err)  # no colour, nothing hostile
-        assert "Traceback" not in captured.err
-        return said
-
-    return command
+from tests.conftest import replay
 
 
 def table_of(path: str, rows: int, seed: int = 0, target: bool = True, twist: bool = False) -> None:
@@ -210,12 +184,7 @@ def test_the_runs_program_gives_the_run_again(run: Any) -> None:
     words = ("--target", "verdict", "--validation-split", "0.2", *QUICK)
     assert run("train", "homes.csv", *words).code == 0
     place = Path("runs/homes-csv-1")
-    done = subprocess.run(
-        [sys.executable, "-I", "program.py"], cwd=place, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    kept = [line.rsplit(",", 1)[0] for line in (place / "history.csv").read_text().split()]
-    assert (place / "replayed.csv").read_text().split() == kept
+    replay(place)
 
 
 BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

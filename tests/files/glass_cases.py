@@ -460,7 +460,7 @@ GRAPHS: dict[str, Change] = {
     "an input twice": lambda: graph('name="linear1.bias"', 'name="linear1.weight"'),
     "an unknown dtype": lambda: graph("float32[n, 2]", "complex64[n, 2]"),
     "many brackets": lambda: graph("relu(%5) {}", "relu(%5) {x=" + "(" * 5000 + "}"),
-}  # fmt: skip
+}
 
 
 NAMES: dict[str, Change] = {

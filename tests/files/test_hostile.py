@@ -140,7 +140,7 @@ def test_brackets_in_texts_are_no_depth(value: Any) -> None:
         ("m.onnx", b"\x08\x07", "ONNX"),
         ("m.pkl", GOOD, "pickle"),
     ],
-)  # fmt: skip
+)
 def test_other_formats_are_refused_with_what_to_do(
     name: str, data: bytes, said: str, tmp_path: Path
 ) -> None:

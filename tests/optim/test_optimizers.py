@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from glassgrad.engine import compile_step
 from glassgrad.errors import ConfigError, UsageError
 from glassgrad.ir import Graph, Type
 from glassgrad.ops import Tracer
-from tests.conftest import require_torch
 
 
 def case(name: str, /, **settings: Any) -> Any:
@@ -65,21 +63,11 @@ CASES = [
 ]
 
 
-@pytest.fixture
-def doubles() -> Iterator[Any]:
-    """PyTorch with float64 as its usual dtype: NAdam keeps a number of its own in that one."""
-    torch = require_torch()
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield torch
-    torch.set_default_dtype(before)
-
-
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_fifty_steps_from_equal_gradients_are_pytorchs(
-    doubles: Any, name: str, settings: Any
+    torch_in_doubles: Any, name: str, settings: Any
 ) -> None:
-    torch = doubles
+    torch = torch_in_doubles
     rng = np.random.default_rng(3)
     start = [rng.normal(size=(4, 3)), rng.normal(size=(3,)), rng.normal(size=())]
     mine = [gg.Parameter(a) for a in start]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import time
@@ -18,7 +17,7 @@ from glassgrad.cli.config import in_effect
 from glassgrad.cli.recipes import guard_of, optimizer_of, put_optimizer
 from glassgrad.cli.saving import Saving
 from glassgrad.cli.screen import columns, engine_lines, name, number, plain, progress, say
-from glassgrad.cli.train import extra_flags, written
+from glassgrad.cli.train import extra_flags, in_json, result_of, written
 from glassgrad.cli.use import find_model
 from glassgrad.data.text import Text, read_text
 from glassgrad.errors import ConfigError, UsageError, shown, unknown_name
@@ -117,7 +116,7 @@ def train_text(
     x, y, x_val, y_val = text.windows(recipe.context, validation=VALIDATION)
     settings: dict[str, Any] = {
         "loss": "cross_entropy",
-        "optimizer": optimizer_of(recipe),  # type: ignore[arg-type]  # it reads optimizer and lr
+        "optimizer": optimizer_of(recipe.optimizer, recipe.lr),
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
         "validation_data": (x_val, y_val),
@@ -146,22 +145,14 @@ def train_text(
             for part, a, b in (("train", x, y), ("validation", x_val, y_val))
         }
     seconds = time.perf_counter() - began
-    about["result"] = {
-        "seconds": round(seconds, 3),
-        **{f"{part}_{k}": v for part, s in scores.items() for k, v in s.items()},
-    }
+    about["result"] = result_of(seconds, scores)
     place = saving.end(
         history,
         settings=about,
         labels=Labels(text.vocabulary, (), "text", "cross_entropy", text.name),
     )
     if as_json:
-        found = {
-            "dataset": text.source, "backend": record.backend, "epochs": history.epochs,
-            "seconds": round(seconds, 3), **scores, "model": str(place / "model.glass"),
-            "run": str(place),
-        }  # fmt: skip
-        say(json.dumps(found))
+        say(in_json(text.source, history, seconds, scores, place))
         return
     for line in _report(place, scores, seconds, text):
         say(line)

@@ -150,13 +150,13 @@ def put_optimizer(chosen: dict[str, Any], usual: str) -> None:
         chosen.setdefault("batch_size", "all")
 
 
-def optimizer_of(recipe: Recipe) -> Optimizer:
+def optimizer_of(name: str, rate: float) -> Optimizer:
     """The optimiser a recipe names."""
     from glassgrad import optim
 
-    if recipe.optimizer == "momentum":
-        return optim.SGD(recipe.lr, momentum=0.9)
-    return optim.find(recipe.optimizer, recipe.lr)
+    if name == "momentum":
+        return optim.SGD(rate, momentum=0.9)
+    return optim.find(name, rate)
 
 
 def network_of(recipe: Recipe) -> Module:

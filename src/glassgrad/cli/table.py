@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,11 +82,10 @@ def _chosen(
     """Which columns the model takes, in its order."""
     if heading is None:
         return list(range(count))
-    seen: set[str] = set()
-    twice = next((n for n in heading if n and (n in seen or seen.add(n))), None)  # type: ignore[func-returns-value]
-    if twice is not None:
+    commonest = Counter([n for n in heading if n]).most_common(1)
+    if commonest and commonest[0][1] > 1:
         raise DataError(
-            "two columns have one name", where=f"{where}, line 1", received=shown(twice)
+            "two columns have one name", where=f"{where}, line 1", received=shown(commonest[0][0])
         )
     if features and set(features) <= set(heading):
         return [heading.index(n) for n in features]

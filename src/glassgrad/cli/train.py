@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from glassgrad.nn import losses
 from glassgrad.nn.checks import checked_dtype
 from glassgrad.train.batches import checked_batch_size
 from glassgrad.train.fit import evaluate, fit, prepared
+from glassgrad.train.history import History
 from glassgrad.train.trainer import Record
 
 TITLES = {"r2": "R^2", "mae": "mean error", "rmse": "root mean square error"}
@@ -61,10 +63,7 @@ def train_command(
         "test": None if rows.x_test is None else scored(record, rows.x_test, rows.y_test),
     }
     seconds = time.perf_counter() - began
-    settings["result"] = {
-        "seconds": round(seconds, 3),
-        **{f"{part}_{k}": v for part, s in scores.items() if s for k, v in s.items()},
-    }
+    settings["result"] = result_of(seconds, scores)
     place = saving.end(
         history,
         settings=settings,
@@ -72,15 +71,42 @@ def train_command(
         data_files=data_files(rows) if recipe.dtype == "float32" else None,
     )
     if as_json:
-        found = {
-            "dataset": dataset, "backend": record.backend, "epochs": history.epochs,
-            "seconds": round(seconds, 3), **scores, "model": str(place / "model.glass"),
-            "run": str(place),
-        }  # fmt: skip
-        say(json.dumps(found))
+        say(in_json(dataset, history, seconds, scores, place))
         return
     for line in report(dataset, place, scores, seconds):
         say(line)
+
+
+def result_of(
+    seconds: float, scores: Mapping[str, Mapping[str, float | None] | None]
+) -> dict[str, float]:
+    """What a run came to, as its config.toml has it."""
+    return {
+        "seconds": round(seconds, 3),
+        **{
+            f"{part}_{name}": value
+            for part, found in scores.items()
+            for name, value in (found or {}).items()
+            if value is not None
+        },
+    }
+
+
+def in_json(
+    title: str,
+    history: History,
+    seconds: float,
+    scores: Mapping[str, Any],
+    place: Path,
+    **more: str,
+) -> str:
+    """What a run came to, for machines."""
+    found = {
+        "dataset": title, **more, "backend": history.record.backend, "epochs": history.epochs,
+        "seconds": round(seconds, 3), **scores, "model": str(place / "model.glass"),
+        "run": str(place),
+    }  # fmt: skip
+    return json.dumps(found)
 
 
 def record_of(recipe: Recipe, rows: Any, backend: str = "auto") -> Record:
@@ -91,7 +117,7 @@ def record_of(recipe: Recipe, rows: Any, backend: str = "auto") -> Record:
         rows.x,
         rows.y,
         loss=recipe.loss,
-        optimizer=optimizer_of(recipe),
+        optimizer=optimizer_of(recipe.optimizer, recipe.lr),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         seed=recipe.seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from glassgrad.cli.recipes import Recipe, guard_of, network_of, optimizer_of, wi
 from glassgrad.cli.saving import Saving
 from glassgrad.cli.screen import columns, engine_lines, name, number, say
 from glassgrad.cli.tables import LOSS_OF, say_notes, scored
-from glassgrad.cli.train import command_of, report, trained
+from glassgrad.cli.train import command_of, in_json, report, result_of, trained
 from glassgrad.data.preparation import Numeric, TablePreparation, Target, chosen_columns
 from glassgrad.data.table import Table, listed, read_csv
 from glassgrad.data.target import Question, answers_in, learnt_target, question
@@ -118,19 +117,13 @@ def train_table(
         for part, (x, y) in rows.parts.items()
     }
     seconds = time.perf_counter() - began
-    settings["result"] = {
-        "seconds": round(seconds, 3),
-        **{f"{part}_{k}": v for part, s in scores.items() for k, v in s.items() if v is not None},
-    }
+    settings["result"] = result_of(seconds, scores)
     labels = Labels(rows.asked.classes, (), rows.asked.task, recipe.loss, title, rows.how)
     place = saving.end(history, settings=settings, labels=labels)
     if as_json:
-        found = {
-            "dataset": title, "target": target.name, "task": rows.asked.task,
-            "backend": record.backend, "epochs": history.epochs, "seconds": round(seconds, 3),
-            "validation": None, **scores, "model": str(place / "model.glass"), "run": str(place),
-        }  # fmt: skip
-        say(json.dumps(found))
+        parts = {"validation": None, **scores}
+        task = rows.asked.task
+        say(in_json(title, history, seconds, parts, place, target=target.name, task=task))
         return
     for line in report(shlex.quote(name(file)), place, scores, seconds):
         say(line)
@@ -195,7 +188,7 @@ def record_of(rows: Rows, recipe: Recipe, backend: str) -> Record:
         network_of(recipe),
         *rows.parts["train"],
         loss=recipe.loss,
-        optimizer=optimizer_of(recipe),
+        optimizer=optimizer_of(recipe.optimizer, recipe.lr),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         validation_data=rows.parts.get("validation"),

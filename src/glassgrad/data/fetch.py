@@ -265,8 +265,9 @@ def _unpack(source: Source, archive: Path, place: Path) -> None:
 
 def _reason(error: Exception) -> str:
     inner = getattr(error, "reason", None)
-    with suppress(AttributeError):
-        return f"HTTP {error.code} {inner}"  # type: ignore[attr-defined]
+    code = getattr(error, "code", None)
+    if code is not None:
+        return f"HTTP {code} {inner}"
     text = getattr(inner, "strerror", None) or getattr(error, "strerror", None) or inner or error
     return shown(str(text), 200)[1:-1]
 

@@ -438,7 +438,8 @@ def find_folder(name: str, folder: Folder) -> Path:
     through. Raises DataError if they are not there.
     """
     environment = os.environ.get("GLASSGRAD_DATA")
-    tops = [Path(folder or environment)] if folder or environment else []  # type: ignore[arg-type]
+    named = folder or environment
+    tops = [Path(named)] if named else []
     if folder is None or os.fspath(folder) == environment:
         tops.append(fetch.cache())
     for top in tops:

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -423,8 +424,7 @@ def _check_names(names: list[str], where: str) -> None:
                 hint="" if name else "name it; --drop NAME leaves it out",
             )
     if len(set(names)) != len(names):
-        seen: set[str] = set()
-        raise _twice(next(n for n in names if n in seen or seen.add(n)), where)  # type: ignore[func-returns-value]
+        raise _twice(Counter(names).most_common(1)[0][0], where)
 
 
 def _twice(name: str, where: str) -> DataError:

@@ -18,8 +18,8 @@ from glassgrad.errors import FormatError
 
 try:
     import fcntl
-except ImportError:  # not POSIX
-    fcntl = None  # type: ignore[assignment]
+except ImportError:
+    fcntl = None  # type: ignore[assignment]  # not POSIX
 
 _MOST_AT_ONCE = 2**30  # some systems refuse 2 GiB in one call
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any, NoReturn
 
 from glassgrad.errors import ConfigError, FormatError, shown
@@ -98,8 +99,7 @@ def _check_size(data: bytes, what: str) -> None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+        twice = Counter([key for key, _ in pairs]).most_common(1)[0][0]
         raise ValueError(f"the key {shown(twice)} is there twice")
     return found
 

@@ -189,7 +189,7 @@ def identity(gain: float = 1.0) -> Initializer:
     Raises ConfigError for a parameter of fewer than two axes.
     """
 
-    def draw(shape: tuple[int, ...], seed: int, name: str) -> Numbers:  # noqa: ARG001
+    def draw(shape: tuple[int, ...], seed: int, name: str) -> Numbers:  # noqa: ARG001  # as every Initializer
         _need_axes("identity", shape, name)
         found = np.zeros(shape)
         diagonal = np.arange(min(shape[:2]))
@@ -284,7 +284,7 @@ def find(how: Any) -> Initializer:
     if isinstance(how, np.ndarray | list):
         array = np.asarray(how, np.float64)
 
-        def given(shape: tuple[int, ...], seed: int, name: str) -> Numbers:  # noqa: ARG001
+        def given(shape: tuple[int, ...], seed: int, name: str) -> Numbers:  # noqa: ARG001  # likewise
             if array.shape != shape:
                 raise ConfigError(
                     "the first numbers do not fit the parameter",

@@ -232,7 +232,7 @@ class Array:
         return movement.permute(self, axes=tuple(order))
 
     @property
-    def T(self) -> Self:  # noqa: N802  # NumPy's name  # NumPy's name
+    def T(self) -> Self:  # noqa: N802  # NumPy's name
         """The axes reversed."""
         return self.transpose()
 

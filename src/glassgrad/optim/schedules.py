@@ -61,7 +61,7 @@ class Schedule:
             assert text is not None
             names: dict[str, Any] = dict(_ALLOWED)
             # Only our own words and printed numbers are in the text.
-            exec(compile(text, f"<{self!r}>", "exec"), names)  # noqa: S102
+            exec(compile(text, f"<{self!r}>", "exec"), names)  # noqa: S102  # see above
             self._compiled = names["rate"]
         try:
             return float(self._compiled(_plain(t)))  # NumPy's True + True is True, not 2

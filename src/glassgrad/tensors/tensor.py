@@ -96,7 +96,7 @@ class Tensor(Array):
     __slots__ = ("__weakref__", "_data", "_step", "_type", "grad", "requires_grad", "version")
     emit_rank = 10
 
-    def __init__(self, data: Any, type: Type, requires_grad: bool = False) -> None:  # noqa: A002
+    def __init__(self, data: Any, type: Type, requires_grad: bool = False) -> None:  # noqa: A002  # the IR's word
         # A program gives a number that depends on no array as a plain one, without a dtype.
         self._data = np.asarray(data, type.dtype) if data.__class__ in _PLAIN else data
         self._type = type
@@ -464,13 +464,13 @@ class Parameter(Tensor):
     def __init__(
         self,
         data: Any,
-        type: Type | None = None,  # noqa: A002
+        type: Type | None = None,  # noqa: A002  # the IR's word
         requires_grad: bool = True,
         name: str = "",
     ) -> None:
         if type is None:
             made = tensor(data, requires_grad=requires_grad)
-            data, type = made._data, made._type  # noqa: A001
+            data, type = made._data, made._type  # noqa: A001  # likewise
         super().__init__(data, type, requires_grad)
         self.name = name
         self.regularizer: Callable[[Any], Any] | None = None  # w -> its penalty, for training
@@ -518,5 +518,5 @@ class Buffer(Parameter):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, type: Type | None = None, name: str = "") -> None:  # noqa: A002
+    def __init__(self, data: Any, type: Type | None = None, name: str = "") -> None:  # noqa: A002  # likewise
         super().__init__(data, type, requires_grad=False, name=name)

@@ -475,7 +475,7 @@ class Compiled:
         return self.source
 
 
-def compile(fn: Callable[..., Any]) -> Compiled:  # noqa: A001  # the word PyTorch uses  # the word PyTorch uses
+def compile(fn: Callable[..., Any]) -> Compiled:  # noqa: A001  # the word PyTorch uses
     """A function as one NumPy program, written at the first call with arguments of a kind.
 
     Arguments are tensors and NumPy arrays (one program for each choice of shapes and dtypes) or

@@ -102,7 +102,7 @@ _PLAIN_VALUES = (
     {"format": "glassgrad", "version": 1, "shape": [2, 3], "rate": 0.125, "none": None, "on": True},
     [1, -2.5e-3, 'aé\U0001f600\n"\x7f', {"a": {"b": [[], {}]}}, 0, 1e100],
     {"classes": ["no", "yes"], "preparation": {"shift": [0.0], "scale": [16.0]}},
-)  # fmt: skip
+)
 _TOML = (
     b'[train]\ndataset = "xor"\nepochs = 30\nlr = 0.125\nlayers = ["64-relu", "32-relu"]\nshuffle = true\n',
     (b"a.b.c = 1\na.b.d = [1, 2.5e3, # note\n 'x', ]\n[t]\nx = {y = 1, z.w = \"\\u00e9\\n\"}\n[t.u.v]\nk = -inf\n"
@@ -130,7 +130,7 @@ _HISTORY = (
     b"epoch,loss,val_loss,seconds\n1,0.5,0.75,0.001000\n2,0.25,nan,0.002000\n3,1e-05,-inf,0.001000\n",
     b'epoch,"a,b",accuracy\n1,0.5,1.0\n',
     b"epoch,loss\n",
-)  # fmt: skip
+)
 
 
 def _idx_files() -> tuple[bytes, ...]:

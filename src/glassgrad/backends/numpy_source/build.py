@@ -131,7 +131,7 @@ def compile_written(function: Function) -> Callable[..., Any]:
     shared = {k: v for k, v in vars(helpers).items() if isinstance(v, types.FunctionType)}
     check_program(tree, known=frozenset(shared))
     namespace: dict[str, Any] = {**_HELPERS, **shared}
-    # The text was checked above; this is the one place where text becomes code.
-    exec(compile(tree, f"<glassgrad {name}>", "exec"), namespace)  # noqa: S102
+    # The text was checked above; this is the one place where a graph's text becomes code.
+    exec(compile(tree, f"<glassgrad {name}>", "exec"), namespace)  # noqa: S102  # see above
     found: Callable[..., Any] = namespace[name]
     return found

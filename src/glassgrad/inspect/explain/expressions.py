@@ -143,8 +143,7 @@ def _of_tree(node: ast.expr, given: Mapping[str, Expression]) -> Expression:
             if kind == "/" and parts[1].kind == "constant" and parts[1].value == 1:
                 return parts[0]
             return product(*parts) if kind == "*" else Expression(kind, parts)
-        case ast.Call(func=function, args=args):
-            name = function.attr if isinstance(function, ast.Attribute) else function.id  # type: ignore[attr-defined]
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=args):
             return Expression("call", tuple([_of_tree(a, given) for a in args]), name)
     raise ValueError(ast.dump(node))
 
