@@ -95,9 +95,9 @@ class Deriving:
 
         def operand(n: Number) -> Expression:
             value = form.node.inputs[n.operand]
+            value, index = self.cards.source(value, n.index)
             if "constant" in value.node.op.roles:
                 return constant(n.value)
-            value, index = self.cards.source(value, n.index)
             leaf = named(self.labels.of(value, index), n.value)
             if value.node.op is INPUT or self.cards.is_shown(value) or size > _DEEPEST:
                 return leaf

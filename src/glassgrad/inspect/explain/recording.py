@@ -152,12 +152,11 @@ def _run(graph: Graph, arguments: list[Any]) -> dict[Value, Array]:
 
 
 def _names(graph: Graph, gradients: dict[Value, Value]) -> dict[Value, str]:
-    """A name for every value: its own, or that of its op with a number."""
+    """A name for every value: its own, or that of its op with a number where nobody has it."""
     names = fresh_names()
     found: dict[Value, str] = {}
     derivatives = set(gradients.values())
-    order = sorted(graph.nodes(), key=lambda n: n.origin.seq)
-    for node in order:
+    for node in sorted(graph.nodes(), key=lambda n: (not n.origin.name, n.origin.seq)):
         for value in node.values:
             if value not in derivatives:
                 wished = node.origin.name or node.op.name

@@ -36,11 +36,10 @@ def text(told: Story, width: int = 100) -> str:
 def card(cards: Cards, value: Value, index: Index, width: int = 100) -> str:
     """One value alone, both of its derivations at this number of it."""
     told = entry(Deriving(cards), value, index)
-    lines = list(_entry(told, width))
+    own = ""
     if value.node.op is INPUT and index:
-        own = number(float(told.array[index]))
-        lines.insert(1, f"    {place(told.name, index)} = {own}")
-    return "\n".join([line.removeprefix("  ") for line in lines])
+        own = f"    {place(told.name, index)} = {number(float(told.array[index]))}"
+    return "\n".join([line.removeprefix("  ") for line in _entry(told, width, own)])
 
 
 def shape(sizes: tuple[int, ...]) -> str:
@@ -55,7 +54,7 @@ def _heading(section: Section, width: int) -> Iterator[str]:
         yield from _folded(visible(formula), width, "  ")
 
 
-def _entry(entry: Entry, width: int) -> Iterator[str]:
+def _entry(entry: Entry, width: int, own: str = "") -> Iterator[str]:
     what = f"  {entry.name}{shape(entry.shape)}"
     if entry.formula:
         yield from _folded(
@@ -66,6 +65,8 @@ def _entry(entry: Entry, width: int) -> Iterator[str]:
         yield from _folded(entry.numbers, width, "    ")
     else:
         yield from _folded(f"{what.strip()} = {entry.numbers}", width, "  ")
+    if own:
+        yield own
     for made in entry.forward:
         yield from derivation(made, width, "    ")
     if entry.gradient:
