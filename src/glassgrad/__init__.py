@@ -27,8 +27,11 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, with its types
     from .files.model import load as load, save as save
     from .inspect.compare import compare as compare
     from .inspect.diagnose.diagnosis import diagnose as diagnose
+    from .inspect.explain.attribution import attribute as attribute
+    from .inspect.explain.explanation import explain as explain
     from .inspect.profile import profile as profile
     from .inspect.source import source as source
+    from .inspect.summary import summary as summary
     from .inspect.tape import Tape as Tape
     from .tensors.functions import *  # noqa: F403  # it lists its names
     from .tensors.loops import scan as scan
@@ -60,6 +63,7 @@ _NAMES = {
     "Predictor": "train.predictor",
     "Tape": "inspect.tape",
     "Tensor": "tensors.tensor",
+    "attribute": "inspect.explain.attribution",
     "compare": "inspect.compare",
     "diagnose": "inspect.diagnose.diagnosis",
     "evaluate": "train.fit",

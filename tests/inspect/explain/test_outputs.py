@@ -168,7 +168,8 @@ def test_a_number_has_one_name_however_it_is_written(explained: Explanation) -> 
 
 def test_what_is_found_out_about_a_number_is_what_a_prompt_shows(explained: Explanation) -> None:
     card = repr(explained["linear1_weight[0, 1]"]).split("\n")
-    value, slope = (float(line.split("=")[-1]) for line in (card[1], card[-1]))
+    (own,) = [line for line in card if line.startswith("  linear1_weight[0, 1] = ")]
+    value, slope = (float(line.split("=")[-1]) for line in (own, card[-1]))
     of = explained["linear1_weight"]
     assert value == pytest.approx(of.array[0, 1], rel=1e-4)
     assert of.gradient is not None

@@ -28,7 +28,7 @@ _SHOWN = 10  # parts in a printed list
 _AT_ONCE = 256  # inputs that go through the network together
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Attribution:
     """The part of each number of one input row in one number of the output.
 
@@ -44,12 +44,13 @@ class Attribution:
     value: float
     difference: float
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """The largest parts, and whether all of them add up to what is to be explained."""
         flat = self.parts.ravel()
         order = np.argsort(-np.abs(flat), kind="stable")[:_SHOWN]
         at = ", ".join(map(str, self.output))
-        lines = [f"Output [{at}] = {number(self.value)}, among the inputs by {self.method}:"]
+        how = {"integrated": "integrated gradients"}.get(self.method, self.method)
+        lines = [f"Output [{at}] = {number(self.value)}, split among the inputs by {how}:"]
         for i in order.tolist():
             index = tuple([int(k) for k in np.unravel_index(i, self.parts.shape)])
             lines.append(f"  {number(float(flat[i])):>11}  {place('x', index)}")
@@ -88,8 +89,9 @@ def attribute(
     Raises DataError for anything but one row of real numbers, ConfigError for settings that cannot
     be meant.
 
+    >>> import glassgrad as gg
     >>> from glassgrad import nn
-    >>> found = attribute(nn.Linear(2, 1, init=3.0), [[1.0, 2.0]])
+    >>> found = gg.attribute(nn.Linear(2, 1, init=3.0), [[1.0, 2.0]])
     >>> found.parts.tolist(), found.difference
     ([3.0, 6.0], 9.0)
     """
