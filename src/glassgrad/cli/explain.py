@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,13 +22,12 @@ from glassgrad.data.text import encode, read_text
 from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.files import GraphModule
 from glassgrad.files.atomic import write_atomically
-from glassgrad.inspect.explain.explanation import Explanation, Place, explain
+from glassgrad.inspect.explain.explanation import Explanation, explain
 from glassgrad.nn import losses
 from glassgrad.train.objective import Objective, objective_of
 
 FORMATS = ("text", "html", "markdown", "latex")
 _ENDINGS = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
-_PLACE = re.compile(r"([a-z][a-z0-9_]*)(?:\[([0-9, ]*)\])?")
 _MOST_COLUMNS = 12  # of a table, that are named
 
 Array = NDArray[Any]
@@ -48,7 +47,6 @@ def explain_command(
 ) -> None:
     """The step on standard output, or in a new file."""
     form = _format(form, out)
-    place = _place(follow)
     if out is not None:
         check_new(out)
     model, path = find_model(model_text)
@@ -69,9 +67,9 @@ def explain_command(
     found.about = tuple(
         _about(model, found, f"row {row} of {Path(data_text).name}", y, objective, how)
     )
-    text = _written(found, form, steps, place)
+    text = _written(found, form, steps, follow)
     if out is None:
-        say(text.rstrip("\n"))
+        say(_headed(text.rstrip("\n")) if form == "text" else text.rstrip("\n"))
     else:
         write_atomically(out, f"{text.rstrip()}\n".encode())
         note(f"written to {name(out)}", dim=True)
@@ -87,40 +85,22 @@ def _format(form: str | None, out: Path | None) -> str:
     return form
 
 
-def _written(found: Explanation, form: str, steps: bool, place: Place | None) -> str:
+def _headed(text: str) -> str:
+    """The same with bold headings, which stand after an empty line; `say` knows where not."""
+    lines = text.split("\n")
+    pairs = zip(["", *lines], lines, strict=False)
+    return "\n".join([click.style(b, bold=True) if b and not a else b for a, b in pairs])
+
+
+def _written(found: Explanation, form: str, steps: bool, follow: str | None) -> str:
     if form == "html":
-        return found.to_html(steps=steps, follow=place)
+        return found.to_html(steps=steps, follow=follow)
     if form == "markdown":
-        return found.to_markdown(steps=steps, follow=place)
+        return found.to_markdown(steps=steps, follow=follow)
     if form == "latex":
-        return found.to_latex(steps=steps, follow=place)
+        return found.to_latex(steps=steps, follow=follow)
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
-    return found.text(width, steps=steps, follow=place)
-
-
-def _place(follow: str | None) -> Place | None:
-    """A name and an index, from `linear1_weight[0, 3]`."""
-    if follow is None:
-        return None
-    match = _PLACE.fullmatch(follow.strip())
-    if match is None:
-        raise ConfigError(
-            "--follow names one number of the step",
-            expected="such as linear1_weight[0,3]",
-            received=shown(follow),
-        )
-    each = [i.strip() for i in (match[2] or "").split(",") if i.strip()]
-    if any(not i.isdigit() or len(i) > 9 for i in each):
-        raise ConfigError(
-            "an index is whole numbers from 0",
-            where="--follow",
-            expected="such as linear1_weight[0,3]",
-            received=shown(follow),
-        )
-    return match[1], tuple([int(i) for i in each])
-
-
-# ------------------------------------------------------------------------------------ model and loss
+    return found.text(width, steps=steps, follow=follow)
 
 
 def _one_way(model: GraphModule, path: Path) -> None:

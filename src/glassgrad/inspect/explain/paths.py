@@ -57,6 +57,8 @@ class Ways:
         Each is one line, or as many as it takes where there is a `width`.
         """
         of = self.called(self.value, self.index)
+        if not self.ways and not self.rest:
+            return f"How {of} acts on the loss: not at all here, its derivative is 0."
         lines = [[number(w.part), self._along(w)] for w in self.ways]
         lines.append([number(self.rest), "all other ways" if self.rest else "nothing else"])
         lines.append([number(self.total), f"together: d loss / d {of}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from glassgrad.ir import INPUT, Value
@@ -12,7 +13,7 @@ from .derivations import Derivation, Deriving
 from .expressions import Expression, terms
 from .forms import Index
 from .story import Entry, Section, Story, entry
-from .words import broken, cut, number, place, visible
+from .words import broken, number, place, visible
 
 _NARROWEST = 40
 
@@ -106,4 +107,5 @@ def pieces(made: Derivation, expression: Expression) -> tuple[list[str], list[st
 
 
 def _folded(words: str, width: int, indent: str) -> Iterator[str]:
-    yield from cut(indent + words, width, indent)
+    rows = re.split(r"(?<=\],) ", words)  # of an array: a line ends between them where it can
+    yield from broken(rows, width, indent, f"{indent}  ")
