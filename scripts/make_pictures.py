@@ -160,6 +160,24 @@ def neurons() -> list[Entry]:
     ]
 
 
+def every_number() -> Entry:
+    """One step of a network of two hidden units on one row."""
+    model = nn.Sequential(hidden=nn.Linear(2, 2), relu=nn.ReLU(), output=nn.Linear(2, 1))
+    model.load_state_dict(
+        {
+            "hidden.weight": [[0.5, -1.0], [0.25, 0.75]], "hidden.bias": [0.5, 0.0],
+            "output.weight": [[1.5], [-0.5]], "output.bias": [0.25],
+        }
+    )  # fmt: skip
+    return Entry(
+        "every-number",
+        "Every number of a step",
+        "A network of two inputs, two hidden units and one output, its loss on one row: each box is a number with the derivative of the loss in it, each line the derivative of one number in another.",
+        'gg.explain(model, x, y, loss="mse").picture()',
+        gg.explain(model, [[2.0, 3.0]], [[1.0]], loss="mse").picture(),
+    )
+
+
 class Residual(nn.Module):
     """Two convolutions, and a way around them."""
 
@@ -278,7 +296,7 @@ def runs() -> list[Entry]:
 
 INTRO = """# Gallery
 
-Every kind of picture that `gg.inspect` draws. Each is an SVG document as text: it opens in any browser, follows the light
+Every kind of picture that `gg.inspect` draws, and the one of an explanation. Each is an SVG document as text: it opens in any browser, follows the light
 or dark scheme of the reader, and contains no script, no link and nothing outside itself; its colours are told apart with any
 colour vision. `picture.save("a.svg")` writes one, a notebook shows it. `python scripts/make_pictures.py` writes this page
 and all of its pictures, and a test compares them.
@@ -296,6 +314,7 @@ def entries() -> list[Entry]:
         second[0],
         two[1],
         second[1],
+        every_number(),
         *first[2:3],
         *runs(),
         *digits(),

@@ -13,6 +13,7 @@ import pytest
 
 from glassgrad.backends import native
 from tests.inert import inert_svg
+from tests.inspect.laid_out import clipped, meeting, texts
 
 ROOT = Path(__file__).parents[2]
 ARTICLES = ("spiral-data", "circles", "neuron", "network", "curves", "digits")
@@ -46,4 +47,7 @@ def test_the_gallery_shows_the_pictures_of_the_articles_and_each_is_there() -> N
     assert len(shown) == page.count("\n## ")
     for says, path, _ in shown:
         assert len(says) > 40
-        assert inert_svg((ROOT / "docs" / path).read_text("utf-8"))
+        svg = (ROOT / "docs" / path).read_text("utf-8")
+        assert inert_svg(svg)
+        assert not meeting(texts(svg))
+        assert not clipped(svg)

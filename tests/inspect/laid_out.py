@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 from glassgrad.inspect.svg import width_of
 
 SVG = "{http://www.w3.org/2000/svg}"
-_TURNED = re.compile(r"translate\((\S+) (\S+)\) rotate\(-90\)")
+_MOVED = re.compile(r"translate\((\S+) (\S+)\)( rotate\(-90\))?")
 
 
 @dataclass(frozen=True)
@@ -50,27 +50,25 @@ def size_of(element: ET.Element) -> float:
 
 def texts(svg: str) -> list[Box]:
     """A box for each line of text: letters reach 0.76 of their size up and 0.2 down."""
-    return list(_texts(ET.fromstring(svg), None))
+    return _texts(ET.fromstring(svg), None)
 
 
-def _texts(parent: ET.Element, turned: re.Match[str] | None) -> list[Box]:
+def _texts(parent: ET.Element, moved: re.Match[str] | None) -> list[Box]:
     found: list[Box] = []
     for element in parent:
         if element.tag != f"{SVG}text":
-            found += _texts(element, _TURNED.search(element.get("transform", "")) or turned)
+            found += _texts(element, _MOVED.search(element.get("transform", "")) or moved)
             continue
         shown, size = "".join(element.itertext()), size_of(element)
-        wide = width_of(shown, size)
-        if size > 11:
-            wide *= 1.06  # bold
+        wide = width_of(shown, size) * (1.0 if size <= 11 else 1.06)  # larger ones are bold
         x, y = float(element.get("x", "")), float(element.get("y", ""))
         x -= {"middle": wide / 2, "end": wide}.get(element.get("text-anchor", ""), 0.0)
         up, down = 0.76 * size, 0.2 * size
-        if turned:
-            across, low = float(turned[1]), float(turned[2])
-            found.append(Box(shown, across + y - up, low - x - wide, across + y + down, low - x))
+        dx, dy = (float(moved[1]), float(moved[2])) if moved else (0.0, 0.0)
+        if moved and moved[3]:
+            found.append(Box(shown, dx + y - up, dy - x - wide, dx + y + down, dy - x))
         else:
-            found.append(Box(shown, x, y - up, x + wide, y + down))
+            found.append(Box(shown, dx + x, dy + y - up, dx + x + wide, dy + y + down))
     return found
 
 

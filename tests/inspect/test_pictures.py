@@ -211,7 +211,7 @@ WRONG: list[tuple[Any, tuple[Any, ...], type[Exception]]] = [
     (filters, (np.ones((0, 1, 3, 3)), ""), ShapeError),
     (feature_maps, ({"<a>": np.ones(3)}, ""), ShapeError),
     (confusion_matrix, ([0, 1], [0], ""), ShapeError),
-    (confusion_matrix, ([0, 40], [0, 1], ""), DataError),
+    (confusion_matrix, ([0, 100], [0, 1], ""), DataError),
     (confusion_matrix, ([0, 0.5], [0, 1], ""), DataError),
     (confusion_matrix, ([0, np.nan], [0, 1], ""), DataError),
     (histograms, ({"a": {"step": [1]}}, ""), ConfigError),

@@ -162,7 +162,7 @@ def test_long_histories_stay_small_and_keep_their_peaks() -> None:
     assert len(svg) < 40_000
     (line,) = lines(parsed(svg))
     heights = [float(pair.split()[1]) for pair in line.get("d", "")[1:].split("L")]
-    assert min(heights) == 74.0
+    assert min(heights) == 88.0
 
 
 def test_epoch_column_gives_the_axis_unless_it_is_unusable() -> None:
@@ -186,8 +186,8 @@ def test_end_labels_do_not_overlap() -> None:
     heights = sorted(float(word.get("y", "")) for word in ends)
     assert len(heights) == 12
     assert min(np.diff(heights)) >= 14.9
-    assert heights[0] - 4 >= 74
-    assert heights[-1] - 4 <= 290.01
+    assert heights[0] - 4 >= 88
+    assert heights[-1] - 4 <= 304.01
 
 
 @pytest.mark.parametrize("bad", ["text", [[1.0, 2.0]], ["a"], [[None]], 3.0, [10**400]])
@@ -226,13 +226,13 @@ def test_any_history(history: dict[str, list[float]], title: str) -> None:
 def cells(root: ET.Element) -> NDArray[np.int64]:
     """The colour of each of the 240 x 240 cells, read back from the rectangles; -1 where none."""
     out = np.full((240, 240), -1)
+    assert any(g.get("transform") == "translate(66 68) scale(2)" for g in root.iter(f"{SVG}g"))
     for path in root.iter(f"{SVG}path"):
         if path.get("fill-opacity"):
             number = int(re.findall(r"gg-f(\d+)", path.get("class", ""))[0])
             for corner in re.findall(r"M(\S+) (\S+)h(\d+)v(\d+)h-\d+z", path.get("d", "")):
-                x, y, w, h = (float(v) for v in corner)
-                a, b = round((y - 48) / 2), round((x - 66) / 2)
-                block = out[a : a + round(h / 2), b : b + round(w / 2)]
+                b, a, w, h = (int(v) for v in corner)
+                block = out[a : a + h, b : b + w]
                 assert (block == -1).all()  # no cell is painted twice
                 block[...] = number
     return out

@@ -14,27 +14,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
-    "COLOURS", "Picture", "Scale", "axes", "coordinate", "linear", "picture", "text", "value_scale", "width_of",
+    "COLOURS", "SCHEMES", "Picture", "Scale", "axes", "coordinate", "fitted", "linear", "picture", "text", "value_scale", "width_of",
     "words",
 ]  # fmt: skip
 
-# Okabe and Ito's colours, told apart with any colour vision (https://jfly.uni-koeln.de/color/);
-# (on light, on dark). The first two are train and validation.
+# After Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), each moved as little as makes it fit
+# for text and told apart from all others with any colour vision; a test computes both. (On light, on
+# dark.) The first two are train and validation.
 COLOURS = (
     ("#0072b2", "#56b4e9"),
-    ("#d55e00", "#ff9248"),
-    ("#009e73", "#2cc79b"),
-    ("#b05a8c", "#e39ac3"),
-    ("#a67c00", "#e6b000"),
-    ("#3b6e8f", "#9cc9e8"),
-    ("#7a7a00", "#f0e442"),
-    ("#666666", "#aaaaaa"),
+    ("#c55100", "#ff9248"),
+    ("#01592c", "#55edbe"),
+    ("#ad5889", "#cf8aaf"),
+    ("#966d32", "#e6b002"),
+    ("#3b4f77", "#9cc9e8"),
+    ("#565200", "#f0e443"),
+    ("#646463", "#b2aca2"),
+)
+SCHEMES = (  # light and dark: the page, letters, lesser letters, grid lines
+    ("#ffffff", "#1f2328", "#5c646d", "#e6e8eb"),
+    ("#14171b", "#e6e9ed", "#9aa4af", "#2a2f36"),
 )
 _FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','DejaVu Sans',sans-serif"
 
@@ -64,15 +69,22 @@ def text(name: object, limit: int = 60) -> str:
         c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}"
         for c in str(name)
     )
-    return html.escape(_cut(plain, limit), quote=True)
+    return html.escape(_cut(plain, limit, _columns), quote=True)
 
 
-def _cut(plain: str, limit: int) -> str:
-    if sum(map(_columns, plain[: limit + 1])) <= limit:
+def fitted(name: object, pixels: float, size: float = 11.0) -> str:
+    """The same, as much of it as has room in so many pixels; bold letters count as a tenth larger."""
+    limit = max(2.0, pixels / size)
+    return text(_cut(str(name)[:400], limit, lambda c: width_of(c, 1.0)), 400)
+
+
+def _cut(plain: str, limit: float, wide: Callable[[str], float]) -> str:
+    """The line, or its beginning and an ellipsis."""
+    if len(plain) <= 400 and sum(map(wide, plain)) <= limit:
         return plain
-    room, end = limit - 1, 0
-    while end < len(plain) and _columns(plain[end]) <= room:
-        room -= _columns(plain[end])
+    room, end = limit - wide("…"), 0
+    while end < len(plain) and wide(plain[end]) <= room:
+        room -= wide(plain[end])
         end += 1
     return plain[:end] + "…"
 
@@ -122,8 +134,7 @@ def _style(colours: int, shapes: bool) -> str:
         ".gg-grid,.gg-axis{stroke-width:1;fill:none;shape-rendering:crispEdges}"
     )
     fixed += ".gg-edge{fill:none}.gg-node{stroke-width:1.4}" * shapes
-    light = scheme(0, "#ffffff", "#1f2328", "#656d76", "#e6e8eb")
-    dark = scheme(1, "#14171b", "#e6e9ed", "#9aa4af", "#2a2f36")
+    light, dark = scheme(0, *SCHEMES[0]), scheme(1, *SCHEMES[1])
     return f"<style>{fixed}{light}@media (prefers-color-scheme:dark){{{dark}}}</style>"
 
 
@@ -201,9 +212,13 @@ def _nice_step(span: float, count: int) -> float:
 
 
 def _number(value: float, step: float) -> str:
-    """A tick's number with as many decimals as its step needs."""
-    if value and (abs(value) >= 1e6 or step < 1e-5):
-        shown = f"{value:.6g}"
+    """A tick's number with as many decimals as its step needs; thousands as k, millions as M."""
+    unit, sign = (1e6, "M") if step >= 1e6 else (1e3, "k") if step >= 1e3 else (1.0, "")
+    if value and sign and step < 1e8:
+        shown = f"{value / unit:.12g}{sign}"
+    elif value and (abs(value) >= 1e6 or step < 1e-5):
+        digits = math.floor(math.log10(abs(value))) - math.floor(math.log10(step)) + 2
+        shown = f"{value:.{max(1, digits)}g}"
     else:
         decimals = next((d for d in range(8) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 7)
         shown = f"{value:.{decimals}f}"

@@ -87,7 +87,7 @@ def drawn(cards: Cards, row: int | None = None) -> Picture:
             hint="fewer rows, or row=0" if row is None and cards.recording.rows > 1 else "",
         )
     boxes = _boxes(cards, nodes)
-    edges = _joined(boxes, lines(cards, set(nodes)))
+    edges = _joined(boxes, lines(cards, nodes))
     ends = _place(boxes)
     lowest = max(b.y + b.high for b in boxes)
     body = _edges(edges, ends, lowest)

@@ -6,7 +6,7 @@ derivative at the other end. `diagram` draws them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,7 @@ def scalars(cards: Cards, row: int | None = None) -> list[Scalar]:
     return found
 
 
-def lines(cards: Cards, nodes: set[Scalar]) -> Iterator[Line]:
+def lines(cards: Cards, nodes: Iterable[Scalar]) -> Iterator[Line]:
     """Every local derivative that is not 0; where an op is done place by place, those that are 0 too."""
     recording = cards.recording
     by_value: dict[Value, list[Index]] = {}

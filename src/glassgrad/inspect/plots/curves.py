@@ -15,10 +15,12 @@ from glassgrad.inspect.svg import (
     Scale,
     axes,
     coordinate,
+    fitted,
     linear,
     picture,
     text,
     value_scale,
+    width_of,
     words,
 )
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["curves", "overlaid"]
 
+_MOST_LINES = 14  # of a panel: as many labels have room at their ends
+_TOP, _BOTTOM = 88.0, 304.0
 _TOO_LARGE = 1e300  # drawn as a gap: differences would overflow (and 1e-300 counts as 0)
 
 
@@ -49,7 +53,7 @@ def curves(history: Mapping[str, Sequence[float]], title: str) -> Picture:
     """A run's history as a picture: loss on the left, its metrics, if any, on the right.
 
     Training lines are solid and blue, validation lines (`val_...`) dashed and orange; each ends in its
-    name and last value. Loss has a logarithmic axis where it is positive and spans more than two
+    name and last value. Of more than 14 metrics the first 14 are drawn. Loss has a logarithmic axis where it is positive and spans more than two
     decades. Values that are None or not finite are gaps.
 
     Parameters
@@ -64,7 +68,7 @@ def curves(history: Mapping[str, Sequence[float]], title: str) -> Picture:
     Returns
     -------
     Picture
-        An SVG document, 860 by 340 (500 by 340 without metrics) CSS pixels.
+        An SVG document, 860 by 354 (500 by 354 without metrics) CSS pixels.
 
     Raises
     ------
@@ -93,7 +97,10 @@ def curves(history: Mapping[str, Sequence[float]], title: str) -> Picture:
         heading = stems.pop() if len(stems) == 1 else "metrics"
         panels.append((heading, _as_series(metrics, columns), False))
     about = f"{length} epochs of " + ", ".join([*loss, *metrics])
-    return _panels(panels, epochs, title, about if length else "no epochs yet")
+    note = (
+        "solid: training, dashed: validation" if any(n.startswith("val_") for n in columns) else ""
+    )
+    return _panels(panels, epochs, title, about if length else "no epochs yet", note)
 
 
 def overlaid(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], title: str) -> Picture:
@@ -101,7 +108,8 @@ def overlaid(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], titl
 
     Each group has a colour: a line for the mean of its runs and, around it, a band from their lowest
     to their highest value. A run that ended earlier leaves the mean to the others. Validation is drawn
-    where every run has it, training otherwise; the heading says which.
+    where every run has it, training otherwise; the heading says which. Of more than 14 groups the
+    first 14 are drawn.
 
     Parameters
     ----------
@@ -113,7 +121,7 @@ def overlaid(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], titl
     Returns
     -------
     Picture
-        An SVG document, 860 by 340 (500 by 340 without a common metric) CSS pixels.
+        An SVG document, 860 by 354 (500 by 354 without a common metric) CSS pixels.
 
     Raises
     ------
@@ -144,7 +152,9 @@ def overlaid(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], titl
         panels.append((heading, series, column.endswith("loss")))
     about = f"{len(runs)} runs of {', '.join(groups)}: mean, lowest and highest"
     epochs = np.arange(1.0, longest + 1)
-    return _panels(panels[:2] or [("loss", [], True)], epochs, title, about)
+    many = any(len(group) > 1 for group in groups.values())
+    note = "line: the mean of a group's runs, band: lowest to highest" if many else ""
+    return _panels(panels[:2] or [("loss", [], True)], epochs, title, about, note)
 
 
 def shared_columns(runs: Sequence[Mapping[str, Sequence[float]]]) -> list[tuple[str, str]]:
@@ -175,18 +185,24 @@ def _panels(
     epochs: NDArray[np.float64],
     title: str,
     about: str,
+    note: str,
 ) -> Picture:
     """One or two pairs of axes side by side; the truth value is whether a scale may be logarithmic."""
     width = 860 if len(panels) == 2 else 500
     each = (width - 20) / len(panels)
-    longest = max((len(_end_label(one)) for _, series, _ in panels for one in series), default=0)
-    room = min(max(6.1 * longest + 14, 60), 170)  # pixels to the right for the labels
-    body = []
+    every = [one for _, series, _ in panels for one in series[:_MOST_LINES]]
+    longest = max([width_of(f"{one.label} {_last(one)}") for one in every], default=0.0)
+    room = min(max(longest + 22, 60), 176)  # pixels to the right for the labels
+    left_out = max(len(series) for _, series, _ in panels) - _MOST_LINES
+    note += "; " * bool(note and left_out > 0)
+    note += f"{left_out} more not drawn" if left_out > 0 else ""
+    body = [words("gg-soft", 20, 48, note)] if note else []
+    panels = [(heading, series[:_MOST_LINES], log) for heading, series, log in panels]
     for number, (heading, series, may_be_log) in enumerate(panels):
         left = 10 + number * each
         x0, x1 = left + 48, left + each - room
-        body.append(_panel(heading, series, epochs, x0, x1, may_be_log))
-    return picture(width, 340, title, about, body)
+        body.append(_panel(heading, series, epochs, x0, x1, room - 8, may_be_log))
+    return picture(width, 354, title, about, body)
 
 
 def _numbers(name: str, values: Sequence[float]) -> NDArray[np.float64]:
@@ -220,10 +236,16 @@ def _as_series(names: list[str], columns: dict[str, NDArray[np.float64]]) -> lis
     return out
 
 
-def _end_label(one: _Series) -> str:
-    """What stands at the end of a line: its name and its last value, escaped."""
+def _last(one: _Series) -> str:
+    """The last value of a line."""
     there = np.flatnonzero(np.isfinite(one.values))
-    return text(one.label, 22) + (f" {one.values[there[-1]]:.4g}" if len(there) else "")
+    return f"{one.values[there[-1]]:.4g}" if len(there) else ""
+
+
+def _end_label(one: _Series, room: float) -> str:
+    """What stands at the end of a line: its name and its last value, escaped."""
+    value = _last(one)
+    return f"{fitted(one.label, room - width_of(f' {value}'))} {value}"
 
 
 def _panel(
@@ -232,15 +254,16 @@ def _panel(
     epochs: NDArray[np.float64],
     x0: float,
     x1: float,
+    room: float,
     may_be_log: bool,
 ) -> str:
-    """One pair of axes from pixel x0 to x1 with its lines; labels stand to the right of x1."""
-    top, bottom = 74.0, 290.0
+    """One pair of axes from pixel x0 to x1 with its lines; labels have so much room right of x1."""
+    top, bottom = _TOP, _BOTTOM
     drawn = [one for one in series if np.isfinite(one.values).any()]
     if not drawn:
         line = f"M{coordinate(x0)} {coordinate(bottom + 0.5)}H{coordinate(x1)}"
         return (
-            words("gg-head gg-ink", x0, 58, text(heading, 40))
+            words("gg-head gg-ink", x0, top - 14, text(heading, 40))
             + f'<path class="gg-axis" d="{line}"/>'
             + words("gg-soft", (x0 + x1) / 2, (top + bottom) / 2, "nothing to draw yet", "middle")
         )
@@ -249,14 +272,15 @@ def _panel(
     log = bool(may_be_log and finite.min() > 0 and finite.max() > 100 * finite.min())
     y = value_scale(finite, bottom, top, log)
     longest = max(len(one.values) for one in series)
+    x0 += max(0.0, max(width_of(label) for _, label in y.ticks) - 40)
     x = linear(float(epochs[0]), float(epochs[longest - 1]), x0, x1, whole=True)
     note = '<tspan class="gg-soft gg-note" dx="6">log scale</tspan>' if log else ""
-    out = [words("gg-head gg-ink", x0, 58, text(heading, 40) + note), *axes(x, y, "epoch")]
+    out = [words("gg-head gg-ink", x0, top - 14, text(heading, 40) + note), *axes(x, y, "epoch")]
     out += [_band(one, epochs, x, y) for one in drawn if one.low is not None]
     out += [_line(one, epochs, x, y) for one in drawn]
     ends = [y(float(one.values[np.isfinite(one.values)][-1])) for one in drawn]
     for one, height in zip(drawn, _spread(ends, top, bottom), strict=True):
-        out.append(words(f"gg-f{one.colour}", x1 + 8, height + 4, _end_label(one)))
+        out.append(words(f"gg-f{one.colour}", x1 + 8, height + 4, _end_label(one, room)))
     return "\n".join(out)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from glassgrad.errors import UsageError, shown
 from glassgrad.inspect.summary import graph_of, times
-from glassgrad.inspect.svg import Picture, coordinate, picture, text, words
+from glassgrad.inspect.svg import Picture, coordinate, fitted, picture, text, width_of, words
 from glassgrad.ir import INPUT, Graph, Node, Shape, bind
 from glassgrad.nn.module import Module
 
 __all__ = ["graph"]
 
-_WIDE, _HIGH, _DOWN, _APART = 178.0, 40.0, 74.0, 206.0
+_WIDE, _WIDEST, _WAY, _HIGH, _DOWN, _APART = 150.0, 260.0, 16.0, 40.0, 74.0, 34.0
 _TOP = 66.0
 _MOST_BOXES = 120
 _DATA = ("data", "target", "")
@@ -29,7 +29,9 @@ class _Box:
     kind: str = "layer"
     row: int = 0
     x: float = 0.0
+    wide: float = _WAY
     into: list[tuple[_Box, str]] = field(default_factory=list)  # from where, and what shape
+    leaving: int = 0  # arrows
 
 
 def graph(model: Module, x: Any = None, title: str = "") -> Picture:
@@ -65,17 +67,15 @@ def graph(model: Module, x: Any = None, title: str = "") -> Picture:
     boxes, every = _boxes(graph_of(model, x, "graph(model, (2,))")[0])
     rows = _rows(boxes)
     _place(rows)
-    widest = max(box.x for row in rows for box in row)
-    wide = int(max(420, widest + _WIDE / 2 + 30))
+    wide = int(max(420, max(box.x + box.wide / 2 for row in rows for box in row) + 30))
     count = f"{every} boxes"
     count += f", the first {len(boxes)} drawn" if len(boxes) < every else ""
-    body = [words("gg-soft", 20, 50, f"{count}; shapes are those of one row")]
+    body = [words("gg-soft", 20, 50, f"{count}; beside an arrow the shape of one row")]
     labels = []
     for box in [box for row in rows for box in row]:
         for source, shape in box.into:
-            path, (x_label, y_label) = _arrow(source, box)
-            body.append(path)
-            labels += [words("gg-soft", x_label, y_label, text(shape, 24))] if shape else []
+            body.append(_arrow(source, box))
+            labels += [_shape(source, box, shape)] if shape else []
     body += [line for row in rows for box in row for line in _drawn(box)]
     high = int(_TOP + len(rows) * _DOWN - (_DOWN - _HIGH) + 20)
     about = f"{len(boxes)} boxes from {boxes[0].name} to the result"
@@ -88,12 +88,12 @@ def _drawn(box: _Box) -> list[str]:
         return []
     c, y = coordinate, _TOP + box.row * _DOWN
     look = "gg-node" if box.kind == "layer" else "gg-node gg-end"
-    place = f'x="{c(box.x - _WIDE / 2)}" y="{c(y)}" width="{c(_WIDE)}" height="{c(_HIGH)}"'
+    place = f'x="{c(box.x - box.wide / 2)}" y="{c(y)}" width="{c(box.wide)}" height="{c(_HIGH)}"'
     out = [f'<rect class="{look}" {place} rx="{6 if box.kind == "layer" else 20}"/>']
     at = y + (17 if box.note else 24)
-    out.append(words("gg-ink gg-head", box.x, at, text(box.name, 26), "middle"))
+    out.append(words("gg-ink gg-head", box.x, at, fitted(box.name, box.wide - 14, 13), "middle"))
     if box.note:
-        out.append(words("gg-soft", box.x, y + 32, text(box.note, 30), "middle"))
+        out.append(words("gg-soft", box.x, y + 32, fitted(box.note, box.wide - 14), "middle"))
     return out
 
 
@@ -154,8 +154,11 @@ def _rows(boxes: list[_Box]) -> list[list[_Box]]:
         box.into = [pair for pair in box.into if id(pair[0]) in known]
         box.row = max([source.row + 1 for source, _ in box.into], default=0)
     rows: list[list[_Box]] = [[] for _ in range(max(box.row for box in boxes) + 1)]
+    needed = [max(width_of(box.name, 13), width_of(box.note)) + 16 for box in boxes]
+    wide = min(_WIDEST, max(_WIDE, *needed))
     for box in boxes:
         rows[box.row].append(box)
+        box.wide = wide  # one for all, so that what follows each other stands in a line
     for box in boxes:
         ways = []
         for origin, shape in box.into:
@@ -176,28 +179,40 @@ def _place(rows: list[list[_Box]]) -> None:
             sources = [s.x for s, _ in box.into]
             box.x = sum(sources) / len(sources) if sources else 0.0
         row.sort(key=lambda b: (b.x, b.kind == "way"))
-        spaces = [
-            _APART if "way" not in (a.kind, b.kind) else _APART * 0.62 for a, b in pairwise(row)
-        ]
+        for box in row:
+            for source, _ in box.into:
+                source.leaving += 1
+        spaces = [(a.wide + b.wide) / 2 + _APART for a, b in pairwise(row)]
         middle = sum(b.x for b in row) / len(row)
         at = middle - sum(spaces) / 2
         for box, space in zip(row, [*spaces, 0.0], strict=True):
             box.x = at
             at += space
-    least = min(box.x for row in rows for box in row)
+    least = min(box.x - box.wide / 2 for row in rows for box in row)
     for row in rows:
         for box in row:
-            box.x += 30 + _WIDE / 2 - least
+            box.x += 30 - least
 
 
-def _arrow(source: _Box, box: _Box) -> tuple[str, tuple[float, float]]:
-    """A curve down from one row to the next, and where its shape is written."""
-    c = coordinate
-    begin = _TOP + source.row * _DOWN + (_HIGH if source.kind != "way" else _HIGH / 2)
-    end = _TOP + box.row * _DOWN + (_HIGH / 2 if box.kind == "way" else 0)
+def _arrow(source: _Box, box: _Box) -> str:
+    """A curve down from one row to the next; by a way it goes straight past the boxes of the row."""
+    c, begin, end = coordinate, _TOP + source.row * _DOWN + _HIGH, _TOP + box.row * _DOWN
     half = (begin + end) / 2
     curve = f"M{c(source.x)} {c(begin)}C{c(source.x)} {c(half)} {c(box.x)} {c(half)} {c(box.x)} {c(end)}"
-    if box.kind != "way":
+    if box.kind == "way":
+        curve += f"v{c(_HIGH)}"
+    else:
         curve += f"M{c(box.x - 4)} {c(end - 6)}L{c(box.x)} {c(end)}L{c(box.x + 4)} {c(end - 6)}"
-    middle = ((source.x + box.x) / 2 + 7, half + 4)
-    return f'<path class="gg-line gg-many gg-dots" d="{curve}"/>', middle
+    return f'<path class="gg-line gg-many gg-dots" d="{curve}"/>'
+
+
+def _shape(source: _Box, box: _Box, shape: str) -> str:
+    """The shape beside an arrow, on the side where no other arrow comes or goes."""
+    half = _TOP + source.row * _DOWN + (_HIGH + _DOWN) / 2
+    middle, shown_ = (source.x + box.x) / 2, text(shape, 24)
+    if abs(source.x - box.x) < 1:
+        return words("gg-soft", middle + 7, half + 4, shown_)
+    fans_out = source.leaving > 1
+    right = (box.x > source.x) == fans_out
+    y = half - 3 if fans_out else half + 11
+    return words("gg-soft", middle + (9 if right else -9), y, shown_, "start" if right else "end")

@@ -8,13 +8,23 @@ from typing import Any
 import numpy as np
 
 from glassgrad.errors import ConfigError, shown
-from glassgrad.inspect.svg import Picture, Scale, coordinate, linear, picture, text, words
+from glassgrad.inspect.svg import (
+    Picture,
+    Scale,
+    coordinate,
+    fitted,
+    linear,
+    picture,
+    text,
+    width_of,
+    words,
+)
 
 from .raster import numbers
 
 __all__ = ["histograms"]
 
-_BINS = 48  # at most
+_BINS = 49  # at most; an odd number, so that there is one in the middle
 _MOST_TIMES = 14
 _MOST_PANELS = 6
 
@@ -49,18 +59,21 @@ def histograms(over: Mapping[str, Mapping[int, Any]], title: str) -> Picture:
     """
     body = []
     panels = list(over.items())[:_MOST_PANELS]
-    wide, high, gap = 250.0, 270.0, 34.0
+    wide, high = 250.0, 270.0
     across = min(3, max(1, len(panels)))
-    for number, (name, given) in enumerate(panels):
-        left = 64 + number % across * (wide + gap)
-        top = 82 + number // across * (high + 74)
-        body += _panel(str(name), _arrays(str(name), given), left, top, wide, high)
+    arrays = [(str(name), _arrays(str(name), given)) for name, given in panels]
+    steps = [f"{step:,}" for _, found in arrays for step in found]
+    gap = 26 + max([width_of("step"), *map(width_of, steps)])
+    for number, (name, found) in enumerate(arrays):
+        left = 12 + gap + number % across * (wide + gap)
+        top = 98 + number // across * (high + 74)
+        body += _panel(name, found, left, top, wide, high)
     rows = -(-max(1, len(panels)) // across)
-    size = int(64 + across * (wide + gap) + 10), int(82 + rows * (high + 74) - 14)
-    about = "one curve for each step: the first at the back, the last in front"
+    size = int(max(520, 36 + across * (wide + gap))), int(98 + rows * (high + 74) - 14)
+    about = "across the numbers, upwards how many of them; a curve for each step, the last in front"
     left_out = len(over) - len(panels)
     about += f"; {left_out} more not drawn" if left_out else ""
-    body.insert(0, words("gg-soft", 20, 50, text(about, 110)))
+    body.insert(0, words("gg-soft", 20, 50, fitted(about, size[0] - 40)))
     return picture(*size, title, f"{len(panels)} panels: {about}", body, colours=1)
 
 
@@ -85,22 +98,23 @@ def _arrays(name: str, given: Mapping[int, Any]) -> dict[int, Any]:
 def _panel(
     name: str, arrays: dict[int, Any], left: float, top: float, wide: float, high: float
 ) -> list[str]:
-    out = [words("gg-ink gg-head", left, top - 10, text(name, 34))]
-    out.append(words("gg-soft", left - 6, top + 74, "step", "end"))
+    out = [words("gg-ink gg-head", left, top - 10, fitted(name, wide, 13))]
     every = [a for a in arrays.values() if len(a)]
     if not every:
         return [*out, words("gg-soft", left, top + 30, "no numbers")]
     together = np.concatenate(every)
     low, most = _range(together)
     across = linear(low, most, left, left + wide)
-    bins = int(min(_BINS, max(12, 2 * len(every[0]) ** 0.5)))
+    bins = int(min(_BINS, max(12, 2 * len(every[0]) ** 0.5))) | 1
     density = {s: np.histogram(a, bins, (low, most))[0] / max(1, len(a)) for s, a in arrays.items()}
     tallest = max(float(d.max()) for d in density.values()) or 1.0
     step_down = (high - 90) / max(1, len(arrays) - 1)
     edges = np.linspace(low, most, bins + 1)
     tall = min(84.0, 2.5 * step_down)  # so that one does not hide all behind it
+    first = top + 90 if len(arrays) > 1 else top + high
+    out.append(words("gg-soft", left - 6, first - 16, "step", "end"))
     for place, (step, heights) in enumerate(density.items()):
-        base = top + 90 + place * step_down if len(arrays) > 1 else top + high
+        base = first + place * step_down
         out.append(
             _ridge(heights / tallest * tall, edges, across, base, place / max(1, len(arrays) - 1))
         )
@@ -137,5 +151,5 @@ def _ridge(heights: Any, edges: Any, across: Scale, base: float, part: float) ->
     ]
     line = f"M{c(across.start)} {c(base)}L{'L'.join(points)}L{c(across.end)} {c(base)}"
     strength = c(0.25 + 0.6 * part)
-    fill = f'<path class="gg-page" d="{line}z"/><path class="gg-f0" fill-opacity="{strength}" d="{line}z"/>'
-    return f'{fill}<path class="gg-ridge gg-line gg-many gg-s0" d="{line}"/>'
+    look = f'class="gg-ridge gg-many gg-f0 gg-s0" fill-opacity="{strength}"'
+    return f'<path class="gg-page" d="{line}z"/><path {look} d="{line}"/>'

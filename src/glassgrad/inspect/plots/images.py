@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glassgrad.errors import ShapeError
-from glassgrad.inspect.svg import Picture, picture, text, words
+from glassgrad.inspect.svg import Picture, fitted, picture, text, width_of, words
 
-from .raster import cells, check_axes, frame, numbers
+from .raster import cells, check_axes, frame, most_side, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,25 +68,34 @@ def images(
     said = _classes(predicted, len(pixels), "predicted")
     true = said if y is None else _classes(y, len(pixels), "y")
     count = min(len(pixels), _MOST_IMAGES)
-    side, wide, high, top = 84.0, 112.0, 126.0, 64.0
-    body = []
+    side, wide, high, top = 84.0, 126.0, 138.0, 64.0
+    most, body = most_side(count), []
     for i in range(count):
         left, above = 20 + i % _ACROSS * wide, top + i // _ACROSS * high
-        body.append(cells(pixels[i], left, above, side))
+        body.append(cells(pixels[i], left, above, side, most=most))
         tall = side * min(1.0, pixels.shape[1] / max(pixels.shape[1:]))
         body.append(frame(left, above, side * pixels.shape[2] / max(pixels.shape[1:]), tall))
         right = said[i] == true[i]
-        words_said = f"says {_name(said[i], classes)}"
-        words_said += "" if right else f", is {_name(true[i], classes)}"
         look = "gg-ink" if right else "gg-f1 gg-head"
-        body.append(words(look, left, above + side + 16, text(words_said, 18)))
+        lines = _lines(_name(said[i], classes), "" if right else _name(true[i], classes), wide - 6)
+        body += [words(look, left, above + side + 16 + 15 * k, a) for k, a in enumerate(lines)]
     right = int((said == true).sum())
     about = f"{len(pixels)} images" if y is None else f"{right} of {len(pixels)} right"
     about += "" if count == len(pixels) else f", the first {count} drawn"
+    about += f", as means of {most} by {most} parts" if max(pixels.shape[1:]) > most else ""
     body.insert(0, words("gg-soft", 20, 50, text(about)))
     rows = -(-count // _ACROSS)
     across = max(3, min(count, _ACROSS))
-    return picture(int(12 + across * wide), int(top + rows * high), title, about, body, colours=2)
+    return picture(int(20 + across * wide), int(top + rows * high), title, about, body, colours=2)
+
+
+def _lines(said: str, true: str, room: float) -> list[str]:
+    """What a network says and what it is, in one line where that has room."""
+    size = 13.0 if true else 11.0
+    both = f"says {said}, is {true}" if true else f"says {said}"
+    if not true or width_of(both, size) <= room:
+        return [fitted(both, room, size)]
+    return [fitted(f"says {said}", room, size), fitted(f"is {true}", room, size)]
 
 
 def _classes(given: Any, rows: int, where: str) -> Any:
@@ -146,21 +155,21 @@ def filters(weights: Any, title: str) -> Picture:
         parts.append(f"{some} and {channels} drawn")
     about = ", ".join([*parts, f"the strongest colour is {largest:.3g}"])
     side, gap, top, body = 64.0 if channels == 1 else 44.0, 14.0, 68.0, []
-    across = 8 if channels == 1 else 1
+    across, most = 8 if channels == 1 else 1, most_side(some * channels)
     for i in range(some):
         for k in range(channels):
             column, row = (i % across, i // across) if channels == 1 else (k, i)
             left = (20 if channels == 1 else 84) + column * (side + gap)
             above = top + row * (side + (24 if channels == 1 else gap))
-            body.append(cells(array[i, k], left, above, side, high=largest))
+            body.append(cells(array[i, k], left, above, side, high=largest, most=most))
             body.append(_framed(left, above, side, array.shape[2:]))
             if channels == 1:
                 body.append(words("gg-soft", left, above + side + 14, f"filter {i}"))
             elif k == 0:
                 body.append(words("gg-soft", 20, above + side / 2 + 4, f"filter {i}"))
-    body += _signs(20, 50, about)
     columns = min(some, across) if channels == 1 else channels
     wide = max(580, int((20 if channels == 1 else 84) + columns * (side + gap) + 10))
+    body += _signs(20, 50, about, wide)
     rows = -(-some // across)
     high = int(top + rows * (side + (24 if channels == 1 else gap)) + 14)
     return picture(wide, high, title, about, body, colours=2)
@@ -171,14 +180,14 @@ def _framed(left: float, top: float, side: float, shape: Sequence[int]) -> str:
     return frame(left, top, side * shape[1] / most, side * shape[0] / most)
 
 
-def _signs(left: float, y: float, about: str) -> list[str]:
+def _signs(left: float, y: float, about: str, wide: float) -> list[str]:
     """What the two colours mean, and a line of text behind it."""
     return [
         f'<path class="gg-f0" d="M{left} {y - 9}h10v10h-10z"/>',
         words("gg-soft", left + 15, y, "above 0"),
         f'<path class="gg-f1" d="M{left + 68} {y - 9}h10v10h-10z"/>',
         words("gg-soft", left + 83, y, "below 0"),
-        words("gg-soft", left + 140, y, text(about, 90)),
+        words("gg-soft", left + 140, y, fitted(about, wide - left - 150)),
     ]
 
 
@@ -208,25 +217,26 @@ def feature_maps(maps: Mapping[str, Any], title: str) -> Picture:
     5
     """
     top, left, gap, body = 68.0, 130.0, 10.0, []
-    signed, most = False, 1
+    signed, widest = False, 1
+    most = most_side(12 * len(maps))
     for name, given in maps.items():
         array = numbers(given, str(name))
         array = array[None] if array.ndim == 2 else array
         check_axes(array, 3, text(name), "(channels, h, w)")
         drawn = array[:12]
-        most, signed = max(most, len(drawn)), signed or bool((drawn < 0).any())
+        widest, signed = max(widest, len(drawn)), signed or bool((drawn < 0).any())
         side = 96.0 if len(drawn) <= 2 else 60.0
         for i, channel in enumerate(drawn):
             at = left + i * (side + gap)
-            body.append(cells(channel, at, top, side))
+            body.append(cells(channel, at, top, side, most=most))
             body.append(_framed(at, top, side, array.shape[1:]))
-        body.append(words("gg-ink gg-head", 20, top + 14, text(name, 16)))
+        body.append(words("gg-ink gg-head", 20, top + 14, fitted(name, left - 28, 13)))
         shape = " x ".join(map(str, array.shape))
         body.append(words("gg-soft", 20, top + 30, shape))
         if len(drawn) < len(array):
             body.append(words("gg-soft", 20, top + 46, f"the first {len(drawn)}"))
         top += side + 22
     about = "each map is as strong as its own largest number"
-    body += _signs(20, 50, about) if signed else [words("gg-soft", 20, 50, about)]
-    wide = max(520, int(left + most * 70 + 20), 130 + 2 * 106)
+    wide = max(520, int(left + widest * 70 + 20), 130 + 2 * 106)
+    body += _signs(20, 50, about, wide) if signed else [words("gg-soft", 20, 50, about)]
     return picture(wide, int(top + 4), title, f"{len(maps)} layers on one image", body, colours=2)

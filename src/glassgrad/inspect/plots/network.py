@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glassgrad.errors import ConfigError, ShapeError, UsageError, shown
-from glassgrad.inspect.svg import Picture, coordinate, linear, picture, text, words
+from glassgrad.inspect.svg import (
+    Picture,
+    coordinate,
+    fitted,
+    linear,
+    picture,
+    text,
+    width_of,
+    words,
+)
 from glassgrad.nn.layers import Linear
 from glassgrad.nn.module import Module
 from glassgrad.tensors import functions
@@ -83,11 +92,13 @@ def network(
     largest = max([float(np.abs(_finite(w)).max(initial=0.0)) for w in weights]) or 1.0
     written = sum(w.size for w in weights) <= _MOST_NUMBERS
     wide, high = _place(layers, written)
-    body = [words("gg-soft", 20, 50, text(_about(layers, weights, largest), 120))]
+    body = [words("gg-soft", 20, 50, fitted(_about(layers, weights, largest), wide - 40))]
     for (before, after), w in zip(pairwise(layers), weights, strict=True):
-        body += _edges(before, after, w, largest, written)
+        body += _edges(before, after, w, largest)
+        body += _labels(before, after, w) if written else []
     for number, layer in enumerate(layers):
         body += _circles(layer, number, len(layers), written)
+        body += _named(layer, high - 48)
     about = f"{len(layers)} layers of " + ", ".join(str(layer.units) for layer in layers)
     return picture(wide, high, title or model.title(), about, body, colours=2, shapes=True)
 
@@ -146,7 +157,8 @@ def _place(layers: list[_Layer], written: bool) -> tuple[int, int]:
         for place, unit in enumerate(layer.drawn):
             row = place + (1 if hidden and place >= _FEW else 0)
             layer.at[unit] = (left + column * apart, begin + row * gap)
-    return int(2 * left + (len(layers) - 1) * apart), int(top + rows * gap + 46)
+    low = top + (rows - 1) * gap + (42 if written else 32)
+    return int(2 * left + (len(layers) - 1) * apart), int(low + 48)
 
 
 def _finite(array: Any) -> Any:
@@ -160,8 +172,8 @@ def _about(layers: list[_Layer], weights: list[Any], largest: float) -> str:
     return f"{count:,} weights{part}: blue above 0, orange below, the widest is {largest:.3g}"
 
 
-def _edges(before: _Layer, after: _Layer, w: Any, largest: float, written: bool) -> list[str]:
-    c, out, labels = coordinate, [], []
+def _edges(before: _Layer, after: _Layer, w: Any, largest: float) -> list[str]:
+    c, out = coordinate, []
     for i in before.drawn:
         for k in after.drawn:
             weight = float(w[i, k])
@@ -169,18 +181,57 @@ def _edges(before: _Layer, after: _Layer, w: Any, largest: float, written: bool)
             colour = 0 if weight >= 0 else 1
             (x1, y1), (x2, y2) = before.at[i], after.at[k]
             look = f'class="gg-edge gg-s{colour}" stroke-width="{c(0.3 + 4.2 * part)}"'
-            seen = f'stroke-opacity="{c(0.25 + 0.6 * part)}"'
+            seen = f'stroke-opacity="{c(0.35 + 0.55 * part)}"'
             out.append(f'<path {look} {seen} d="M{c(x1)} {c(y1)}L{c(x2)} {c(y2)}"/>')
-            if written:
-                along = 0.25 + 0.17 * (i % 3) * (len(before.drawn) > 1)
-                x, y = x1 + (x2 - x1) * along, y1 + (y2 - y1) * along
-                labels.append(_label(x, y, f"{weight:.2f}"))
-    return out + labels
+    return out
+
+
+def _labels(before: _Layer, after: _Layer, w: Any) -> list[str]:
+    """Each weight on its own line, where it lies on no other label and far from the other lines."""
+    pairs = [(i, k) for i in before.drawn for k in after.drawn]
+    (left, _), (right, _) = before.at[before.drawn[0]], after.at[after.drawn[0]]
+    taken: list[tuple[float, float, float]] = []
+    out = []
+    for i, k in pairs:
+        shown_ = _weight(float(w[i, k]))
+        half = width_of(shown_) / 2 + 3
+        worst, best = float("inf"), 0.5
+        for along in np.linspace(0.12, 0.86, 61).tolist():
+            y = _height(before, after, i, k, along)
+            x = left + (right - left) * along
+            others = [abs(y - _height(before, after, *p, along)) for p in pairs if p != (i, k)]
+            meets = any(abs(x - a) < half + b and abs(y - v) < 14 for a, v, b in taken)
+            low = any(x + half > right - 30 and 0 < y - v < 40 for _, v in after.at.values())
+            cost = (
+                1000 * meets + 100 * low + max(0.0, 12 - min(others, default=12)) + abs(along - 0.4)
+            )
+            if cost < worst:
+                worst, best = cost, along
+        x, y = left + (right - left) * best, _height(before, after, i, k, best)
+        taken.append((x, y, half))
+        out.append(_label(x, y, shown_))
+    return out
+
+
+def _weight(value: float) -> str:
+    """In the room of seven letters."""
+    return (
+        f"{value:.2f}"
+        if abs(value) < 100
+        else f"{value:.4g}"
+        if abs(value) < 1e4
+        else f"{value:.2g}"
+    )
+
+
+def _height(before: _Layer, after: _Layer, i: int, k: int, along: float) -> float:
+    """How high a line is, part of its way along."""
+    return before.at[i][1] + (after.at[k][1] - before.at[i][1]) * along
 
 
 def _label(x: float, y: float, shown_: str) -> str:
     """A number on a line, on a patch of the page."""
-    c, wide = coordinate, 6.2 * len(shown_) + 4
+    c, wide = coordinate, width_of(shown_)
     patch = f'<rect class="gg-page" x="{c(x - wide / 2)}" y="{c(y - 8)}" width="{c(wide)}" height="14" rx="3"/>'
     return patch + words("gg-ink", x, y + 3.5, text(shown_.replace("-", "−")), "middle")
 
@@ -191,9 +242,7 @@ def _circles(layer: _Layer, number: int, layers: int, written: bool) -> list[str
         x, y = layer.at[unit]
         out.append(f'<circle class="gg-node" cx="{c(x)}" cy="{c(y)}" r="11"/>')
         if written and layer.bias is not None:
-            out.append(
-                words("gg-soft", x, y + 24, f"b {layer.bias[unit]:.2f}".replace("-", "−"), "middle")
-            )
+            out.append(_label(x, y + 21, f"b {_weight(float(layer.bias[unit]))}"))
         if number in (0, layers - 1):
             name = (
                 layer.names[unit]
@@ -201,18 +250,28 @@ def _circles(layer: _Layer, number: int, layers: int, written: bool) -> list[str
                 else ("x" if number == 0 else "y") + str(unit + 1)
             )
             side = ("end", x - 18) if number == 0 else ("start", x + 18)
-            out.append(words("gg-ink", side[1], y + 4, text(name, 13), side[0]))
+            out.append(words("gg-ink", side[1], y + 4, fitted(name, 84), side[0]))
     x = layer.at[0][0]
     if layer.units > len(layer.drawn):
         y = (layer.at[_FEW - 1][1] + layer.at[layer.units - _FEW][1]) / 2
         out += [
             f'<circle class="gg-soft" cx="{c(x)}" cy="{c(y + d)}" r="1.8"/>' for d in (-8, 0, 8)
         ]
-        out.append(words("gg-soft", x + 12, y + 4, f"{layer.units - len(layer.drawn):,} more"))
-    low = max(y for _, y in layer.at.values()) + (42 if written else 32)
-    out.append(words("gg-ink gg-head", x, low, text(layer.name, 20), "middle"))
-    note = ", ".join([f"{layer.units:,} unit{'s' * (layer.units != 1)}", *layer.notes])
-    out.append(words("gg-soft", x, low + 15, text(note, 30), "middle"))
+        more = f"{layer.units - len(layer.drawn):,} more"
+        out.append(_label(x + 12 + width_of(more) / 2, y, more))
+    return out
+
+
+def _named(layer: _Layer, low: float) -> list[str]:
+    """What a column is, below all lines."""
+    x = layer.at[0][0]
+    units = f"{layer.units:,} unit{'s' * (layer.units != 1)}"
+    out = [
+        words("gg-ink gg-head", x, low, fitted(layer.name, 160, 13), "middle"),
+        words("gg-soft", x, low + 15, units, "middle"),
+    ]
+    if layer.notes:
+        out.append(words("gg-soft", x, low + 29, fitted(", ".join(layer.notes), 160), "middle"))
     return out
 
 
@@ -277,16 +336,21 @@ def neuron(
     result = float(_activated(activation, np.array([total]))[0])
     high = max(270.0, 90 + 54.0 * len(x))
     middle = 66 + (high - 60) / 2
-    c, body, largest = coordinate, [], float(np.abs(w).max()) or 1.0
+    c, largest = coordinate, float(np.abs(w).max()) or 1.0
+    body: list[str] = []
+    wide = max(46.0, *[width_of(_number(v)) + 14 for v in x])  # of an input's circle
+    named = [str(names[i]) if i < len(names) else f"x{i + 1}" for i in range(len(x))]
+    room = min(130.0, max(map(width_of, named)))
+    shift = max(0.0, room + wide - 109)  # to the right, for long names and numbers
     for i in range(len(x)):
         y = middle + (i - (len(x) - 1) / 2) * 54
         part, colour = abs(w[i]) / largest, 0 if w[i] >= 0 else 1
         look = f'class="gg-edge gg-s{colour}" stroke-width="{c(0.6 + 4 * part)}"'
         body.append(f'<path {look} d="M134 {c(y)}L320 {c(middle)}"/>')
-        name = names[i] if i < len(names) else f"x{i + 1}"
-        body.append(f'<circle class="gg-node" cx="116" cy="{c(y)}" r="23"/>')
-        body.append(words("gg-ink", 116, y + 4, _number(x[i]), "middle"))
-        body.append(words("gg-soft", 86, y + 4, text(name, 11), "end"))
+        place = f'x="{c(139 - wide)}" y="{c(y - 23)}" width="{c(wide)}" height="46"'
+        body.append(f'<rect class="gg-node" {place} rx="23"/>')
+        body.append(words("gg-ink", 139 - wide / 2, y + 4, _number(x[i]), "middle"))
+        body.append(words("gg-soft", 132 - wide, y + 4, fitted(named[i], room + 1), "end"))
         at = y + (middle - y) * 0.4
         body.append(_label(130 + 190 * 0.4, at, f"× {_number(w[i])}"))
     body.append(f'<path class="gg-line gg-dots" d="M354 {c(middle)}H410"/>')
@@ -301,9 +365,14 @@ def neuron(
     terms = " + ".join(f"{_number(v)} × {_number(u)}" for v, u in zip(x[:4], w[:4], strict=True))
     more = " + …" if len(x) > 4 else ""
     line = f"{terms}{more} + {_number(float(b))} = {_number(total)}, then {activation}: {_number(result)}"
-    body.append(words("gg-soft", 20, 50, text(line, 110)))
+    body = [
+        words("gg-soft", 20, 50, fitted(line, 680 + shift)),
+        f'<g transform="translate({c(shift)} 0)">',
+        *body,
+        "</g>",
+    ]
     about = f"{len(x)} inputs, sum {total:.6g}, {activation} {result:.6g}"
-    return picture(720, int(high + 40), title, about, body, colours=3, shapes=True)
+    return picture(int(720 + shift), int(high + 40), title, about, body, colours=3, shapes=True)
 
 
 def _number(value: float) -> str:
@@ -352,4 +421,5 @@ def _curve(activation: str, total: float, result: float, left: float, top: float
         words("gg-ink gg-head", left + 80, top + 16, text(activation, 20), "middle"),
         words("gg-soft", left + 12, top + 144, _number(-reach)),
         words("gg-soft", left + 148, top + 144, _number(reach), "end"),
+        words("gg-soft", left + 80, top + 167, "the dot: this sum", "middle"),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +13,15 @@ from glassgrad.inspect.svg import (
     Scale,
     axes,
     coordinate,
+    fitted,
     linear,
     picture,
     text,
+    width_of,
     words,
 )
+
+from .raster import rectangles, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +32,11 @@ __all__ = ["decision_boundary", "scatter"]
 
 _FAR = 1e30  # a point beyond is left out: its neighbours could not be float32
 _MOST_POINTS = 2000
+_MOST_CLASSES = 24  # that have a line in the legend
+_MOST_RECTANGLES = 15_000  # of a decision picture; where there are more, larger cells are drawn
 _CELLS = 240  # cells of a decision picture along one side, two pixels each
+_CORNER = (66.0, 68.0)  # left and top of the plane
+_HIGH = 610
 
 
 def decision_boundary(
@@ -45,25 +52,20 @@ def decision_boundary(
 
     The plane is cut into 240 by 240 cells; each takes the colour of the class with the highest
     score at its centre, stronger where the scores are probabilities and the highest is nearer to 1.
-    Cells whose scores are not finite stay empty. Points have their own class's colour and shape.
+    Cells whose scores are not finite stay empty, and where a picture of all would be large, cells of
+    two or four times the side are drawn. Points have their own class's colour and shape.
 
     Parameters
     ----------
     score : function from float32 (m, 2) to (m,), (m, 1) or (m, k)
         One column: the probability of class 1, decided at 1/2. Several: a score for each class.
-    x : array (n, 2)
-        Points; those that are not finite (or beyond 1e30) are left out, and beyond 2,000 an even choice is drawn.
-    y : array (n,) or (n, 1)
-        Classes, whole numbers from 0.
-    title : str
-        Any text; it is escaped.
-    classes, feature_names : sequence of str
-        Names for the legend and the axes.
+    x, y, title, classes, feature_names
+        As for `scatter`.
 
     Returns
     -------
     Picture
-        An SVG document, 660 by 590 CSS pixels.
+        An SVG document, 660 by 610 CSS pixels (wider where names are long).
 
     Raises
     ------
@@ -83,17 +85,13 @@ def decision_boundary(
     True
     """
     points, labels = _points(x, y, "decision_boundary")
-    left, top = _CORNER
     across, up = _scales(points)
     winner, strength = _decide(score, across, up)
-
-    body = [_cells(winner, strength, left, top)]
-    body += axes(across, up, *_two(feature_names), grid=False)
-    body.append(_marks(points, labels, across, up))
-    count = int(max(winner.max(initial=0), labels.max(initial=0), len(classes) - 1)) + 1
-    body.append(_legend(min(count, 24), classes, across.end + 20, top + 10))
-    about = f"{len(points)} points of {count} classes and the class decided for each place"
-    return picture(660, 590, title, about, body)
+    sure = "; paler where it is less sure" if (strength < 3).any() else ""
+    about = f"the ground has the colour of the class that the network says{sure}"
+    count = int(max(winner.max(initial=0), labels.max(initial=0))) + 1
+    ground = [_ground(winner, strength)]
+    return _plane(points, labels, (across, up), title, count, classes, feature_names, about, ground)
 
 
 def scatter(
@@ -120,7 +118,7 @@ def scatter(
     Returns
     -------
     Picture
-        An SVG document, 660 by 590 CSS pixels.
+        An SVG document, 660 by 610 CSS pixels (wider where names are long).
 
     Raises
     ------
@@ -135,15 +133,41 @@ def scatter(
     5
     """
     points, labels = _points(x, y, "scatter")
-    across, up = _scales(points)
-    body = axes(across, up, *_two(feature_names), grid=False)
-    body.append(_marks(points, labels, across, up))
-    count = int(max(labels.max(initial=0), len(classes) - 1)) + 1
-    body.append(_legend(min(count, 24), classes, across.end + 20, _CORNER[1] + 10))
-    return picture(660, 590, title, f"{len(points)} points of {count} classes", body)
+    count = int(labels.max(initial=0)) + 1
+    return _plane(points, labels, _scales(points), title, count, classes, feature_names)
 
 
-_CORNER = (66.0, 48.0)  # left and top of the plane
+def _plane(
+    points: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    scales: tuple[Scale, Scale],
+    title: str,
+    count: int,
+    classes: Sequence[str],
+    feature_names: Sequence[str],
+    about: str = "each point has the colour and shape of its class",
+    ground: Sequence[str] = (),
+) -> Picture:
+    """The points with axes and legend, on a ground."""
+    across, up = scales
+    count = max(count, len(classes))
+    shown = range(min(count, _MOST_CLASSES))
+    names = [str(classes[i]) if i < len(classes) else f"class {i}" for i in shown]
+    room = min(200.0, max(82.0, *map(width_of, names)))
+    seen = f"{len(points):,} points"
+    if len(points) > _MOST_POINTS:
+        chosen = np.linspace(0, len(points) - 1, _MOST_POINTS).astype(int)
+        points, labels = points[chosen], labels[chosen]
+        seen = f"{_MOST_POINTS:,} of {seen}"
+    wide = int(across.end + 31 + room + 10)
+    body = [
+        words("gg-soft", 20, 50, fitted(f"{seen}; {about}", wide - 40)),
+        *ground,
+        *axes(across, up, *_two(feature_names), grid=False),
+        _marks(points, labels, across, up),
+        *_legend(names, count, across.end + 20, room),
+    ]
+    return picture(wide, _HIGH, title, f"{seen} of {count} classes; {about}", body)
 
 
 def _points(
@@ -251,37 +275,19 @@ def _decide(
     return winner.reshape(_CELLS, _CELLS), strength.reshape(_CELLS, _CELLS)
 
 
-def _cells(winner: NDArray[np.int64], strength: NDArray[np.int64], left: float, top: float) -> str:
+def _ground(winner: NDArray[np.int64], strength: NDArray[np.int64]) -> str:
     """Cells of one class and strength as one path of rectangles, each as large as it can be."""
-    kinds = np.where(winner < 0, -1, winner * 4 + strength)
-    paths: dict[int, list[str]] = {}
-    open_: dict[tuple[int, int, int], int] = {}  # (from, to, kind) -> the row where it began
-
-    def close(run: tuple[int, int, int], begin: int, end: int) -> None:
-        a, b, kind = run
-        if kind >= 0:
-            corner = f"M{coordinate(left + 2 * a)} {coordinate(top + 2 * begin)}"
-            paths.setdefault(kind, []).append(
-                f"{corner}h{2 * (b - a)}v{2 * (end - begin)}h-{2 * (b - a)}z"
-            )
-
-    for number, row in enumerate(kinds):
-        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), len(row)]
-        runs = {(a, b, int(row[a])) for a, b in pairwise(cuts)}
-        for run in sorted(open_.keys() - runs):
-            close(run, open_.pop(run), number)
-        for run in runs:
-            open_.setdefault(run, number)
-    for run in sorted(open_):
-        close(run, open_[run], len(kinds))
+    kinds, side = np.where(winner < 0, -1, winner * 4 + strength), 2.0
+    paths = rectangles(kinds)
+    while sum(path.count("M") for path in paths.values()) > _MOST_RECTANGLES:
+        kinds, side = kinds[::2, ::2], 2 * side
+        paths = rectangles(kinds)
     out = []
-    for kind in sorted(paths):
-        colour, level = kind // 4 % len(COLOURS), kind % 4
-        opacity = (0.12, 0.2, 0.28, 0.36)[level]
-        out.append(
-            f'<path class="gg-f{colour}" fill-opacity="{opacity}" d="{"".join(paths[kind])}"/>'
-        )
-    return '<g shape-rendering="crispEdges">' + "\n".join(out) + "</g>"
+    for kind, path in paths.items():
+        if kind >= 0:
+            colour, opacity = kind // 4 % len(COLOURS), (0.12, 0.2, 0.28, 0.36)[kind % 4]
+            out.append(f'<path class="gg-f{colour}" fill-opacity="{opacity}" d="{path}"/>')
+    return scaled("\n".join(out), *_CORNER, side)
 
 
 _SHAPES = (  # of about equal area, around the point
@@ -293,13 +299,11 @@ _SHAPES = (  # of about equal area, around the point
 
 
 def _mark(label: int, at: str) -> str:
-    return f"M{at}{_SHAPES[label % len(_SHAPES)]}"
+    """A shape; where colours begin again, another one."""
+    return f"M{at}{_SHAPES[(label + label // len(COLOURS)) % len(_SHAPES)]}"
 
 
 def _marks(points: NDArray[np.float64], labels: NDArray[np.int64], across: Scale, up: Scale) -> str:
-    if len(points) > _MOST_POINTS:
-        chosen = np.linspace(0, len(points) - 1, _MOST_POINTS).astype(int)
-        points, labels = points[chosen], labels[chosen]
     out = []
     for (px, py), label in zip(points.tolist(), labels.tolist(), strict=True):
         path = _mark(label, f"{coordinate(across(px))} {coordinate(up(py))}")
@@ -307,12 +311,14 @@ def _marks(points: NDArray[np.float64], labels: NDArray[np.int64], across: Scale
     return '<g class="gg-rim" stroke-width="0.9">' + "\n".join(out) + "</g>"
 
 
-def _legend(count: int, classes: Sequence[str], left: float, top: float) -> str:
-    out = []
-    for label in range(count):
-        y = top + 20 * label
+def _legend(names: Sequence[str], count: int, left: float, room: float) -> list[str]:
+    out, top = [], _CORNER[1] + 10
+    for label, name in enumerate(names):
+        y = top + 19.5 * label
         mark = _mark(label, f"{coordinate(left)} {coordinate(y)}")
-        name = classes[label] if label < len(classes) else f"class {label}"
         out.append(f'<path class="gg-f{label % len(COLOURS)}" d="{mark}"/>')
-        out.append(words("gg-ink", left + 11, y + 4, text(name, 13)))
-    return "\n".join(out)
+        out.append(words("gg-ink", left + 11, y + 4, fitted(name, room)))
+    if count > len(names):
+        y = top + 19.5 * len(names)
+        out.append(words("gg-soft", left - 4, y + 4, text(f"{count - len(names):,} more")))
+    return out
