@@ -30,6 +30,11 @@ def escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in string.punctuation else c for c in visible(text))
 
 
+def plain(formula: str) -> str:
+    r"""A formula without `\,`, of which Markdown would leave a comma."""
+    return formula.replace(r"\,", r"\thinspace ")
+
+
 def code(text: str) -> str:
     """The same as code, between more backticks than it holds."""
     plain = visible(text)
@@ -51,7 +56,7 @@ def _section(section: Section) -> Iterator[str]:
 
 
 def _entry(entry: Entry) -> Iterator[str]:
-    formula = f", {entry.op}: ${entry.formula}$" if entry.formula else ""
+    formula = f", {entry.op}: ${plain(entry.formula)}$" if entry.formula else ""
     yield f"**{code(entry.name)}**{shape(entry.shape)}{formula}"
     yield ""
     also = f" = {entry.shared}" if entry.shared else ""
