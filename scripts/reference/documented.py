@@ -17,6 +17,7 @@ from .words import prose
 _WIDE = 88
 _UNSAID = ("Any", "Operand")  # kinds that say nothing: any tensor, array, list or number
 _UNDERLINED = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
+_NAMED = re.compile(r"\*{0,2}\w+(, \*{0,2}\w+)* : \S")  # it may say nothing more
 _OTHERS = re.compile(r"PyTorch|torch\.|torchvision|Keras|keras\.|scikit-learn|sklearn")
 
 
@@ -100,12 +101,13 @@ def _entries(body: str) -> tuple[str, str]:
     while lines:
         if not lines[0].strip():
             lines.pop(0)
-        elif len(lines) > 1 and lines[1].startswith(" "):
+        elif _NAMED.match(lines[0]) or (len(lines) > 1 and lines[1].startswith(" ")):
             name, _, kind = lines.pop(0).partition(" : ")
             end = next((i for i, line in enumerate(lines) if line[:1].strip()), len(lines))
             said = prose(" ".join(line.strip() for line in lines[:end]).strip())
             lines = lines[end:]
-            found.append(f"- `{name}`" + (f" ({prose(kind)})" if kind else "") + f": {said}")
+            told = f"- `{name}`" + (f" ({prose(kind)})" if kind else "")
+            found.append(f"{told}: {said}" if said else told)
         else:  # no name with its indented text: prose again
             break
     return "\n".join(found), "\n".join(lines)

@@ -17,6 +17,7 @@ from glassgrad.ir import Op, Type
 from glassgrad.nn import losses
 from glassgrad.ops import OPS
 from glassgrad.tensors import functions as public
+from glassgrad.train.between import Between
 
 from . import pictures, programs
 from .documented import Doc, first_call, made_in_example, read, signature
@@ -24,6 +25,19 @@ from .words import block, code, details, joined, link, math, prose, table
 
 MOST_LINES = 150  # of a program on a page
 _MOST_SHAPES = 6
+_GIVEN = {  # classes of which users have what they are given, and by what
+    "Explanation": "step = gg.explain(model, x, y, loss=...)",
+    "Card": 'step["hidden.weight[0, 3]"]',
+    "Ways": 'step.follow("hidden.weight[0, 3]")',
+    "Way": 'step.follow("hidden.weight[0, 3]").ways[0]',
+    "Uses": 'step.uses("hidden.weight[0, 3]")',
+    "Use": 'step.uses("hidden.weight[0, 3]")[0]',
+    "Samples": 'step.samples("hidden.weight")["hidden_weight"]',
+    "Attribution": "gg.attribute(model, row)",
+    "Diagnosis": "found = gg.diagnose(model, x, y, loss=..., optimizer=...)",
+    "Finding": "found.findings[0]",
+    "Moment": "tape.at(step)",
+}
 
 
 @dataclass
@@ -79,6 +93,10 @@ class Writer:
     def _called(self, thing: Any, names: Sequence[str]) -> str:
         other = f"\n\nAlso {', '.join(map(code, names[1:]))}." if len(names) > 1 else ""
         return block(signature(names[0], thing)) + other
+
+    def _given(self, thing: Any, names: Sequence[str]) -> str:
+        by = _GIVEN.get(thing.__name__)
+        return f"{code(names[0])}, what {code(by)} gives." if by else ""
 
     def _program(self, program: programs.Program, said: str) -> str:
         lines = program.text.count("\n")
@@ -370,7 +388,7 @@ class Writer:
         is_error = isinstance(thing, type) and issubclass(thing, Exception)
         parts = [
             prose(doc.sentence),
-            "" if is_error else self._called(thing, names),
+            "" if is_error else self._given(thing, names) or self._called(thing, names),
             doc.markdown,
             self._methods(thing) if isinstance(thing, type) else "",
             self._example(doc),
@@ -385,10 +403,11 @@ class Writer:
         """What a class can do, a sentence each; what its base says it can is told there."""
         classes = [c for c in thing.__mro__ if c.__module__.startswith("glassgrad")]
         framework = [c for c in classes[1:] if id(c) in self.names]
+        told = [*framework, *[c for c in classes[1:] if c is Between]]  # which a trainer asks
         found: dict[str, str] = {}
         for owner in classes[:1] if framework else classes:
             for name, value in vars(owner).items():
-                if name.startswith("_") or any(hasattr(b, name) for b in framework):
+                if name.startswith("_") or any(hasattr(b, name) for b in told):
                     continue
                 target = value.fget if isinstance(value, property) else value
                 target = getattr(target, "__func__", target)

@@ -102,9 +102,21 @@ def _pages() -> list[Page]:
              "data.augment"),
         ),
         Page(
+            "explaining.md",
+            "Every number of a step",
+            ("inspect.explain.explanation", "inspect.explain.cards", "inspect.explain.paths",
+             "inspect.explain.uses", "inspect.explain.samples", "inspect.explain.attribution"),
+        ),
+        Page(
+            "diagnosing.md",
+            "What keeps a network from learning", ("inspect.diagnose.diagnosis", "inspect.diagnose.faults", "inspect.diagnose.watching"),
+        ),
+        Page("recording.md", "Going back in a run", ("inspect.tape",)),
+        Page("pictures.md", "Pictures", ("inspect.plots", "inspect.svg")),
+        Page(
             "looking.md",
             "Looking at networks, saving them",
-            ("inspect", "files.model"),
+            ("inspect.source", "inspect.summary", "inspect.profile", "inspect.compare", "files.model"),
         ),
         Page("errors.md", "Errors", ("errors",)),
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 # GitHub refuses \operatorname; this has the same spacing.
 _OPERATOR = re.compile(r"\\operatorname\{(\w+)\}")
-_CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
+_CODE = re.compile(r"(?P<ticks>`+).+?(?P=ticks)|\$(?P<formula>\S[^$`]*)\$", re.DOTALL)
 _SPECIAL = re.compile(
     r"(?<!\s)\*|\*(?!\s)"  # emphasis, but not the sign in a product
     r"|(?<!\w)_|_(?!\w)"
@@ -18,11 +18,13 @@ _SPECIAL = re.compile(
 
 
 def prose(text: str) -> str:
-    """Text as it is meant: nothing outside backticks is taken for Markdown."""
+    """Text as it is meant: nothing outside backticks and formulas is taken for Markdown."""
     parts: list[str] = []
     end = 0
     for code in _CODE.finditer(text):
-        parts += [_escaped(text[end : code.start()]), code.group()]
+        formula = code["formula"]
+        shown = f"$`{' '.join(formula.split())}`$" if formula else code.group()
+        parts += [_escaped(text[end : code.start()]), shown]
         end = code.end()
     return "".join([*parts, _escaped(text[end:])])
 

@@ -48,6 +48,16 @@ class Moment:
 
     `model` is a copy with the numbers of that moment, `history` has the epochs until then, `loss` is
     that of the last step (nan before the first).
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import data, nn
+    >>> x, y = data.spiral(seed=0)
+    >>> tape, model = gg.Tape(), nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3))
+    >>> settings = dict(loss="cross_entropy", optimizer="adam", epochs=5, verbose=False)
+    >>> history = gg.fit(model, x, y, tape=tape, **settings)
+    >>> there = tape.at(3)
+    >>> there.step, gg.predict(there.model, x).shape
+    (3, (300, 3))
     """
 
     step: int

@@ -38,9 +38,9 @@ class LayerFigures:
     ratio: float  # update to weight, a step; nan where the weights are 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Diagnosis:
-    """What was found, most serious first; `str()` is `text()`.
+    """What was found, most serious first; printed, it is `text()`.
 
     `table` has a line for each parameter. `before` and `after` are the mean losses at the two ends
     of the short training that it rests on, `held` that of rows held out after it.
@@ -69,7 +69,7 @@ class Diagnosis:
             out.append("")
         return "\n".join(out + self._table())
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.text()
 
     def _summary(self) -> str:

@@ -19,10 +19,9 @@ class Watching(Callback):
 
     >>> import glassgrad as gg
     >>> from glassgrad import data, nn
-    >>> from glassgrad.inspect.diagnose.watching import Watching
     >>> x, y = data.spiral(seed=0)
     >>> model = nn.Sequential(nn.Linear(32), nn.Linear(32), nn.ReLU(), nn.Linear(3))
-    >>> watching = Watching(every="epoch", steps=20)
+    >>> watching = gg.inspect.Watching(every="epoch", steps=20)
     >>> settings = dict(loss="cross_entropy", optimizer="adam", verbose=False)
     >>> history = gg.fit(model, x, y, callbacks=watching, **settings)
     >>> [(step, found.findings[0].name) for step, found in watching.found]

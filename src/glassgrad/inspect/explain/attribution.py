@@ -36,6 +36,15 @@ class Attribution:
     `gap` is what is left. By gradient the gap is small only where the network is straight between
     the two; by integrated gradients it goes to 0 with the number of steps; by occlusion it is what
     the numbers do only together.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> gg.attribute(nn.Linear(2, 1, init=3.0), [[1.0, 2.0]])
+    Output [0] = 9, split among the inputs by integrated gradients:
+                6  x[1]
+                3  x[0]
+                0  the gap: what the parts leave unexplained
+                9  together: f(x) - f(baseline)
     """
 
     method: str

@@ -25,7 +25,18 @@ class Card:
 
     `forward` says how number `index` of the value comes about, `backward` how the derivative of
     the loss in it does: the first form is that number, later ones are of numbers in the first
-    that have no card. Both are empty where there is nothing to derive.
+    that have no card. Both are empty where there is nothing to derive. `array` and `gradient` are all
+    numbers of the value and the derivatives of the loss in them.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> model, x = nn.Linear(2, 1, init=0.5), [[1.0, 2.0]]
+    >>> step = gg.explain(model, x, [[1.0]], loss="mse")
+    >>> step["weight[1, 0]"]
+    weight (2 x 1) = [[0.5], [0.5]]
+      weight[1, 0] = 0.5
+    d_weight = [[1], [2]]
+      d_weight[1, 0] = x[0, 1] * d_linear[0, 0] = 2 * 1 = 2
     """
 
     name: str

@@ -36,6 +36,16 @@ class Explanation:
     card of one, `explanation["w[0, 3]"]` that of one of its numbers. Values have the names that are
     printed; a parameter may be called by its path, too, as in `state_dict()`. `recording` holds
     every array. Lines in `about` are told below the heading.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> model, x = nn.Linear(2, 1, init=0.5), [[1.0, 2.0]]
+    >>> step = gg.explain(model, x, [[1.0]], loss="mse")
+    >>> step.names
+    ['x', 'weight', 'bias', 'linear', 'y', 'loss']
+    >>> print(step.text(width=80))
+    One step of Linear(2, 1) on 1 row: loss 0.25
+    ...
     """
 
     def __init__(self, recording: Recording, given: tuple[Any, ...], settings: dict[str, Any]):

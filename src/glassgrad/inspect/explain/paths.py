@@ -31,6 +31,13 @@ class Way:
 
     `places` begins with the number itself and ends with the loss. `part` is the product of the
     derivatives along the way.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> model, x = nn.Linear(2, 1, init=0.5), [[1.0, 2.0]]
+    >>> ways = gg.explain(model, x, [[1.0]], loss="mse").follow("weight[1, 0]")
+    >>> [ways.called(*place) for place in ways.ways[0].places], ways.ways[0].part
+    (['weight[1, 0]', 'linear[0, 0]', 'loss'], 2.0)
     """
 
     places: tuple[tuple[Value, Index], ...]
@@ -39,7 +46,17 @@ class Way:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Ways:
-    """The largest ways from a number to the loss, the rest in one sum, and all of it: the derivative."""
+    """The largest ways from a number to the loss, the rest in one sum, and all of it: the derivative.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> model, x = nn.Linear(2, 1, init=0.5), [[1.0, 2.0]]
+    >>> gg.explain(model, x, [[1.0]], loss="mse").follow("weight[1, 0]")
+    How weight[1, 0] acts on the loss, by every way:
+      2  weight[1, 0] -> linear[0, 0] -> loss
+      0  nothing else
+      2  together: d loss / d weight[1, 0]
+    """
 
     value: Value
     index: Index

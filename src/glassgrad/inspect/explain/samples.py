@@ -30,6 +30,16 @@ class Samples:
     that look at all rows, such as batch normalisation, see all of them: $d_n$ is what term n does
     by every way. `parts` has the rows as its first axis; `rest` is what belongs to no row: what
     large weights cost.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> model, x, y = nn.Linear(1, 1, init=1.0), [[1.0], [2.0]], [[0.0], [3.0]]
+    >>> gg.explain(model, x, y, loss="mse").samples("weight")["weight"]
+    Each row's part of the derivative in weight, along its direction (length 1):
+      row 1            2   200.0 %
+      row 0           -1  -100.0 %
+      rows 0 and 1 pull against each other: cosine -1.000
+      the parts sum to the derivative exactly
     """
 
     name: str

@@ -22,6 +22,13 @@ class Use:
     """One product in the derivative of a weight, and the numbers it is of: values with indices.
 
     For a weight of a convolution these are a pixel and the derivative in one place of its result.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> model, x = nn.Linear(2, 1, init=0.5), [[1.0, 2.0]]
+    >>> (use,) = gg.explain(model, x, [[1.0]], loss="mse").uses("weight[1, 0]")
+    >>> use.value, [index for _, index in use.numbers]
+    (2.0, [(0, 1), (0, 0)])
     """
 
     value: float
@@ -30,7 +37,15 @@ class Use:
 
 
 class Uses(Sequence[Use]):
-    """All products of a derivative, in the order in which they are added; printed, the largest."""
+    """All products of a derivative, in the order in which they are added; printed, the largest.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import nn
+    >>> model, x = nn.Linear(2, 1, init=0.5), [[1.0, 2.0]]
+    >>> gg.explain(model, x, [[1.0]], loss="mse").uses("weight[1, 0]")
+    d loss / d weight[1, 0] = 2, the sum of 1 product:
+      2  x[0, 1] * d_linear[0, 0]
+    """
 
     def __init__(self, cards: Cards, of: str, found: Sequence[Use]) -> None:
         self._cards, self._of, self._found = cards, of, found

@@ -287,7 +287,7 @@ def neuron(
     *,
     names: Sequence[str] = (),
 ) -> Picture:
-    r"""One neuron with its numbers: $a(\\sum_i w_i x_i + b)$.
+    r"""One neuron with its numbers: $a(\sum_i w_i x_i + b)$.
 
     From left to right the inputs, each times its weight, the sum with the bias, and the activation,
     whose curve is drawn with the place where the sum stands.
