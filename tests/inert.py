@@ -26,21 +26,9 @@ from glassgrad.files import Labels
 from glassgrad.files.history import read_history, write_history
 from glassgrad.files.model import from_bytes, to_bytes
 from glassgrad.files.toml import write_toml
+from glassgrad.inspect import Picture, plots
 from glassgrad.inspect.compare import Comparison, Group
-from glassgrad.inspect.plots import (
-    confusion_matrix,
-    curves,
-    decision_boundary,
-    feature_maps,
-    filters,
-    graph,
-    histograms,
-    images,
-    network,
-    neuron,
-    overlaid,
-    scatter,
-)
+from glassgrad.inspect.explain.explanation import explain
 from glassgrad.inspect.run import check_free, next_free
 from glassgrad.train.metrics import find
 from tests.files.hostile.formats import placed, scratch
@@ -256,24 +244,34 @@ def _fine(check: Callable[[Any], bool], given: Any) -> bool:
 
 def wrong_pictures(names: Sequence[str]) -> list[str]:
     """Which pictures are more than shapes and text, with all these names in them."""
+    return [kind for kind, picture in pictures(names).items() if not inert_svg(picture)]
+
+
+def pictures(names: Sequence[str]) -> dict[str, Picture]:
+    """Every kind of picture with these names wherever it takes one."""
     different = list(dict.fromkeys(names))
+    first, few = names[0], list(names[:3])
     history = {"loss": [1.0, 0.5], **{n: [1.0, 2.0] for n in different}}
+    run = {"loss": [1.0, 2.0]}
     points, classes = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([0, 1, 2])
-    made = {
-        "curves": curves(history, names[0]),
-        "overlaid": overlaid({n: [{"loss": [1.0, 2.0]}] for n in different[:6]}, names[0]),
-        "boundary": decision_boundary(
-            lambda x: np.abs(np.column_stack([x, x[:, :1]])), points, classes, names[0],
-            classes=[*names[:3]], feature_names=[*names[-2:]],
+    plane: dict[str, Any] = {"classes": few, "feature_names": [*names[-2:]]}
+    model = type(_text_of(first).replace("\0", ""), (nn.Linear,), {})(1, 1)
+    groups = tuple([Group(n, {}, (0,), (run,)) for n in different[:6]])
+    return {
+        "curves": plots.curves(history, first),
+        "overlaid": plots.overlaid({n: [run] for n in different[:6]}, first),
+        "groups": Picture(Comparison(groups, {"loss": "down"}).svg(first)),
+        "decision_boundary": plots.decision_boundary(
+            lambda x: np.abs(np.column_stack([x, x[:, :1]])), points, classes, first, **plane
         ),
-        "scatter": scatter(points, classes, names[0], classes=[*names[:3]], feature_names=[*names[-2:]]),
-        "network": network(nn.Linear(2, 3), names[0], inputs=names[:2], outputs=names[:3]),
-        "neuron": neuron([1.0, 2.0], [0.5, 1.0], title=names[0], names=names[:2]),
-        "graph": graph(nn.Linear(2, 3), (2,), names[0]),
-        "images": images(points[:, None], classes, names[0], y=classes[::-1], classes=names[:3]),
-        "filters": filters(points[:, None, None], names[0]),
-        "maps": feature_maps(dict.fromkeys(different[:6], points), names[0]),
-        "confusion": confusion_matrix(classes, classes[::-1], names[0], classes=names[:3]),
-        "histograms": histograms({n: {0: points} for n in different[:6]}, names[0]),
-    }  # fmt: skip
-    return [kind for kind, picture in made.items() if not inert_svg(picture)]
+        "scatter": plots.scatter(points, classes, first, **plane),
+        "network": plots.network(nn.Linear(2, 3), first, inputs=few, outputs=few),
+        "neuron": plots.neuron([1.0, 2.0], [0.5, 1.0], title=first, names=few),
+        "graph": plots.graph(nn.Linear(2, 3), (2,), first),
+        "images": plots.images(points[:, None], classes, first, y=classes[::-1], classes=few),
+        "filters": plots.filters(points[:, None, None], first),
+        "feature_maps": plots.feature_maps(dict.fromkeys(different[:6], points), first),
+        "confusion_matrix": plots.confusion_matrix(classes, classes[::-1], first, classes=few),
+        "histograms": plots.histograms({n: {0: points} for n in different[:6]}, first),
+        "every_number": explain(model, [[1.0]], [[0.0]], loss="mse").picture(),
+    }

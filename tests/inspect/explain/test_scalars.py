@@ -13,7 +13,7 @@ from glassgrad.errors import ConfigError
 from glassgrad.inspect.explain.cards import Cards
 from glassgrad.inspect.explain.explanation import Explanation
 from glassgrad.inspect.explain.scalars import lines, scalars
-from glassgrad.inspect.svg import Picture
+from glassgrad.inspect.svg import Picture, text
 from tests.hostile_names import SIX
 from tests.inert import inert_svg
 from tests.inspect.laid_out import Box, clipped, meeting, texts
@@ -155,9 +155,10 @@ def test_a_network_that_is_too_large_to_look_at_is_refused_and_its_page_has_no_p
 
 @pytest.mark.parametrize("name", SIX)
 def test_a_hostile_class_name_is_only_text_in_the_picture(name: str) -> None:
-    model = type(name.replace("\0", ""), (nn.Sequential,), {})(nn.Linear(1, 1))
+    model = type(name, (nn.Linear,), {})(1, 1)
     svg = gg.explain(model, [[1.0]], [[0.0]], loss="mse").picture()
     assert inert_svg(svg)
+    assert text(f"{name}(1, 1)", 200).removesuffix(")") in svg
 
 
 def test_the_same_step_gives_the_same_bytes() -> None:
