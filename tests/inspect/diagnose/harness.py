@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import glassgrad as gg
 from glassgrad.inspect.diagnose.diagnosis import Diagnosis
 
 from .healthy import HEALTHY
-from .planted import FAULTS, FIVE, SPARE, Case, planted, where
+from .planted import FAULTS, FIVE, SPARE, Case, Plant, planted, where
 
 
 @dataclass(slots=True)
@@ -18,6 +18,7 @@ class Counts:
     """How often a fault was named first, by fault and network, and what fixes did."""
 
     seeds: tuple[int, ...]
+    faults: tuple[str, ...] = tuple(FAULTS)
     first: Counter[tuple[str, str]] = field(default_factory=Counter)
     sound: int = 0
     alarms: list[str] = field(default_factory=list)
@@ -37,15 +38,15 @@ class Counts:
     @property
     def failures(self) -> int:
         """Faults that are found in less than 12 of 15 cases, and alarms where nothing is wrong."""
-        return sum(self.found(f) * 15 < 12 * self.cases for f in FAULTS) + len(self.alarms)
+        return sum(self.found(f) * 15 < 12 * self.cases for f in self.faults) + len(self.alarms)
 
     def table(self) -> str:
         """Faults against networks: how often each was named first, and what its fix did."""
         names = (*FIVE, *SPARE)
-        width = max(map(len, FAULTS))
+        width = max(map(len, self.faults))
         heads = "  ".join([f"{'fault':<{width}}", *names, "found", "fix lowers the loss"])
         lines = [heads]
-        for fault in FAULTS:
+        for fault in self.faults:
             cells = [
                 (f"{self.first[fault, n]}/{len(self.seeds)}" if n in where(fault) else "-").rjust(
                     len(n)
@@ -64,14 +65,21 @@ def _diagnosed(case: Case) -> Diagnosis:
     return gg.diagnose(case.model, case.x, case.y, **case.settings)
 
 
-def counted(seeds: Iterable[int]) -> Counts:
-    """Plant every fault with these seeds, and look at as many sound trainings."""
-    counts = Counts(tuple(seeds))
-    for fault in FAULTS:
+def counted(
+    seeds: Iterable[int],
+    faults: Mapping[str, Plant] = FAULTS,
+    healthy: Mapping[str, Callable[[int], Case]] = HEALTHY,
+) -> Counts:
+    """Plant every fault in its five networks with these seeds, and look at as many sound trainings.
+
+    `faults` has by the name that is to be found first what plants it.
+    """
+    counts = Counts(tuple(seeds), tuple(faults))
+    for fault, plant in faults.items():
         for network in where(fault):
             for seed in counts.seeds:
-                _count(counts, fault, network, seed)
-    for network, make in HEALTHY.items():
+                _count(counts, fault, network, planted(plant, network, seed), seed)
+    for network, make in healthy.items():
         for seed in counts.seeds:
             found = _diagnosed(make(seed))
             counts.sound += 1
@@ -81,8 +89,8 @@ def counted(seeds: Iterable[int]) -> Counts:
     return counts
 
 
-def _count(counts: Counts, fault: str, network: str, seed: int) -> None:
-    found = _diagnosed(planted(fault, network, seed)).findings
+def _count(counts: Counts, fault: str, network: str, case: Case, seed: int) -> None:
+    found = _diagnosed(case).findings
     if not found or found[0].name != fault:
         named = ", ".join(f.name for f in found) or "nothing"
         counts.missed.append(f"missed: {fault}, {network}, seed {seed}: {named}")

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+import glassgrad as gg
 from glassgrad import data, nn, optim
 
-from .planted import NETWORKS, Case, planted
+from .planted import NETWORKS, Array, Case, planted
 
 
 def _adam(loss: str, lr: float = 3e-3) -> dict[str, object]:
@@ -106,6 +107,134 @@ def _digits(seed: int) -> Case:
     return Case(layers, found.x[at], found.y[at], _adam("cross_entropy"))
 
 
+def _rng(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(seed))
+
+
+def _overlap(seed: int) -> Case:
+    """Two classes that one cannot tell apart in a quarter of the rows, whatever one does."""
+    rng = _rng(seed)
+    y = rng.integers(0, 2, 900)
+    x = np.asarray(rng.standard_normal((900, 4)), np.float32)
+    x[:, 0] += 1.4 * y
+    layers = [nn.Linear(16), nn.ReLU(), nn.Linear(2)]
+    return Case(layers, x, y, _adam("cross_entropy"))
+
+
+def _raw(seed: int) -> Case:
+    """Columns of all sizes, and a norm that scales them first."""
+    case = planted("", "kinds", seed)
+    sizes = np.array([1, 20, 700, 0.01, 3000, 5], np.float32)
+    layers = [nn.BatchNorm1d(), nn.Linear(32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(5)]
+    return Case(layers, case.x * sizes + sizes, case.y, _adam("cross_entropy", 1e-2))
+
+
+def _backbone(seed: int) -> Case:
+    """The layers of a network that was trained for something else, frozen, and a new last one."""
+    case = planted("", "images", seed)
+    at = _adam("cross_entropy", 1e-2)
+    gg.fit(case.model, case.x, case.y % 2, epochs=4, seed=seed, verbose=False, **at)  # type: ignore[arg-type]
+    layers = [*case.layers[:-1], nn.Linear(4)]
+    found = Case(layers, case.x, case.y, at)
+    found.after.append(lambda model: model.freeze("conv*"))
+    return found
+
+
+def _words(seed: int) -> Case:
+    """Fifteen of a thousand words, most of which hardly ever occur."""
+    rng = _rng(seed)
+    share = 1 / np.arange(1, 1001)
+    x = rng.choice(1000, (600, 15), p=share / share.sum())
+    y = (x[..., None] == [2, 6, 11]).any((1, 2)).astype(np.int64)
+
+    class Mean(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.out = nn.Embedding(1000, 16), nn.Linear(2)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            return self.out(self.words(x).mean(1))
+
+    case = Case([], x, y, _adam("cross_entropy", 2e-2))
+    case.made = Mean()
+    return case
+
+
+def _pixels(seed: int) -> Case:
+    """Pictures to themselves, through a sigmoid."""
+    found = data.digits()
+    x = found.x.reshape(len(found.x), -1)[_rng(seed).permutation(len(found.x))[:600]]
+    layers = [
+        nn.Linear(32), nn.ReLU(), nn.Linear(12), nn.ReLU(), nn.Linear(64), nn.Sigmoid(),
+    ]  # fmt: skip
+    return Case(layers, x, x, _adam("bce"))
+
+
+def _several(seed: int) -> Case:
+    """Six questions for each row, each answered with yes in a fifth of them."""
+    rng = _rng(seed)
+    x = np.asarray(rng.standard_normal((600, 10)), np.float32)
+    y = x @ rng.standard_normal((10, 6)) + 0.3 * rng.standard_normal((600, 6))
+    layers = [nn.Linear(32), nn.SiLU(), nn.Linear(6)]
+    return Case(layers, x, np.asarray(y > 2.5, np.float32), _adam("bce_logits", 5e-3))
+
+
+def _rare(seed: int) -> Case:
+    """One row in fifty is of the class that is looked for."""
+    rng = _rng(seed)
+    x = np.asarray(rng.standard_normal((2000, 8)), np.float32)
+    risk = x[:, :1] + x[:, 1:2] * x[:, 2:3] / 2 + 0.5 * rng.standard_normal((2000, 1))
+    layers = [nn.Linear(32), nn.ReLU(), nn.Linear(1)]
+    y = np.asarray(risk > np.quantile(risk, 0.98), np.float32)
+    return Case(layers, x, y, _adam("bce_logits"))
+
+
+def _series(seed: int) -> tuple[Array, Array]:
+    """Twenty moments of a wave, and the next one."""
+    rng = _rng(seed)
+    t = np.arange(420)
+    wave = np.sin(0.2 * t + rng.uniform(0, 6)) + np.sin(0.057 * t) / 2
+    wave = np.asarray(wave + 0.05 * rng.standard_normal(420), np.float32)
+    return np.lib.stride_tricks.sliding_window_view(wave, 20)[:-1, :, None], wave[20:, None]
+
+
+def _forecast(seed: int) -> Case:
+    x, y = _series(seed)
+    settings = {"loss": "huber", "optimizer": optim.Adam(5e-3), "batch_size": 32}
+    return Case([nn.LSTM(16), nn.Linear(1)], x, y, settings)
+
+
+def _warm(seed: int) -> Case:
+    """A rate that begins at 0."""
+    case = planted("", "spiral", seed)
+    schedule = optim.WarmUp(100, then=optim.CosineAnnealing(1e-2, 900))
+    case.settings["optimizer"] = optim.AdamW(schedule, weight_decay=1e-2)
+    return case
+
+
+def _few(seed: int) -> Case:
+    """Twenty rows, all of them in every step, in float64."""
+    rng = _rng(seed)
+    x = rng.standard_normal((20, 3))
+    layers = [nn.Linear(8, dtype="float64"), nn.Mish(), nn.Linear(1, dtype="float64")]
+    return Case(layers, x, x[:, :1] - x[:, 1:2], {"loss": "mse", "optimizer": optim.Adam(1e-2)})
+
+
+def _signs(seed: int) -> Case:
+    """Classes that are called 1 and -1, one row at a time."""
+    x, y = data.moons(seed=seed)
+    settings = {"loss": "hinge", "optimizer": optim.SGD(0.02, momentum=0.9), "batch_size": 1}
+    return Case([nn.Linear(16), nn.ReLU(), nn.Linear(1)], x, 2 * y - 1, settings)
+
+
+def _tuned(seed: int) -> Case:
+    """A network that has learned its task, with a rate for the last touches."""
+    case = planted("", "spiral", seed)
+    gg.fit(case.model, case.x, case.y, epochs=40, seed=seed, verbose=False, **case.settings)
+    case.settings["optimizer"] = optim.Adam(1e-4)
+    return case
+
+
 HEALTHY: dict[str, Callable[[int], Case]] = {
     **NETWORKS,
     "residual": _residual,
@@ -117,4 +246,16 @@ HEALTHY: dict[str, Callable[[int], Case]] = {
     "digits": _digits,
     "line": _line,
     "moons": _moons,
+    "overlap": _overlap,
+    "raw": _raw,
+    "backbone": _backbone,
+    "words": _words,
+    "pixels": _pixels,
+    "several": _several,
+    "rare": _rare,
+    "forecast": _forecast,
+    "warm": _warm,
+    "few": _few,
+    "signs": _signs,
+    "tuned": _tuned,
 }

@@ -3,9 +3,10 @@
     case = planted("symmetric start", "spiral", seed=0)
     found = gg.diagnose(case.model, case.x, case.y, **case.settings)
 
-`NETWORKS` are sound trainings by name, `FAULTS` changes of one by name: add to either, and the
-harness has more cases. `where(fault)` are the five networks that a fault is planted in; where it
-cannot exist in one, another takes its place.
+`NETWORKS` are sound trainings by name, `FAULTS` changes of one by the name they are to be found by.
+`where(fault)` are the five networks that a fault is planted in; where it cannot exist in one,
+another takes its place. `harness.counted` plants what it is given: a fault of one's own is a
+function of (case, seed) that changes the case.
 """
 
 from __future__ import annotations
@@ -278,7 +279,8 @@ def _dropping(case: Case, seed: int) -> None:
     case.layers.insert(places[seed % len(places)] + 1, AlwaysDropout(0.3))
 
 
-FAULTS: dict[str, Callable[[Case, int], None]] = {
+Plant = Callable[[Case, int], object]
+FAULTS: dict[str, Plant] = {
     "symmetric start": _symmetric,
     "missing activation": _no_activation,
     "softmax applied twice": _softmax,
@@ -307,9 +309,10 @@ def where(fault: str) -> tuple[str, ...]:
     return tuple([SPARE[0] if name == NOT_IN.get(fault) else name for name in FIVE])
 
 
-def planted(fault: str, network: str, seed: int) -> Case:
-    """A training with a fault in it; `fault` "" is none."""
+def planted(fault: str | Plant, network: str, seed: int) -> Case:
+    """A training with a fault in it, by its name or as a function; "" is none."""
     case = NETWORKS[network](seed)
     if fault:
-        FAULTS[fault](case, seed)
+        plant = FAULTS[fault] if isinstance(fault, str) else fault
+        plant(case, seed)
     return case

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import random
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ import pytest
 import glassgrad as gg
 from glassgrad import data, nn, optim
 from glassgrad.errors import ConfigError, DataError, UsageError
+from glassgrad.inspect.diagnose import evidence
 from glassgrad.inspect.diagnose.diagnosis import Diagnosis
 from glassgrad.inspect.diagnose.faults import BY_NAME
 from glassgrad.inspect.diagnose.watching import Watching
 
+from .harness import counted
 from .healthy import HEALTHY
 from .planted import FAULTS, FIVE, Case, planted, where
 
@@ -63,11 +66,92 @@ def test_model_optimiser_and_data_stay_as_they_are(fault: str) -> None:
     assert [(path, type(m)) for path, m in case.model.modules()] == [p[:2] for p in paths]
 
 
+def test_every_bit_of_the_callers_stays_as_it_is() -> None:
+    case = planted("", "spiral", 2)
+    case.model.eval()
+    case.x.flags.writeable = False
+    batches = data.Batches((case.x, case.y), batch_size=16)
+
+    def everything() -> tuple[Any, ...]:
+        state = {
+            n: (p.numpy().tobytes(), p.requires_grad) for n, p in case.model.named_state().items()
+        }
+        modules = [(path, type(m), m.training) for path, m in case.model.modules()]
+        draws = random.getstate(), copy.deepcopy(vars(gg.tensors.random.STATE))
+        data = case.x.tobytes(), case.y.tobytes(), batches.epoch
+        return state, modules, draws, data, repr(case.settings["optimizer"])
+
+    before = everything()
+    _diagnosed(case, steps=20)
+    settings = {k: v for k, v in case.settings.items() if k != "batch_size"}
+    gg.diagnose(case.model, batches, steps=20, **settings)
+    assert everything() == before
+
+
+def test_batches_are_looked_at_as_arrays_are() -> None:
+    case = planted("leaking column", "kinds", 0)
+    settings = {k: v for k, v in case.settings.items() if k != "batch_size"}
+    batches = data.Batches((case.x, case.y), batch_size=32)
+    found = gg.diagnose(case.model, batches, **settings)
+    assert [f.name for f in found.findings] == ["leaking column"]
+
+
 def test_an_undrawn_model_stays_undrawn() -> None:
     x, y = data.spiral(seed=0)
     model = nn.Sequential(nn.Linear(8), nn.ReLU(), nn.Linear(3))
     gg.diagnose(model, x, y, loss="cross_entropy", optimizer="adam", steps=5)
     assert next(model.parameters()).sizes == (None, 8)  # type: ignore[attr-defined]
+
+
+def test_what_takes_too_long_is_cut_short_and_said() -> None:
+    found = _diagnosed(planted("", "table", 0), seconds=1e-6)
+    assert found.steps == 1
+    assert "200 steps would have taken too long" in str(found)
+
+
+def test_a_large_network_is_recorded_on_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "KEPT", 20_000)
+    case = planted("dead units", "kinds", 0)
+    (found, *_) = _diagnosed(case).findings
+    assert found.name == "dead units"
+    assert "for all 256 rows" not in found.evidence
+
+
+def test_a_last_batch_of_one_row_is_no_matter() -> None:
+    case = planted("", "kinds", 0)
+    case.layers.insert(1, nn.BatchNorm1d())
+    rows = 132  # of which 99 are trained on: two batches of 49, and one row
+    settings = case.settings | {"batch_size": 49}
+    assert gg.diagnose(case.model, case.x[:rows], case.y[:rows], steps=5, **settings).steps == 5
+
+
+def test_a_schedule_that_explodes_is_found() -> None:
+    case = planted("", "spiral", 0)
+    case.settings["optimizer"] = optim.SGD(optim.CosineAnnealing(300.0, 500))
+    (found, *_) = _diagnosed(case).findings
+    assert found.name == "rate too high"
+    assert "of its schedule" in found.fix
+
+
+def test_labels_that_are_ignored_or_many_are_no_trouble() -> None:
+    rng = np.random.default_rng(0)
+    x = np.asarray(rng.standard_normal((200, 6)), np.float32)
+    many = nn.Sequential(nn.Linear(8), nn.ReLU(), nn.Linear(30_000))
+    y = rng.integers(0, 30_000, 200)
+    gg.diagnose(many, x, y, loss="cross_entropy", optimizer="adam", steps=3, batch_size=50)
+    loss = nn.CrossEntropyLoss(ignore_index=-100)
+    few = nn.Sequential(nn.Linear(8), nn.ReLU(), nn.Linear(3))
+    y = np.where(x[:, 0] > 1, -100, x[:, 1] > 0)
+    assert gg.diagnose(few, x, y, loss=loss, optimizer=optim.Adam(1e-2)).healthy
+
+
+def test_a_fault_from_outside_is_a_function() -> None:
+    def far_too_high(case: Case, seed: int) -> None:
+        case.settings["optimizer"] = optim.SGD(1e3)
+
+    counts = counted([0], {"rate too high": far_too_high}, {})
+    assert counts.found("rate too high") == counts.cases == 5, counts.table()
+    assert counts.failures == 0
 
 
 def test_equal_calls_find_equal_things() -> None:

@@ -12,7 +12,6 @@ from .evidence import Evidence
 from .faults import Finding
 from .forks import Fork
 from .neighbours import Neighbours, column_score, score
-from .structure import Walk
 
 Array = NDArray[Any]
 LARGE = 20.0  # times the size of the other columns, and of 1
@@ -21,12 +20,12 @@ MADE_OF_IT = 0.97  # R squared of a column by the target
 LOOKED_AT = 8  # columns that could tell the target, looked at closely
 
 
-def unscaled(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
+def unscaled(evidence: Evidence) -> Iterator[Finding]:
     """Columns, or channels, far larger than others, read by a layer as they are."""
     given = evidence.inputs
-    if given is None or not walk.reads_data():
+    if given is None or not evidence.walk.reads_data():
         return
-    x: Array = np.asarray(given, np.float64)
+    x: Array = np.asarray(given[evidence.looked_at], np.float64)
     axis = 1 if x.ndim != 3 else 2
     rest = tuple([i for i in range(x.ndim) if i != axis])
     size, middle, spread = np.sqrt((x**2).mean(rest)), x.mean(rest), x.std(rest)
@@ -63,7 +62,7 @@ def unscaled(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
     )
 
 
-def leaking(evidence: Evidence, _: Walk) -> Iterator[Finding]:
+def leaking(evidence: Evidence) -> Iterator[Finding]:
     """One column from which the target is nearly known, while the others do not give it."""
     near = evidence.neighbours
     if near is None or near.x.shape[1] < 2 or near.guess > 0.95:

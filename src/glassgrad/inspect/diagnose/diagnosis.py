@@ -5,17 +5,20 @@ from __future__ import annotations
 import copy
 import math
 import textwrap
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from glassgrad import optim
+from glassgrad.data.batches import Batches
 from glassgrad.errors import ConfigError, DataError, UsageError, shown
 from glassgrad.nn.module import Module, drawing_with
+from glassgrad.optim.checks import positive
 from glassgrad.tensors.random import checked_seed
 from glassgrad.train.fit import prepared
-from glassgrad.train.task import Intake, named_inputs
+from glassgrad.train.trainer import Record
 
 from . import columns, labels, rate, structure, units
 from .evidence import Evidence
@@ -43,12 +46,15 @@ class Diagnosis:
     """What was found, most serious first; printed, it is `text()`.
 
     `table` has a line for each parameter. `before` and `after` are the mean losses at the two ends
-    of the short training that it rests on, `held` that of rows held out after it.
+    of the short training that it rests on, `held` that of rows held out after it, `seconds` what
+    all of it took.
     """
 
     findings: tuple[Finding, ...]
     table: tuple[LayerFigures, ...]
     steps: int
+    asked: int  # steps, of which some were left out where they would take too long
+    seconds: float  # that it took
     before: float
     after: float
     held: float
@@ -76,9 +82,13 @@ class Diagnosis:
         found = len(self.findings)
         begin = "healthy: no fault found" if not found else f"{found} finding{'s' * (found > 1)}"
         return (
-            f"{begin}; in {self.steps} steps of a copy the loss went from {_loss(self.before)} to "
-            f"{_loss(self.after)}, on rows held out to {_loss(self.held)}"
+            f"{begin}; in {self.steps} step{'s' * (self.steps > 1)} of a copy the loss went from {_loss(self.before)} to "
+            f"{_loss(self.after)}, on rows held out to {_loss(self.held)}{self._took()}"
         )
+
+    def _took(self) -> str:
+        fewer = self.steps < self.asked and math.isfinite(self.after)
+        return f"; {self.asked} steps would have taken too long" if fewer else ""
 
     def _table(self) -> list[str]:
         heads = ("parameter", "shape", "size", "derivative", "update / size")
@@ -120,7 +130,7 @@ def _fix(finding: Finding) -> str:
 def diagnose(
     model: Module,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: Any,
     optimizer: Any,
@@ -129,6 +139,7 @@ def diagnose(
     validation_data: Any = None,
     loss_weights: Any = None,
     steps: int = 200,
+    seconds: float = 120.0,
     try_fixes: bool = True,
 ) -> Diagnosis:
     """Look for what keeps a training from learning, and try what would help.
@@ -137,9 +148,20 @@ def diagnose(
     trained for so many `steps`. Each finding names its evidence; a fix is tried on another copy
     for as many steps, with the same seed, and reported with the loss of both on rows held out:
     `validation_data`, or a quarter of the rows. Model, optimiser and data stay as they are; with
-    `try_fixes` False no fix is tried. Of large data sets 4,000 rows are used.
+    `try_fixes` False no fix is tried. Without `y`, `x` is an iterable of batches (x, y), as `fit`
+    takes it.
 
-    Raises what `fit` raises for data, losses and networks that do not fit.
+    Of large data sets 4,000 rows are trained on, and 1,200 compared with each other. Where
+    `steps` in each of a dozen copies would take more than about so many `seconds` of the
+    processor, fewer are done, and the diagnosis says so.
+
+    What is not looked for: wrong targets that are numbers (they look like honest noise with heavy
+    tails); label noise where classes overlap by a third and more, or where rows alike in their
+    numbers say little, as in photographs; columns of rows that a table of embeddings reads; rates
+    that are too low for a moment of a schedule; weights of rows and classes.
+
+    Raises what `fit` raises for data, losses and networks that do not fit, ConfigError for
+    settings out of range, DataError for fewer than 4 rows.
 
     >>> import glassgrad as gg
     >>> from glassgrad import data, nn, optim
@@ -155,60 +177,71 @@ def diagnose(
         raise UsageError("this is not a model", expected="an nn.Module", received=shown(model))
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 100_000:
         raise ConfigError("steps is out of range", expected="1 to 100,000", received=shown(steps))
-    if y is None:
-        raise DataError("targets are missing", expected="rows x and targets y", received="no y")
+    seconds = positive("seconds", seconds)
+    began = time.perf_counter()
     number = checked_seed(seed)
-    model = copy.deepcopy(model)
-    optimizer = copy.deepcopy(optim.find(optimizer))
-    settings = {"loss": loss, "loss_weights": loss_weights, "seed": number}
+    model, optimizer = copy.deepcopy(model), copy.deepcopy(optim.find(optimizer))
+    if isinstance(x, Batches):
+        x = copy.copy(x)  # it counts its epochs
     with drawing_with(number):  # everything checked as `fit` checks it, parameters drawn
         record = prepared(
-            model, x, y, optimizer=optimizer, batch_size=batch_size, metrics=(),
-            validation_data=validation_data, **settings,
+            model, x, y, loss=loss, optimizer=optimizer, batch_size=batch_size, metrics=(),
+            validation_data=validation_data, loss_weights=loss_weights, seed=number,
         )  # fmt: skip
-    count = record.rows
+    if record.stream is not None:
+        batch_size = batch_size or record.rows
+    x, y = rows_and_targets(record, _all_rows(record))
+    count = len(next(iter(x.values())))
     if count < 4:
         raise DataError("too few rows to hold some out", expected="at least 4", received=f"{count}")
-    taken = Intake(model)
-    by_name = {name: np.asarray(each) for name, each in named_inputs(taken, x).items()}
-    y = _as_arrays(y)
     order = np.random.Generator(np.random.Philox(number + 1)).permutation(count)
-    if validation_data is None:
-        cut = min(max(1, count // 4), MOST_HELD)
-        rows, held = order[cut : cut + MOST_ROWS], order[:cut]
-        held_x, held_y = rows_of(by_name, held), rows_of(y, held)
+    held = None if validation_data is not None else order[: min(max(1, count // 4), MOST_HELD)]
+    if held is None:
+        rows = order[:MOST_ROWS]
+        held_x, held_y = rows_of(rows_and_targets(record, record.validation), slice(0, MOST_HELD))
     else:
-        rows, held = order[:MOST_ROWS], None
-        held_x = {
-            n: np.asarray(each) for n, each in named_inputs(taken, validation_data[0]).items()
-        }
-        held_y = _as_arrays(validation_data[1])
+        rows = order[len(held) : len(held) + MOST_ROWS]
+        held_x, held_y = rows_of((x, y), held)
     fork = Fork(
-        model, rows_of(by_name, rows), rows_of(y, rows), held_x, held_y, loss, optimizer,
+        model, rows_of(x, rows), rows_of(y, rows), held_x, held_y, loss, optimizer,
         batch_size, number, loss_weights,
     )  # fmt: skip
-    evidence = Evidence(fork, steps, by_name, y, rows, held)
-    return _diagnosed(evidence, try_fixes)
+    evidence = Evidence(fork, steps, x, y, rows, held, seconds)
+    findings = _found(evidence, try_fixes)
+    course = evidence.course
+    return Diagnosis(
+        findings, _figures(evidence), len(course.losses), fork.most(steps),
+        time.perf_counter() - began, course.first, course.last, course.held,
+    )  # fmt: skip
 
 
-def _as_arrays(y: Any) -> Any:
-    if isinstance(y, dict):
-        return {name: np.asarray(each) for name, each in y.items()}
-    if isinstance(y, tuple):
-        return tuple([np.asarray(each) for each in y])
-    return np.asarray(y)
+def _all_rows(record: Record) -> dict[str, Any]:
+    """The rows as they were given; of an iterable, of as many batches as are looked at."""
+    if record.stream is None:
+        return dict(record.data)
+    batches, rows = [], 0
+    for batch in record.stream.epoch(1):
+        batches.append(batch)
+        rows += len(batch[0])
+        if rows >= MOST_ROWS + MOST_HELD:
+            break
+    parts = [np.concatenate(part) for part in zip(*batches, strict=True)]
+    return dict(zip(record.plan.data, parts, strict=True))
 
 
-def _diagnosed(evidence: Evidence, try_fixes: bool) -> Diagnosis:
-    walk = structure.Walk(evidence.recording)
-    found = [f for family in FAMILIES for check in family.CHECKS for f in check(evidence, walk)]
+def rows_and_targets(record: Record, data: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Inputs by name, and targets as `fit` takes them, from the arrays of a run."""
+    x = {name: data[name] for name in record.task.inputs}
+    y = {head.output: data[head.target] for head in record.task.heads}
+    return x, y[""] if list(y) == [""] else y
+
+
+def _found(evidence: Evidence, try_fixes: bool) -> tuple[Finding, ...]:
+    found = [f for family in FAMILIES for check in family.CHECKS for f in check(evidence)]
     found.sort(key=lambda f: ORDER[f.name])
     for finding in found:
         _try(evidence, finding, try_fixes)
-    course = evidence.course
-    return Diagnosis(
-        tuple(found), _figures(evidence), len(course.losses), course.first, course.last, course.held
-    )
+    return tuple(found)
 
 
 def _try(evidence: Evidence, finding: Finding, wished: bool) -> None:

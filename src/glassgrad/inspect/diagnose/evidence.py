@@ -15,13 +15,18 @@ from glassgrad.inspect.explain.recording import Recording, recorded
 from glassgrad.nn import losses
 from glassgrad.nn.layers import Embedding
 from glassgrad.nn.losses import LossRecord
+from glassgrad.tensors.tensor import Buffer
 
-from .forks import Course, Fork, rows_of
+from .forks import Fork, rows_of
 from .neighbours import Neighbours
+from .walk import Walk, count
 
 Array = NDArray[Any]
 FIRST_STEPS = 5  # few enough that steps still point one way
-RECORDED = 256  # rows that go through the network together, every value kept
+RECORDED = 256  # rows that go through the network together, every value kept,
+KEPT = 16_000_000  # as long as that is no more than so many numbers (128 MB)
+FORKS = 12  # about as many short trainings as a diagnosis ever needs, in which a time has to do
+LEARNED = 0.3  # of the loss of giving all rows the same: what is below has learned most
 LOOKED_AT = 1200  # rows that are compared with each other
 WIDEST = 4096  # numbers of a row that are compared
 
@@ -38,14 +43,23 @@ class Evidence:
     """A training as given, with what was found out about it; nothing in it is the user's own."""
 
     def __init__(
-        self, fork: Fork, steps: int, x: dict[str, Any], y: Any, rows: Array, held: Array | None
+        self,
+        fork: Fork,
+        steps: int,
+        x: dict[str, Any],
+        y: Any,
+        rows: Array,
+        held: Array | None,
+        seconds: float = math.inf,
     ) -> None:
         """A fork, and all rows as they were given: it trains on `rows`, and others are held out.
 
-        `held` is None where the rows held out were given apart.
+        `held` is None where the rows held out were given apart. Of `steps` those are done that do
+        not take more than a share of the `seconds`.
         """
         self.fork = fork
-        self.steps = steps
+        self.course = fork.run(steps, seconds / FORKS)  # a copy trained as it would be
+        self.steps = max(1, len(self.course.losses))  # of every other fork, that they compare
         self.all_x, self.all_y, self.rows, self.held = x, y, rows, held
         self._loss_name = losses.find(fork.loss)[0] if not _several(fork.y) else ""
 
@@ -54,22 +68,45 @@ class Evidence:
     @cached_property
     def recording(self) -> Recording:
         """One step in evaluation on the first rows, every value and derivative kept."""
-        return self._recorded(self.fork.seed)
+        return self._recorded(self.fork.seed, self._fitting)
+
+    @cached_property
+    def walk(self) -> Walk:
+        """The way of the data through that step."""
+        return Walk(self.recording)
+
+    @cached_property
+    def walk_in_training(self) -> Walk:
+        """The same as training sees it, where norms have the statistics of these rows.
+
+        Before training their running statistics say nothing about the data.
+        """
+        state = self.fork.model.named_state().values()
+        if not any(isinstance(p, Buffer) for p in state):
+            return self.walk
+        return Walk(self._recorded(self.fork.seed, self._fitting, training=True))
 
     def evaluated_with(self, seed: int) -> Array:
         """What the network gives for the same rows with another seed."""
-        found = self._recorded(seed)
+        found = self._recorded(seed, self._fitting)
         return found.arrays[found.predictions[0]]
 
-    def _recorded(self, seed: int) -> Recording:
-        at = slice(0, RECORDED)
+    @cached_property
+    def _fitting(self) -> int:
+        """How many rows can be recorded: one row's numbers are those that two of them bring."""
+        walk = Walk(self._recorded(self.fork.seed, 2))
+        forward = sum(count(v) for v in walk.moving) / 2
+        return int(min(max(2, KEPT // max(2 * forward, 1)), RECORDED))  # and their derivatives
+
+    def _recorded(self, seed: int, rows: int, training: bool = False) -> Recording:
+        at = slice(0, rows)
         return recorded(
             copy.deepcopy(self.fork.model),
             rows_of(self.fork.x, at),
             rows_of(self.fork.y, at),
             loss=self.fork.loss,
             loss_weights=self.fork.loss_weights,
-            training=False,
+            training=training,
             seed=seed,
         )
 
@@ -101,13 +138,17 @@ class Evidence:
         if _several(self.all_y):
             return Targets()
         y, record = np.asarray(self.all_y), self.loss
-        if y.ndim == 2 and y.shape[1] > 1 and record is not None and record.target == "classes":
-            return Targets(classes=y.argmax(1))
+        if record is not None and record.target == "classes":
+            if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind == "f":  # shares of classes
+                return Targets(classes=y.argmax(1))
+            one_each = y.size == len(y) and y.min() >= 0  # below 0 are classes to be ignored
+            return Targets(classes=y.ravel().astype(np.int64)) if one_each else Targets()
         if y.ndim > 2 or (y.ndim == 2 and y.shape[1] > 8) or not np.isfinite(y).all():
             return Targets()
-        whole = bool((y == np.round(y)).all())
-        if y.size == len(y) and whole and record is not None and record.classifies:
-            return Targets(classes=y.ravel().astype(np.int64))
+        if y.size == len(y) and record is not None and record.classifies:
+            kinds, classes = np.unique(y, return_inverse=True)
+            if len(kinds) <= 2:
+                return Targets(classes=classes.ravel())
         return Targets(numbers=np.float64(y).reshape(len(y), -1))
 
     @cached_property
@@ -121,6 +162,8 @@ class Evidence:
         at = self.looked_at
         y = targets.classes if targets.classes is not None else targets.numbers
         assert y is not None
+        if y.ndim == 1 and len(np.unique(y[at])) > len(at) / 5:
+            return None  # next to no row has one of its class to be compared with
         return Neighbours(np.float64(x[at]).reshape(len(at), -1), y[at])
 
     @cached_property
@@ -132,10 +175,11 @@ class Evidence:
 
     # -- a short training ----------------------------------------------------------------------
 
-    @cached_property
-    def course(self) -> Course:
-        """A copy trained for some steps, as it would be."""
-        return self.fork.run(self.steps)
+    @property
+    def learned(self) -> bool:
+        """Whether the network tells most of the targets, of rows held out, too."""
+        course = self.course
+        return course.finite and max(course.last, course.held) < LEARNED * self.guess
 
     @cached_property
     def ratios(self) -> dict[str, float]:
@@ -157,23 +201,28 @@ class Evidence:
     @cached_property
     def guess(self) -> float:
         """The loss on rows held out of what gives all rows the same; nan where it is not known."""
-        return _guess(self.loss, self.targets, self.fork)
+        return _guess(self.loss, self.fork)
 
 
 def _several(y: Any) -> bool:
     return isinstance(y, dict | tuple | list)
 
 
-def _guess(record: LossRecord | None, targets: Targets, fork: Fork) -> float:
-    if record is None:
+def _guess(record: LossRecord | None, fork: Fork) -> float:
+    if record is None or losses.settings_of(losses.find(fork.loss)[1]):
         return math.nan
-    held = np.asarray(fork.held_y)
-    if record.name in ("cross_entropy", "bce_logits", "bce") and targets.classes is not None:
-        here = held.argmax(1) if held.ndim == 2 and held.shape[1] > 1 else held.ravel()
-        counts = np.bincount(targets.classes, minlength=int(here.max()) + 1) + 0.5
-        shares = counts / counts.sum()
-        return float(-np.log(shares[here.astype(np.int64)]).mean())
-    if record.name == "mse" and targets.numbers is not None:
-        middle = targets.numbers.mean(0)
-        return float(((held.reshape(len(held), -1) - middle) ** 2).mean())
+    y, held = np.asarray(fork.y), np.asarray(fork.held_y)
+    if record.name == "cross_entropy" and len(held):
+        if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind == "f":
+            y, held = y.argmax(1), held.argmax(1)
+        y, held = y.ravel().astype(np.int64), held.ravel().astype(np.int64)
+        counts = np.bincount(y, minlength=int(held.max()) + 1) + 0.5
+        return float(-np.log(counts / counts.sum())[held].mean())
+    y = np.float64(y).reshape(len(y), -1)
+    held = np.float64(held).reshape(len(held), -1)
+    if record.name == "mse":
+        return float(((held - y.mean(0)) ** 2).mean())
+    if record.name in ("bce", "bce_logits"):
+        share = (y.sum(0) + 0.5) / (len(y) + 1)
+        return float(-(held * np.log(share) + (1 - held) * np.log1p(-share)).mean())
     return math.nan

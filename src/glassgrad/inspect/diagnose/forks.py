@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,25 +14,32 @@ import numpy as np
 
 from glassgrad.errors import NonFiniteError
 from glassgrad.nn.module import Module
-from glassgrad.optim import LBFGS, Optimizer
+from glassgrad.optim import LBFGS, Lambda, Optimizer
 from glassgrad.train.callbacks import Callback, Run
 from glassgrad.train.fit import evaluate, fit
 
+MOST_OF_LBFGS = 40  # steps, each of which tries many rates along its way
 WORST = math.inf  # the loss of a training that left the finite numbers
 
 
 class _Losses(Callback):
-    """The loss of every step, and the end of the run after so many."""
+    """The loss of every step, and the end of the run after so many steps, or so much time.
+
+    Time is that of the processor: what else the machine does changes nothing.
+    """
 
     every = 1
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, seconds: float) -> None:
+        self.steps, self.seconds = steps, seconds
         self.losses: list[float] = []
+
+    def on_begin(self, run: Run) -> None:
+        self._end = time.process_time() + self.seconds
 
     def on_interval(self, run: Run) -> None:
         self.losses.append(float(run.loss))
-        if len(self.losses) >= self.steps:
+        if len(self.losses) >= self.steps or time.process_time() > self._end:
             run.stop = True
 
 
@@ -86,29 +94,43 @@ class Fork:
         return found if math.isfinite(found) else WORST
 
     def with_rate(self, factor: float) -> Fork:
-        """The same with a learning rate so many times as large."""
-        return self.but(optimizer=at_rate(self.optimizer, self.optimizer.lr * factor))
+        """The same with a learning rate, or a whole schedule, so many times as large."""
+        given = self.optimizer.schedule
+        if given is None:
+            return self.but(optimizer=at_rate(self.optimizer, self.optimizer.lr * factor))
+        optimizer = copy.deepcopy(self.optimizer)
+        optimizer.schedule = Lambda(factor, given, per=given.per)
+        return self.but(optimizer=optimizer)
 
-    def run(self, steps: int) -> Course:
-        """Train a copy for so many steps."""
+    def most(self, steps: int) -> int:
+        """So many steps, or fewer where each is many."""
+        return min(steps, MOST_OF_LBFGS) if isinstance(self.optimizer, LBFGS) else steps
+
+    def run(self, steps: int, seconds: float = math.inf) -> Course:
+        """Train a copy for so many steps, or so long, whatever comes first."""
         model = copy.deepcopy(self.model)
         begin = {name: p.numpy().copy() for name, p in model.named_state().items()}
-        size = self.rows if self.batch_size is None else min(self.batch_size, self.rows)
-        steps = min(steps, 40) if isinstance(self.optimizer, LBFGS) else steps
-        epochs = -(-steps // -(-self.rows // size))
-        watching = _Losses(steps)
+        count = self.rows
+        size = count if self.batch_size is None else min(self.batch_size, count)
+        if size > 1 and count % size == 1:
+            count -= (
+                1  # the data of the user need not end in a batch of one row, which norms refuse
+            )
+        steps = self.most(steps)
+        epochs = -(-steps // -(-count // size))
+        watching = _Losses(steps, seconds)
         finite = True
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a fork that explodes says so by its loss
             try:
                 fit(
                     model,
-                    self.x,
-                    self.y,
+                    rows_of(self.x, slice(count)),
+                    rows_of(self.y, slice(count)),
                     loss=self.loss,
                     optimizer=copy.deepcopy(self.optimizer),
                     epochs=epochs,
-                    batch_size=None if size == self.rows else size,
+                    batch_size=None if size == count else size,
                     metrics=(),
                     loss_weights=self.loss_weights,
                     seed=self.seed,

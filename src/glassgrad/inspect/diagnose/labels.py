@@ -11,13 +11,17 @@ from glassgrad.optim import Adam
 from .evidence import Evidence
 from .faults import Finding
 from .forks import Fork, rows_of
-from .structure import Walk
 
 SURE = 4.0  # standard errors
-NOISE = 0.10  # the share of labels against their neighbours from which it is worth a word
+# Rows without which nothing is said of labels in no order: with fewer rows than columns chance
+# hides what they tell; from MANY on they are enough whatever the columns.
+FEWEST, MANY = 80, 600
+NO_BETTER = 0.97  # of the loss of giving all rows the same: nothing was learned
+NOISE, MOST_NOISE = 0.10, 1 / 3  # shares of wrong labels: worth a word; too many to be told
+CONFUSED = 0.36  # of labels against rows alike: classes that overlap so much hide wrong labels
 
 
-def off_by_one(evidence: Evidence, _: Walk) -> Iterator[Finding]:
+def off_by_one(evidence: Evidence) -> Iterator[Finding]:
     """Class numbers that begin at 1, or labels that belong to the row before or after."""
     classes, found = evidence.targets.classes, evidence.predictions
     record = evidence.loss
@@ -65,18 +69,18 @@ def _shifted(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
-def shuffled(evidence: Evidence, _: Walk) -> Iterator[Finding]:
+def shuffled(evidence: Evidence) -> Iterator[Finding]:
     """Neither rows alike, nor a straight line, nor the network predict rows that they did not see."""
     near = evidence.neighbours
-    if near is None or len(near) < 80 or near.guess > 0.97:
+    if near is None or len(near) < max(FEWEST, min(near.x.shape[1], MANY)) or near.guess > 0.97:
         return
     bound = near.guess + SURE * near.error
     if near.score > bound or near.straight > bound:
         return
-    if evidence.course.held < 0.97 * evidence.guess:
+    if evidence.course.held < NO_BETTER * evidence.guess:
         return
     quick = evidence.fork.but(optimizer=Adam(5e-3)).run(2 * evidence.steps)
-    if not quick.held >= 0.97 * evidence.guess:  # also where the guess is not known
+    if not quick.held >= NO_BETTER * evidence.guess:  # also where the guess is not known
         return
     what = "right for {:.0%}" if near.classifies else "R squared {:.2f}"
     yield Finding(
@@ -90,8 +94,12 @@ def shuffled(evidence: Evidence, _: Walk) -> Iterator[Finding]:
     )
 
 
-def noisy(evidence: Evidence, _: Walk) -> Iterator[Finding]:
-    """Labels against rows alike, counted where those are the most agreed among themselves."""
+def noisy(evidence: Evidence) -> Iterator[Finding]:
+    """Labels against rows alike, even where those agree the most among themselves.
+
+    Where classes merely overlap, rows that agree are right. So the share that is wrong there is
+    taken for noise, and the classes must be told apart better than that without it.
+    """
     near = evidence.neighbours
     if near is None or not near.classifies or len(near) < 120:
         return
@@ -99,10 +107,12 @@ def noisy(evidence: Evidence, _: Walk) -> Iterator[Finding]:
         return
     shares = near.shares
     agreed = shares.max(1)
-    sure = agreed >= np.median(agreed)
     against = shares.argmax(1) != near.y
-    share = float(against[sure].mean())
-    if share < NOISE:
+    sure = agreed >= np.quantile(agreed, 0.75)
+    share, all_over = float(against[sure].mean()), float(against.mean())
+    classes = int(near.y.max()) + 1
+    without = (all_over - share) / (1 - share * classes / (classes - 1))
+    if not NOISE <= share <= MOST_NOISE or all_over > CONFUSED or without > 0.9 * share:
         return
     doubt = np.where(against, agreed - shares[np.arange(len(near)), near.y], -1.0)
     worst = doubt.argsort(kind="stable")[::-1]
@@ -120,7 +130,8 @@ def noisy(evidence: Evidence, _: Walk) -> Iterator[Finding]:
         "noisy labels",
         "y",
         f"about {share:.0%} of the labels differ from what rows like theirs are labelled, where "
-        f"those agree the most ({int(sure.sum())} rows); the most suspicious rows are "
+        f"those agree the most ({int(sure.sum())} rows), and {all_over:.0%} of all; the most "
+        f"suspicious rows are "
         f"{', '.join(str(i) for i in suspects[:8])}",
         "Look at the rows named, and leave out or correct those whose label is wrong (here all of "
         "them were left out, in training and for the measure).",

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 FEW, MANY = 5, 20
+# For shares of classes. Where classes overlap, only many rows tell 0.6 from 0.8.
+SOME = (10, 20, 50, 100)
+SMALL = 6  # such a neighbourhood is at most one in so many of the rows
 
 
 class Neighbours:
@@ -21,7 +24,7 @@ class Neighbours:
     def __init__(self, x: Array, y: Array) -> None:
         spread = x.std(0)
         self.x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)
-        self.y = y
+        self.y = np.unique(y, return_inverse=True)[1].ravel() if y.ndim == 1 else y
         self.classifies = y.ndim == 1
 
     def __len__(self) -> int:
@@ -29,8 +32,8 @@ class Neighbours:
 
     @cached_property
     def nearest(self) -> Array:
-        """For every row the numbers of those nearest to it, nearest first (n, MANY)."""
-        return _nearest(self.x, min(MANY, len(self) - 1))
+        """For every row the numbers of those nearest to it, nearest first (n, 100)."""
+        return _nearest(self.x, min(SOME[-1], len(self) - 1))
 
     @cached_property
     def guess(self) -> float:
@@ -48,6 +51,8 @@ class Neighbours:
 
     def score_with(self, y: Array) -> float:
         """The same for other targets in the same order of rows."""
+        if y.ndim == 1:
+            y = np.unique(y, return_inverse=True)[1].ravel()
         return max(score(y, _mean_of(y, self.nearest[:, :k])) for k in (FEW, MANY))
 
     @cached_property
@@ -63,9 +68,10 @@ class Neighbours:
 
     @cached_property
     def shares(self) -> Array:
-        """For every row the share of each class among its neighbours, by the better of two k."""
-        both = [_mean_of(self.y, self.nearest[:, :k]) for k in (2 * FEW, MANY)]
-        return max(both, key=lambda p: score(self.y, p))
+        """For every row the share of each class among its neighbours, by the best of SOME k."""
+        ks = [k for k in SOME if k == SOME[0] or k * SMALL <= len(self)]
+        found = [_mean_of(self.y, self.nearest[:, :k]) for k in ks]
+        return max(found, key=lambda p: score(self.y, p))
 
 
 def _nearest(x: Array, k: int) -> Array:

@@ -7,28 +7,27 @@ from collections.abc import Callable, Iterator
 from .evidence import Evidence
 from .faults import Finding
 from .forks import Course, Fork
-from .structure import Walk
 
+SLOW, FAST = 1e-3, 0.3  # by what share of their size a step moves weights
 ENOUGH = 50  # steps; in fewer of them no usual rate comes far
 
 
-def rate(evidence: Evidence, _: Walk) -> Iterator[Finding]:
+def rate(evidence: Evidence) -> Iterator[Finding]:
     """The loss falls with a rate a tenth or less, or ten times and more, and not with this one."""
     fork, course = evidence.fork, evidence.course
-    if fork.optimizer.schedule is not None:
-        return  # what a schedule does later is not seen in a few steps
-    begin, last = fork.held_loss(fork.model), course.last
+    scheduled = fork.optimizer.schedule is not None  # what it does later is not seen here
+    begin = fork.held_loss(fork.model)
     step = evidence.step_size
-    if course.finite and course.held < 0.5 * begin and step < 0.3:
+    if course.finite and course.held < 0.5 * begin and step < FAST:
         return
-    if course.finite and last < 0.3 * evidence.guess:
-        return  # most is learned, perhaps before: what is left is no matter of the rate
-    if not course.finite or step > 1e-3:
+    if evidence.learned:
+        return  # perhaps before: what is left is no matter of the rate
+    if not course.finite or step > (FAST if scheduled else SLOW):
         found = _lower(evidence, begin)
         if found is not None:
             yield found
             return
-    if course.finite and step < 1e-3 and len(course.losses) >= ENOUGH:
+    if course.finite and not scheduled and step < SLOW and len(course.losses) >= ENOUGH:
         higher = {f: fork.with_rate(f).run(evidence.steps) for f in (100.0, 1000.0)}
         by = min(higher, key=lambda f: higher[f].last)
         best = higher[by]
@@ -36,10 +35,9 @@ def rate(evidence: Evidence, _: Walk) -> Iterator[Finding]:
             yield Finding(
                 "rate too low",
                 "optimizer",
-                f"{_went(course)} with the rate {fork.optimizer.lr:g} (a step moves weights "
-                f"by {step:.1e} of their size), and comes to {best.last:.3g} with "
-                f"{fork.optimizer.lr * by:g}",
-                f"Raise the learning rate to about {fork.optimizer.lr * by:g}.",
+                f"{_went(course)} with {_rate(fork)} (a step moves weights by {step:.1e} of their "
+                f"size), and comes to {best.last:.3g} with {_rate(fork, by)}",
+                f"Raise the learning rate to about {_rate(fork, by)}.",
                 change=_with(by),
             )
 
@@ -50,19 +48,22 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
     explodes = not course.finite or course.held > begin
     factors = (0.1, 0.01, 1e-4, 1e-6) if explodes else (0.1, 0.01)
     about = (
-        f"{_went(course)} with the rate {fork.optimizer.lr:g} (a step moves weights by "
-        f"{evidence.step_size:.1e} of their size)"
+        f"{_went(course)} with {_rate(fork)} (a step moves weights by {evidence.step_size:.1e} of "
+        f"their size)"
     )
     for some in (factors[:2], factors[2:]):
         tried = {f: fork.with_rate(f).run(evidence.steps) for f in some}
         by = min(tried, key=lambda f: tried[f].last, default=0.0)
-        if by and tried[by].last < 0.6 * course.last and tried[by].held < 0.8 * course.held:
-            rate = fork.optimizer.lr * by
+        learns = by and tried[by].last < 0.6 * course.last and tried[by].held < 0.8 * course.held
+        if by and not learns and course.held > 2 * begin:  # rows trained on are learned by heart
+            by = min(tried, key=lambda f: tried[f].held)
+            learns = tried[by].held < 0.5 * begin
+        if learns:
             return Finding(
                 "rate too high",
                 "optimizer",
-                f"{about}, and comes to {tried[by].last:.3g} with {rate:g}",
-                f"Lower the learning rate to about {rate:g}.",
+                f"{about}, and comes to {tried[by].last:.3g} with {_rate(fork, by)}",
+                f"Lower the learning rate to about {_rate(fork, by)}.",
                 change=_with(by),
             )
     if course.finite:
@@ -73,6 +74,12 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
         about,
         untried=f"rates down to {factors[-1]:g} of it do no better",
     )
+
+
+def _rate(fork: Fork, factor: float = 1.0) -> str:
+    if fork.optimizer.schedule is not None:
+        return "its schedule" if factor == 1 else f"{factor:g} of its schedule"
+    return f"{fork.optimizer.lr * factor:g}"
 
 
 def _went(course: Course) -> str:

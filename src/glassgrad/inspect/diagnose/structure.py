@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from glassgrad.inspect.explain.recording import Recording
-from glassgrad.ir import INPUT, Node, Value
+from glassgrad.ir import Node
+from glassgrad.nn import init
 from glassgrad.nn.activations import ReLU
 from glassgrad.nn.layers import Identity
-from glassgrad.nn.module import Module
-from glassgrad.tensors.tensor import Buffer
+from glassgrad.nn.module import Module, Weight
+from glassgrad.tensors.tensor import Buffer, Parameter
 
 from .evidence import Evidence
 from .faults import Finding
 from .forks import Fork
+from .walk import count
 
-CONTRACTIONS = ("linear", "matmul", "conv")
-# What changes no number's size against another's, beside ops with the role "movement".
-_SAME = ("cast", "dropout")
-_STRAIGHT = (*_SAME, "negative", "channel_bias", "mean", "sum", "mean_pool", "batch_norm")
+SURE = 4.0  # standard errors
 _BETWEEN = {
     "sigmoid": (0.0, 1.0),
     "softmax": (0.0, 1.0),
@@ -34,127 +31,12 @@ _BETWEEN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A contraction with weights: its node, the parameter, and the value that it reads."""
-
-    node: Node
-    weight: Value
-    reads: Value
-
-    @property
-    def path(self) -> str:
-        """The module it belongs to."""
-        return self.node.origin.scope
-
-    @property
-    def parameter(self) -> str:
-        """What its weights are called."""
-        return str(self.weight.node.attributes["name"])
-
-
-class Walk:
-    """The forward graph of a recording, with what depends on the data."""
-
-    def __init__(self, recording: Recording) -> None:
-        self.recording = recording
-        self.moving: set[Value] = set()  # all that depends on the data
-        self.layers: dict[Node, Layer] = {}
-        for node in recording.forward():
-            if node.op is INPUT:
-                if node.attributes.get("role", "data") == "data":
-                    self.moving.update(node.values)
-            elif any(v in self.moving for v in node.inputs):
-                self.moving.update(node.values)
-                layer = self._layer(node)
-                if layer is not None:
-                    self.layers[node] = layer
-
-    def _layer(self, node: Node) -> Layer | None:
-        if node.op.name not in CONTRACTIONS:
-            return None
-        first, second = node.inputs[:2]
-        if first in self.moving and second not in self.moving:
-            reads, held = first, second
-        elif second in self.moving and first not in self.moving:
-            reads, held = second, first
-        else:
-            return None
-        while held.node.op is not INPUT and held.node.inputs:
-            held = held.node.inputs[0]
-        ours = held.node.op is INPUT and held.node.attributes.get("role") == "parameter"
-        return Layer(node, held, reads) if ours else None
-
-    def back(self, value: Value, names: tuple[str, ...]) -> Iterator[Value]:
-        """The values before this one, as long as each is made of the next by linear steps alone.
-
-        `names` are the ops that count; an addition or a scaling counts where one operand is data.
-        """
-        while True:
-            yield value
-            node = value.node
-            moving = [v for v in node.inputs if v in self.moving]
-            name = node.op.name
-            if len(moving) != 1 or node in self.layers:
-                return
-            scaled = names is _STRAIGHT and (
-                name in ("add", "subtract", "multiply")
-                or (name == "divide" and node.inputs[0] is moving[0])
-            )
-            if not (scaled or name in names or "movement" in node.op.roles):
-                return
-            value = moving[0]
-
-    def ends(self) -> list[Node]:
-        """What made each prediction, but for changes of shape."""
-        return [list(self.back(p, _SAME))[-1].node for p in self.recording.predictions]
-
-    def before(self, layer: Layer) -> tuple[Layer | None, int]:
-        """The layer that this one continues in a straight line, and the fewest numbers between."""
-        fewest, last = 1 << 62, layer.reads
-        for value in self.back(layer.reads, _STRAIGHT):
-            fewest, last = min(fewest, count(value)), value
-        return self.layers.get(last.node), fewest
-
-    def mixed(self) -> set[Node]:
-        """Layers before and after a product of data with data, as queries and outputs of attention.
-
-        That they stand directly beside another layer is the usual design.
-        """
-        products = {
-            node
-            for node in self.recording.forward()
-            if node.op.name in ("attention", *CONTRACTIONS)
-            and sum(v in self.moving for v in node.inputs) > 1
-        }
-        found = {list(self.back(v, _STRAIGHT))[-1].node for node in products for v in node.inputs}
-        after = {
-            layer.node
-            for layer in self.layers.values()
-            if list(self.back(layer.reads, _STRAIGHT))[-1].node in products
-        }
-        return found | after
-
-    def reads_data(self) -> list[Layer]:
-        """The layers that read an input as it is."""
-        return [
-            layer
-            for layer in self.layers.values()
-            if list(self.back(layer.reads, _SAME))[-1].node.op is INPUT
-        ]
-
-
-def count(value: Value) -> int:
-    """How many numbers a value has for all rows."""
-    return math.prod([int(str(s)) for s in value.type.shape])
-
-
-def softmax_twice(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
+def softmax_twice(evidence: Evidence) -> Iterator[Finding]:
     """Logits are wanted and probabilities given."""
     record, found = evidence.loss, evidence.predictions
     if record is None or found is None or record.outputs != "logits" or record.name == "nll":
         return
-    end = walk.ends()[0]
+    end = evidence.walk.ends()[0]
     inside = bool(((found >= 0) & (found <= 1)).all())
     sums = found.sum(1) if found.ndim > 1 else found
     if end.op.name == "softmax" or (
@@ -218,9 +100,10 @@ class Between(Module):
         return self.second(self.first(x), *rest)
 
 
-def missing_activation(_: Evidence, walk: Walk) -> Iterator[Finding]:
+def missing_activation(evidence: Evidence) -> Iterator[Finding]:
     """Two layers that one could do: no fewer numbers between them than one end of them has."""
     seen = set()
+    walk = evidence.walk
     mixed = walk.mixed()
     for layer in walk.layers.values():
         before, between = walk.before(layer)
@@ -252,12 +135,12 @@ def _with_activation(path: str) -> Callable[[Fork], Fork]:
     return change
 
 
-def loss_misfit(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
+def loss_misfit(evidence: Evidence) -> Iterator[Finding]:
     """A loss of another kind than the output or the targets."""
     record, found = evidence.loss, evidence.predictions
     if record is None or found is None:
         return
-    end = walk.ends()[0]
+    end = evidence.walk.ends()[0]
     where = f"loss {record.name}"
     y = np.asarray(evidence.all_y)
     outside = float(((found < 0) | (found > 1)).mean())
@@ -324,11 +207,13 @@ def _numbers_misfit(end: Node, where: str, y: Any) -> Iterator[Finding]:
         )
 
 
-def frozen(evidence: Evidence, _: Walk) -> Iterator[Finding]:
-    """Layers that training leaves out, among others that it changes."""
+def frozen(evidence: Evidence) -> Iterator[Finding]:
+    """Layers that training leaves out, with the numbers that they began with."""
     state = evidence.fork.model.named_state()
     ours = {n: p for n, p in state.items() if not isinstance(p, Buffer)}
     still = [n for n, p in ours.items() if not p.requires_grad]
+    learned = {n.rpartition(".")[0] for n in still if not _as_drawn(ours[n])}
+    still = [n for n in still if n.rpartition(".")[0] not in learned]
     if not still:
         return
     numbers = sum(ours[n].numpy().size for n in still)
@@ -345,9 +230,22 @@ def frozen(evidence: Evidence, _: Walk) -> Iterator[Finding]:
     yield Finding(
         "frozen layer",
         ", ".join(paths),
-        f"requires_grad is False for {', '.join(still)}: {numbers:,} of {total:,} numbers",
+        f"requires_grad is False for {', '.join(still)}: {numbers:,} of {total:,} numbers, which "
+        "are such as a start draws them",
         change=change,
     )
+
+
+def _as_drawn(parameter: Parameter) -> bool:
+    """Whether its numbers are such as it begins with; training changes biases of 0, and sizes."""
+    if not isinstance(parameter, Weight) or isinstance(parameter.how, np.ndarray | list):
+        return False
+    now = np.float64(parameter.numpy())
+    drawn = init.find(parameter.how)(now.shape, 0, parameter.name)
+    if not now.size or not np.ptp(drawn):
+        return np.array_equal(now, np.asarray(drawn, parameter.dtype))
+    off = np.sqrt(np.mean(now**2) / np.mean(drawn**2)) - 1
+    return bool(abs(off) < SURE / math.sqrt(now.size))
 
 
 class _OnlyInTraining(Module):
@@ -361,9 +259,9 @@ class _OnlyInTraining(Module):
         return self.inner(x) if self.training else x
 
 
-def draws_in_evaluation(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
+def draws_in_evaluation(evidence: Evidence) -> Iterator[Finding]:
     """Random numbers in the graph of an evaluation."""
-    nodes = [n for n in walk.recording.forward() if "random" in n.op.roles]
+    nodes = [n for n in evidence.recording.forward() if "random" in n.op.roles]
     if not nodes or evidence.predictions is None:
         return
     paths = dict.fromkeys(n.origin.scope for n in nodes)

@@ -16,7 +16,7 @@ from glassgrad.optim import Optimizer
 from .evidence import Evidence
 from .faults import Finding
 from .forks import Fork
-from .structure import _STRAIGHT, Walk
+from .walk import STRAIGHT, Walk
 
 Array = NDArray[Any]
 MANY = 0.6  # the share of a layer's units that must be dead, or of its values that must be flat
@@ -25,9 +25,10 @@ _FLAT = {"sigmoid": 0.01, "tanh": 0.02}  # a derivative below this is flat (at m
 _RANGE = 1e6  # between the derivatives of two layers
 
 
-def symmetric(_: Evidence, walk: Walk) -> Iterator[Finding]:
+def symmetric(evidence: Evidence) -> Iterator[Finding]:
     """Units with the same weights and the same derivatives in them, which no step tells apart."""
-    last = {v for p in walk.recording.predictions for v in walk.back(p, _STRAIGHT)}
+    walk = evidence.walk
+    last = {v for p in walk.recording.predictions for v in walk.back(p, STRAIGHT)}
     equal: dict[str, tuple[int, int]] = {}
     for layer in walk.layers.values():
         slope = walk.recording.gradient(layer.weight)
@@ -74,15 +75,16 @@ def redrawn(names: tuple[str, ...], biases: bool = False) -> Callable[[Fork], Fo
     return change
 
 
-def dead(_: Evidence, walk: Walk) -> Iterator[Finding]:
-    """ReLU units that give 0 for all rows recorded."""
+def dead(evidence: Evidence) -> Iterator[Finding]:
+    """ReLU units that give 0 for all rows recorded, in a network that has not learned without them."""
+    walk = evidence.walk_in_training
     found: list[tuple[str, str]] = []  # place and evidence
     weights: list[str] = []
     for node in walk.recording.forward() if walk.recording.rows >= FEWEST else ():
         array = walk.recording.arrays[node.values[0]]
         if node.op.name not in ("relu", "relu6") or array.ndim < 2:
             continue
-        made = list(walk.back(node.inputs[0], _STRAIGHT))[-1]
+        made = list(walk.back(node.inputs[0], STRAIGHT))[-1]
         axis = 1 if made.node.op.name == "conv" or array.ndim == 2 else array.ndim - 1
         rest = tuple([i for i in range(array.ndim) if i != axis])
         none = (array == 0).all(axis=rest)
@@ -97,11 +99,13 @@ def dead(_: Evidence, walk: Walk) -> Iterator[Finding]:
             )
             found.append((node.origin.scope or "relu", about))
             weights += [layer.parameter for layer in [walk.layers.get(made.node)] if layer]
-    yield from _of_layers("dead units", found, weights, biases=True)
+    if found and not evidence.learned:
+        yield from _of_layers("dead units", found, weights, biases=True)
 
 
-def saturated(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
+def saturated(evidence: Evidence) -> Iterator[Finding]:
     """Sigmoids and tanhs at their flat ends, inside the network."""
+    walk = evidence.walk_in_training
     ends = set(walk.ends())
     by_place: dict[str, list[Value]] = {}
     for node in walk.recording.forward() if walk.recording.rows >= FEWEST else ():
@@ -126,7 +130,7 @@ def saturated(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
 
 def _weights_into(evidence: Evidence, walk: Walk, place: str, values: list[Value]) -> list[str]:
     """The weights of the layers whose sums these activations take."""
-    into = [walk.layers.get(list(walk.back(v.node.inputs[0], _STRAIGHT))[-1].node) for v in values]
+    into = [walk.layers.get(list(walk.back(v.node.inputs[0], STRAIGHT))[-1].node) for v in values]
     names = list(dict.fromkeys(layer.parameter for layer in into if layer))
     if names or not place:
         return names
@@ -156,8 +160,9 @@ def flatness(walk: Walk, value: Value) -> float:
     return float((slope < _FLAT[value.node.op.name]).mean())
 
 
-def flow(evidence: Evidence, walk: Walk) -> Iterator[Finding]:
+def flow(evidence: Evidence) -> Iterator[Finding]:
     """Derivatives of the loss in what layers read, times that, first against last."""
+    walk = evidence.walk_in_training
     sizes: dict[str, float] = {}
     for layer in walk.layers.values():
         slope = walk.recording.gradient(layer.reads)  # queries have small ones by their nature

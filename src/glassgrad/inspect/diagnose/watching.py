@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any, Literal, TextIO
 
+from glassgrad.errors import UsageError
 from glassgrad.train.callbacks import Callback, Run
 
-from .diagnosis import Diagnosis, diagnose
+from .diagnosis import Diagnosis, diagnose, rows_and_targets
 from .forks import at_rate
 
 
@@ -35,21 +36,37 @@ class Watching(Callback):
         every: int | Literal["epoch"] = "epoch",
         *,
         steps: int = 200,
+        seconds: float = 120.0,
         try_fixes: bool = False,
         stream: TextIO | None = None,
     ) -> None:
         self.every = every
-        self.steps = steps
+        self.steps, self.seconds = steps, seconds
         self.try_fixes = try_fixes
         self.stream = stream
         self.found: list[tuple[int, Diagnosis]] = []
         self._told: set[tuple[str, str]] = set()
 
     def on_begin(self, run: Run) -> None:
+        if run.history.record.stream is not None:
+            raise UsageError(
+                "the rows of an iterable are not kept, so that nothing can look at them",
+                where="Watching",
+                expected="fit(model, x, y)",
+                received="fit(model, batches)",
+                hint="gg.diagnose(model, batches, ...) reads some of them",
+            )
         self.found, self._told = [], set()
 
     def on_interval(self, run: Run) -> None:
-        found = diagnose(run.model, steps=self.steps, try_fixes=self.try_fixes, **_settings(run))
+        settings = _settings(run)
+        found = diagnose(
+            run.model,
+            steps=self.steps,
+            seconds=self.seconds,
+            try_fixes=self.try_fixes,
+            **settings,
+        )
         self.found.append((run.step, found))
         stream = self.stream or sys.stderr
         for each in found.findings:
@@ -62,13 +79,7 @@ def _settings(run: Run) -> dict[str, Any]:
     """The training as `diagnose` takes it, with the rate of this moment."""
     record = run.history.record
     heads = record.task.heads
-
-    def parts(data: dict[str, Any]) -> tuple[Any, Any]:
-        x = {name: data[name] for name in record.task.inputs}
-        y = {head.output: data[head.target] for head in heads}
-        return x, y[""] if len(heads) == 1 and heads[0].output == "" else y
-
-    x, y = parts(record.data)
+    x, y = rows_and_targets(record, record.data)
     optimizer = record.optimizer
     if optimizer.schedule is None and run.rate != optimizer.lr:
         optimizer = at_rate(optimizer, run.rate)
@@ -80,5 +91,7 @@ def _settings(run: Run) -> dict[str, Any]:
         "optimizer": optimizer,
         "batch_size": record.batch_size,
         "seed": record.seed,
-        "validation_data": parts(record.validation) if record.validation else None,
+        "validation_data": rows_and_targets(record, record.validation)
+        if record.validation
+        else None,
     }
