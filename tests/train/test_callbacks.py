@@ -13,7 +13,7 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import nn, optim
-from glassgrad.errors import GlassgradError, NonFiniteError
+from glassgrad.errors import GlassgradError, NonFiniteError, UsageError
 from glassgrad.train import Callback, LambdaCallback, ProgressLines, Run
 from glassgrad.train.fit import prepared
 from glassgrad.train.trainer import Trainer
@@ -284,3 +284,34 @@ def test_what_goes_wrong_in_a_loop_is_found() -> None:
         gg.fit(Exploding(), x, np.ones((4, 3)), loss="mse", optimizer="sgd", verbose=False)
     assert "step 1" in caught.value.where
     assert "op last" in caught.value.where
+
+
+def _changed(name: str, value: Any) -> Any:
+    return lambda state: {**state, name: value}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _changed("linear2.bias", np.zeros(1, np.float32)),
+        _changed("linear2.weight", np.zeros((2, 4), np.float32)),
+        _changed("batchnorm1d1.running_mean", np.zeros((1, 4), np.float32)),
+        _changed("linear2.bias", ["a", "b"]),
+        _changed("linear2.bias", None),
+        lambda state: {k: v for k, v in state.items() if k != "linear2.bias"},
+        lambda state: None,
+        lambda state: list(state),
+    ],
+)
+def test_numbers_of_another_network_are_not_put_back(change: Any) -> None:
+    found: list[str] = []
+
+    def put_back(run: Run) -> None:
+        before = {name: array.tobytes() for name, array in run.state().items()}
+        with pytest.raises(UsageError, match="numbers of this network"):
+            run.restore(change(run.state()))
+        assert {name: array.tobytes() for name, array in run.state().items()} == before
+        found.append("refused")
+
+    fit(net(), LambdaCallback(on_interval=put_back))
+    assert found == ["refused"] * 3

@@ -16,6 +16,7 @@ import glassgrad as gg
 from glassgrad import data, nn, optim
 from glassgrad.backends import native
 from glassgrad.errors import ConfigError, UsageError
+from glassgrad.inspect.run import write_run
 from glassgrad.train import verify as verifying
 from glassgrad.train.history import History
 from glassgrad.train.verify import keep_figure, on_engine
@@ -229,3 +230,36 @@ def test_a_run_of_no_epochs_and_a_stream_have_no_figure() -> None:
     assert "no epoch" in run(epochs=0).record.verified["reason"]
     history = gg.fit(network(), [(X, Y)], loss="cross_entropy", optimizer="adam", verbose=False)
     assert "iterable" in history.record.verified["reason"]
+
+
+class _Flags(nn.Module):
+    """A buffer of another kind of number, which training changes."""
+
+    def __init__(self, dtype: str) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+        self.seen = nn.Buffer(np.zeros(2, dtype))
+
+    def forward(self, x: Any) -> Any:
+        if self.training:
+            positive = (x > 0).any(axis=0)
+            self.seen.assign(positive if self.seen.dtype == "bool" else positive.astype("uint8"))
+        return self.layer(x)
+
+
+@needs_native
+@pytest.mark.parametrize("dtype", ["bool", "uint8"])
+def test_buffers_that_are_no_real_numbers_are_compared(dtype: str, tmp_path: Path) -> None:
+    history = run(_Flags(dtype))
+    assert gg.verify(history).by_parameter["seen"].absolute == 0
+    write_run(history, tmp_path / "run")
+    apart = verifying.Difference().or_larger(np.array([0, 1], dtype), np.array([1, 1], dtype))
+    assert apart == verifying.Difference(1.0, 1.0)
+
+
+@needs_native
+def test_a_first_epoch_that_took_long_does_not_cost_the_figure() -> None:
+    history = run()
+    history.seconds[0] = 3600.0
+    keep_figure(history, 60.0)
+    assert history.record.verified["steps"] == 3

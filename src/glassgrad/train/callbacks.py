@@ -99,7 +99,10 @@ class Run:
         return found
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put parameters and buffers back as `state()` gave them."""
+        """Put parameters and buffers back as `state()` gave them.
+
+        Raises UsageError, and changes nothing, for what is not the numbers of this network.
+        """
         self._trainer.restore(state)
 
     def place(self) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.errors import FormatError, GlassgradError, ResumeError, shown
+from glassgrad.errors import FormatError, GlassgradError, ResumeError, UsageError, shown
 from glassgrad.files.strict_json import read_json, write_json
 from glassgrad.files.weights import read_tensors, write_tensors
-from glassgrad.tensors.tensor import Tensor
+from glassgrad.tensors.tensor import Parameter, Tensor
 
 from .callbacks import Callback, keeps
 from .packing import Arrays, pack, unpack
@@ -226,6 +226,22 @@ def _fill(arrays: Mapping[str, Any], found: Mapping[str, Any]) -> None:
                 received=f"{found[name].dtype} {found[name].shape}" if name in found else "none",
             )
         array[...] = found[name]
+
+
+def check_fits(state: Any, held: Mapping[str, Parameter]) -> None:
+    """Raises UsageError unless there is an array for each of these parameters and buffers."""
+    for name, own in held.items():
+        array = state.get(name) if isinstance(state, Mapping) else None
+        there = isinstance(array, np.ndarray)
+        if there and array.shape == own.shape and np.can_cast(array.dtype, own.dtype, "same_kind"):
+            continue
+        raise UsageError(
+            "these are not the numbers of this network",
+            where=name,
+            expected=f"an array of {own.dtype} {own.shape}",
+            received=f"{array.dtype} {array.shape}" if there else shown(array),
+            hint="run.restore(state), with state = run.state() of the same run",
+        )
 
 
 def put_callbacks(callbacks: Sequence[Callback], states: Sequence[tuple[str, Any]]) -> None:

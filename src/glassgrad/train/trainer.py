@@ -25,6 +25,7 @@ from .once import Once
 from .rows import Rows, Stream
 from .settings import settings_of
 from .signals import Noted, noted_signals
+from .state import check_fits
 from .step import Plan
 from .task import Task
 from .update import Moment
@@ -202,6 +203,7 @@ class Trainer:
 
     def restore(self, state: Mapping[str, AnyArray]) -> None:
         """Put copies back; the moments of the optimiser stay as they are."""
+        check_fits(state, self.held)
         self._changing()
         for part in self.plan.parts:
             self.weights[part.start : part.stop] = state[part.name].ravel()

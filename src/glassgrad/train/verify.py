@@ -33,6 +33,8 @@ class Difference:
 
     def or_larger(self, a: Any, b: Any) -> Difference:
         """The larger of this one and that of two arrays."""
+        if np.asarray(a).dtype.kind != "f":  # truth values have no difference, counts wrap around
+            a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         apart = float(np.max(np.abs(a - b), initial=0.0))
         if apart <= self.absolute:
             return self
@@ -348,7 +350,9 @@ def _figure(record: Record, history: History, seconds: float | None) -> dict[str
     other = _OTHER[record.backend]
     steps = [each for each in (record.plan.step, record.plan.apply) if each is not None]
     nodes = sum(s.count for s in steps if not s.is_ready(other))
-    own_step = spent / (history.epochs * record.steps_per_epoch)
+    # Of the fastest whole epoch: the first of a run is slow.
+    whole = history.seconds[: record.trained] or history.seconds
+    own_step = min(whole) / record.steps_per_epoch
     # Thrice the other engine's steps: where rounding has to be looked at, NumPy does them twice more.
     most = nodes * _TO_COMPILE[other] + _STEPS * (1 + 3 * _SLOWER) * own_step
     if most > allowed:
