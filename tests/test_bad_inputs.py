@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ class Frame:
         return np.asarray(self.numbers, dtype)
 
 
+# what takes a whole number
+COUNTED: dict[str, Callable[[Any], Any]] = {
+    "epochs": lambda n: fit(epochs=n),
+    "batch_size": lambda n: fit(batch_size=n),
+    "seed": lambda n: fit(seed=n),
+    "steps": lambda n: gg.verify(fit(), steps=n),
+    "patience": lambda n: gg.train.EarlyStopping("loss", patience=n),
+    "units": nn.Linear,
+    "kernel_size": lambda n: nn.Conv2d(3, n),
+    "axis": lambda n: gg.sum([[1.0]], axis=n),
+    "gradient_accumulation_steps": lambda n: optim.SGD(0.1, gradient_accumulation_steps=n),
+}
 # name, what is done, words that the message has
 CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "1 nan in x": (lambda: fit(x=changed(X, (17, 2), np.nan)), ("row 17", "column 2", "nan")),
@@ -237,6 +250,11 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: fit(nn.Sequential(nn.Linear(4), nn.BatchNorm1d(), nn.Linear(3)), batch_size=1),
         ("at least 2 rows",),
     ),
+    **{
+        f"{name} of {value!r}": (partial(run, value), (repr(value),))
+        for value in (np.array([1, 2]), np.array(2.5), 2.0, "2", True)
+        for name, run in COUNTED.items()
+    },
     "something that is no module": (lambda: nn.Sequential(nn.Linear(3), "relu"), ("'relu'",)),  # type: ignore[arg-type]
     "named and unnamed modules": (
         lambda: nn.Sequential(nn.Linear(3), output=nn.Linear(3)), ("all named or all unnamed",),

@@ -25,6 +25,7 @@ with the parts it knows; the boundary that knows the place adds `where` once, wi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import index
 from pathlib import Path
 from typing import Any, Self
 
@@ -197,6 +198,18 @@ def unknown_name(kind: str, name: object, known: tuple[str, ...]) -> ConfigError
     )
 
 
+def whole_number(value: Any) -> int | None:
+    """The whole number that a value is, None for what merely looks like one.
+
+    >>> whole_number(3), whole_number(3.0), whole_number(True), whole_number("3")
+    (3, None, None, None)
+    """
+    try:
+        return None if isinstance(value, bool) else index(value)
+    except TypeError:
+        return None
+
+
 def shown(value: object, limit: int = 60) -> str:
     """A value as a message may show it: one line, control characters escaped, short.
 
@@ -209,3 +222,12 @@ def shown(value: object, limit: int = 60) -> str:
         text = f"a {type(value).__name__} that is too long to show"
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "..."
+
+
+def told(text: object, limit: int = 200) -> str:
+    r"""A path or a text as a message may tell it: as `shown`, without the quotes.
+
+    >>> print(told("runs/a\nb"))
+    runs/a\nb
+    """
+    return shown(str(text), limit)[1:-1]

@@ -222,6 +222,50 @@ def test_what_goes_in_must_be_known() -> None:
         to_bytes("model")  # type: ignore[arg-type]  # the point
 
 
+@pytest.mark.parametrize(
+    "x",
+    [
+        (0,), (-1,), (True,), (3.0,), (2**40,), (2**20, 2**20), np.zeros((2, 0)), [[1, 2], [3]],
+        np.zeros((2, 3), np.int8), np.zeros((2, 3), np.uint16), np.zeros((2, 3), "M8[s]"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_input_that_no_file_can_describe_is_refused_when_it_is_saved(x: Any) -> None:
+    with pytest.raises(UsageError):
+        to_bytes(nn.Flatten(), x=x)
+
+
+def test_a_network_that_would_not_be_read_is_not_written() -> None:
+    with pytest.raises(ConfigError, match="cannot be kept in a file"):
+        to_bytes(nn.Reshape(*[1] * 33), x=(1,))
+
+
+def test_a_shape_may_be_of_numpys_whole_numbers() -> None:
+    assert to_bytes(nn.Linear(3), x=(np.int64(2),)) == to_bytes(nn.Linear(3), x=(2,))
+
+
+@pytest.mark.parametrize("path", [None, 12, b"m.glass", 1.5, ["m.glass"]])
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    with pytest.raises(UsageError, match="no path"):
+        gg.save(nn.Linear(2, 3), path, x=(2,))
+    with pytest.raises(UsageError, match="no path"):
+        gg.load(path)
+
+
+def test_names_of_files_may_be_as_long_as_the_system_takes_them(tmp_path: Path) -> None:
+    path = tmp_path / ("\U0001f600" * 62 + ".glass")
+    assert gg.save(nn.Linear(2, 3), path, x=(2,)) == path
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert isinstance(gg.load(path), nn.Module)
+
+
+def test_a_name_in_a_message_is_one_line_of_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        gg.save(nn.Linear(2, 3), tmp_path / "a\x1b[31m\nb" / "m.glass", x=(2,))
+    assert str(caught.value).replace("\n", "").isprintable()
+    assert r"a\x1b[31m\nb" in str(caught.value)
+
+
 def test_the_same_model_is_the_same_bytes_and_a_zip_that_others_read(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(2, 3))
     path = gg.save(model, tmp_path / "m.glass", x=(2,), labels={"classes": ["a", "b", "c"]})

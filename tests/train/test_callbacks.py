@@ -300,7 +300,7 @@ def _changed(name: str, value: Any) -> Any:
         _changed("linear2.bias", None),
         lambda state: {k: v for k, v in state.items() if k != "linear2.bias"},
         lambda state: None,
-        lambda state: list(state),
+        list,
     ],
 )
 def test_numbers_of_another_network_are_not_put_back(change: Any) -> None:

@@ -16,7 +16,7 @@ from glassgrad import __version__
 from glassgrad.cli.config import CONFIG, SAVE_CONFIG, Place, flags_first
 from glassgrad.cli.saving import CHECKPOINT_EVERY, INTERRUPTED, RESUME, Saving
 from glassgrad.cli.screen import QUIET, complain, note
-from glassgrad.errors import ConfigError, GlassgradError, UsageError, shown
+from glassgrad.errors import ConfigError, GlassgradError, UsageError, shown, told
 
 SETS = "digits, spiral, circles, moons, xor, people, mnist, fashion-mnist, cifar10, and, or, nand, nor, xnor"
 
@@ -76,9 +76,9 @@ def _leave_output() -> None:
 def _system(error: OSError) -> UsageError:
     return UsageError(
         "the system refuses",
-        where=shown(str(error.filename or ""), 200)[1:-1],
+        where=told(error.filename or ""),
         expected="files and folders that can be read and written",
-        received=error.strerror or shown(str(error), 200)[1:-1],
+        received=error.strerror or told(error),
     )
 
 

@@ -20,6 +20,7 @@ from glassgrad.errors import (
     UsageError,
     did_you_mean,
     shown,
+    told,
 )
 
 # Those that say what train would do read train's settings.
@@ -98,7 +99,7 @@ def read_config(file: Path, context: click.Context) -> dict[str, Any]:
     """
     from glassgrad.files.toml import read_toml
 
-    where = shown(str(file), 200)[1:-1]
+    where = told(file)
     tables = read_toml(file)
     group = context.parent.command if context.parent is not None else None
     commands = dict(group.commands) if isinstance(group, click.Group) else {}
@@ -275,7 +276,7 @@ def _plain(value: Any) -> Any:
 
 def check_new(file: Path) -> None:
     """Raises UsageError unless a file of this name may be made."""
-    where = shown(str(file), 200)[1:-1]
+    where = told(file)
     try:
         there = file.exists() or file.is_symlink()
         fine = not there and file.absolute().parent.is_dir()

@@ -16,7 +16,7 @@ import click
 
 from glassgrad.cli.config import CONFIG_FILE, Place, settings_from
 from glassgrad.cli.screen import name, note
-from glassgrad.errors import ConfigError, TrainingStopped, UsageError, shown
+from glassgrad.errors import ConfigError, TrainingStopped, UsageError, shown, told
 
 if TYPE_CHECKING:
     from glassgrad.train.trainer import Record
@@ -53,7 +53,7 @@ def _go_on(context: click.Context, _: click.Parameter, run: Path | None) -> None
     if not run.is_dir():
         raise UsageError(
             "there is no such run",
-            where=shown(str(run), 200)[1:-1],
+            where=told(run),
             expected="the folder of a run that was begun with --checkpoint-every",
             received="no folder",
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.data.table import NUMBER, records
-from glassgrad.errors import DataError, shown
+from glassgrad.errors import DataError, shown, told
 
 
 def read_table(path: Path, features: Sequence[str], count: int) -> NDArray[np.float64]:
@@ -21,7 +21,7 @@ def read_table(path: Path, features: Sequence[str], count: int) -> NDArray[np.fl
     those columns are taken, whatever their order; otherwise there must be as many as the model
     takes. Raises DataError, with line and column, for anything else.
     """
-    where = shown(str(path), 200)[1:-1]
+    where = told(path)
     lines = [(line, cells) for line, cells in records(path)[1] if any(c.strip() for c in cells)]
     if not lines:
         raise DataError(

@@ -14,7 +14,7 @@ from glassgrad.cli.screen import columns, name, note, say
 from glassgrad.data.preparation import Numeric, TablePreparation, Target
 from glassgrad.data.table import Table, listed, read_csv
 from glassgrad.data.target import Question, answers_in
-from glassgrad.errors import DataError, ShapeError, UsageError, shown
+from glassgrad.errors import DataError, ShapeError, UsageError, told
 from glassgrad.files import GraphModule
 from glassgrad.nn.module import Module
 from glassgrad.train.fit import evaluate, predict
@@ -152,7 +152,7 @@ def _table_and_preparation(model: GraphModule, text: str) -> tuple[Table, TableP
     if "\0" in text or not Path(text).exists():
         raise DataError(
             "there is no file of this name",
-            where=shown(text, 200)[1:-1],
+            where=told(text),
             expected="a CSV file with the columns " + listed([c.name for c in how.columns]),
             received="nothing there; the model was trained on a table, and takes no data set",
         )

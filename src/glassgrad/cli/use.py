@@ -25,6 +25,7 @@ from glassgrad.errors import (
     ShapeError,
     UsageError,
     shown,
+    told,
     unknown_name,
 )
 from glassgrad.files import GraphModule, Preparation, load
@@ -42,7 +43,7 @@ def find_model(text: str) -> tuple[GraphModule, Path]:
     if not path.exists():
         raise FormatError(
             "there is no such model",
-            where=shown(text, 200)[1:-1],
+            where=told(text),
             expected="a .glass file, or the folder of a run",
             received="nothing there",
             hint=_latest_run(),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glassgrad.data.packed import Gzip, Plain, looks_packed_tight, opened
-from glassgrad.errors import DataError, FormatError
+from glassgrad.errors import DataError, FormatError, told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +100,7 @@ def _check_length(path: str | os.PathLike[str], length: int) -> None:
     if rest or not count:
         raise FormatError(
             "not a batch of CIFAR-10 in its binary version",
-            where=str(Path(path)),
+            where=told(Path(path)),
             expected=f"one or more records of {_RECORD:,} bytes",
             received=f"{length:,} bytes: {count:,} records and {rest:,} bytes over",
             hint="fetch the file again: glassgrad download cifar10",
@@ -122,7 +122,7 @@ def _checked(path: str | os.PathLike[str], labels: NDArray[np.uint8]) -> NDArray
 def _too_many(path: str | os.PathLike[str], limit: int, received: str) -> FormatError:
     return FormatError(
         "a batch of CIFAR-10 above the limit",
-        where=str(Path(path)),
+        where=told(Path(path)),
         expected=f"at most {limit:,} records of {_RECORD:,} bytes",
         received=received,
     )

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from glassgrad.errors import DataError, FormatError, UsageError, shown, unknown_name
+from glassgrad.errors import DataError, FormatError, UsageError, told, unknown_name
 
 __all__ = ["download"]
 
@@ -144,7 +144,7 @@ def download(
     except OSError as error:
         failure = UsageError(
             "a data set cannot be stored",
-            where=shown(str(place), 200)[1:-1],
+            where=told(place),
             expected="a folder that may be written to, with room for the files",
             received=error.strerror or str(error),
             hint="GLASSGRAD_CACHE names another folder",
@@ -229,7 +229,7 @@ def _check_address(url: str, before: str = "") -> None:
     if parts.scheme != "https" and not own:
         raise DataError(
             "a download leads to an address that is not HTTPS",
-            where=shown(url, 200)[1:-1],
+            where=told(url),
             expected="https://",
             received=f"{parts.scheme}://",
         )
@@ -269,7 +269,7 @@ def _reason(error: Exception) -> str:
     if code is not None:
         return f"HTTP {code} {inner}"
     text = getattr(inner, "strerror", None) or getattr(error, "strerror", None) or inner or error
-    return shown(str(text), 200)[1:-1]
+    return told(text)
 
 
 def _unreachable(source: Source, reason: str) -> DataError:

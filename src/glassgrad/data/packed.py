@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from glassgrad.errors import DataError, FormatError
+from glassgrad.errors import DataError, FormatError, told
 
 _CHUNK = 1 << 16
 # The deflate format turns one byte into at most 1032 (RFC 1951: 258 bytes for two bits).
@@ -28,7 +28,7 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[tuple[Plain | Gz
     try:
         # Asked before opening: opening a pipe would wait for a writer.
         if not stat.S_ISREG(file.stat().st_mode):
-            raise FormatError("not a regular file", where=str(file), expected=what)
+            raise FormatError("not a regular file", where=told(file), expected=what)
         with file.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             magic = stream.read(2)
@@ -36,7 +36,7 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[tuple[Plain | Gz
             yield Gzip(stream, file) if magic == b"\x1f\x8b" else Plain(stream), size
     except OSError as error:
         raise DataError(
-            "a data file cannot be read", where=str(file), received=error.strerror or str(error)
+            "a data file cannot be read", where=told(file), received=error.strerror or str(error)
         ) from error
     except ValueError as error:
         if isinstance(error, DataError | FormatError):
@@ -115,7 +115,7 @@ class Gzip:
             except zlib.error as error:
                 raise FormatError(
                     "the gzip stream is damaged",
-                    where=str(self._file),
+                    where=told(self._file),
                     received=f"{len(out)} bytes of this part, then: {error}",
                     hint="fetch the file again",
                 ) from error
@@ -123,7 +123,7 @@ class Gzip:
             if not packed and not piece and not self._unpack.eof:
                 raise FormatError(
                     "the gzip stream is cut short",
-                    where=str(self._file),
+                    where=told(self._file),
                     expected="a gzip trailer at the end",
                     received=f"the file's end after {self._stream.tell()} bytes",
                     hint="fetch the file again",
@@ -136,7 +136,7 @@ class Gzip:
         if left:
             raise FormatError(
                 "bytes after the gzip stream",
-                where=str(self._file),
+                where=told(self._file),
                 expected="one gzip member and the file's end",
                 received=f"at least {left} bytes more",
             )

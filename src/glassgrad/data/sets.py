@@ -14,7 +14,7 @@ from glassgrad.data import cifar, fetch, toys
 from glassgrad.data.idx import read_idx
 from glassgrad.data.prepare import standardise
 from glassgrad.data.splits import split
-from glassgrad.errors import DataError, FormatError, ShapeError, unknown_name
+from glassgrad.errors import DataError, FormatError, ShapeError, told, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -295,7 +295,7 @@ def cifar10(folder: Folder = None) -> Dataset:
     if not found or not test:
         raise DataError(
             "a file of cifar10 is missing",
-            where=str(place),
+            where=told(place),
             expected="data_batch_1.bin or another training batch, and test_batch.bin; plain or .gz",
             received="no training batch" if not found else "no test batch",
             hint="put the batches into this folder, or: glassgrad download cifar10",
@@ -484,7 +484,7 @@ def _find_file(name: str, folder: Path, stem: str, kind: str) -> Path:
     if not found:
         raise DataError(
             f"a file of {name} is missing",
-            where=str(folder),
+            where=told(folder),
             expected=f"{stem}-{kind} or {stem}-{kind}.gz",
             received="neither",
             hint=f"put all four files into this folder, or: glassgrad download {name}",
@@ -503,14 +503,14 @@ def _images_and_labels(
         if array.dtype != np.uint8 or array.shape != shape:
             raise FormatError(
                 "an IDX file of another kind",
-                where=str(file),
+                where=told(file),
                 expected=f"uint8 of shape {shape}",
                 received=f"{array.dtype} of shape {array.shape}",
             )
     if len(images) != len(labels):
         raise FormatError(
             "images and labels differ in number",
-            where=str(label_file),
+            where=told(label_file),
             expected=f"{len(images)} labels ({8 + len(images)} bytes) for {image_file.name}",
             received=f"{len(labels)} labels ({8 + len(labels)} bytes)",
         )

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.errors import DataError, did_you_mean, shown
+from glassgrad.errors import DataError, did_you_mean, shown, told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -248,7 +248,7 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     >>> table, table.separator
     (Table of 2 rows: age, town, 'semicolons')
     """
-    where = shown(os.fspath(path), 200)[1:-1]
+    where = told(path)
     delimiter, found = records(path)
     first, heading = next(found, (1, []))
     if not heading:
@@ -298,7 +298,7 @@ def records(path: str | os.PathLike[str]) -> tuple[str, Iterator[tuple[int, list
 
     Empty lines are left out. Raises DataError as `read_csv`, some of it only while reading.
     """
-    where = shown(os.fspath(path), 200)[1:-1]
+    where = told(path)
     try:
         file = Path(path)
         # Asked before opening: opening a pipe would wait for a writer.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.errors import ConfigError, DataError, shown
+from glassgrad.errors import ConfigError, DataError, shown, told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,7 +190,7 @@ def read_text(path: str | os.PathLike[str], *, characters: int | None = None) ->
     Text 'tiny': 18 characters, 7 of them different
     """
     file = Path(path)
-    where = shown(str(file), 200)[1:-1]
+    where = told(file)
     text = _characters(file, where)
     if characters is not None:
         if isinstance(characters, bool) or not isinstance(characters, int) or characters < 1:

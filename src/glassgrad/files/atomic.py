@@ -7,7 +7,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from glassgrad.errors import UsageError
+from glassgrad.errors import UsageError, told
 
 from .disk import DISK, Disk
 
@@ -18,7 +18,7 @@ def write_atomically(path: Path, data: bytes, *, disk: Disk = DISK) -> None:
     Whatever happens on the way, `path` holds either what it held before or all of `data`.
     Raises UsageError, naming the file, where the system refuses.
     """
-    beside = path.with_name(f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    beside = path.with_name(f".{os.getpid()}-{secrets.token_hex(8)}.part")
     try:
         try:
             disk.write(beside, [data])
@@ -31,7 +31,7 @@ def write_atomically(path: Path, data: bytes, *, disk: Disk = DISK) -> None:
     except (OSError, ValueError) as error:
         failure = UsageError(
             "a file cannot be written",
-            where=str(path),
+            where=told(path),
             expected="a folder that exists and may be written to, with room for the file",
             received=getattr(error, "strerror", None) or str(error),
         )

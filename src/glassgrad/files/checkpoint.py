@@ -19,7 +19,14 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from glassgrad.errors import CheckpointError, CheckpointWarning, FormatError, UsageError, shown
+from glassgrad.errors import (
+    CheckpointError,
+    CheckpointWarning,
+    FormatError,
+    UsageError,
+    shown,
+    told,
+)
 
 from .disk import DISK, Disk
 from .locks import Lock
@@ -129,7 +136,7 @@ class Store:
         if steps:
             raise CheckpointError(
                 "no checkpoint in this folder can be used",
-                where=_shown(self.folder),
+                where=told(self.folder),
                 expected="at least one that is as it was written",
                 received="; ".join(failures[:3]) + ("; ..." if len(failures) > 3 else ""),
                 hint="start afresh in another folder",
@@ -146,7 +153,7 @@ class Store:
         _check_names(step, parts)
         if self._lock.released:
             raise CheckpointError(
-                "this store of checkpoints is closed", where=_shown(self.folder), received="a save"
+                "this store of checkpoints is closed", where=told(self.folder), received="a save"
             )
         self._check_worth(step, finite=finite)
         facts = {name: (_size(p), _digest(p)) for name, p in sorted(parts.items())}
@@ -177,7 +184,7 @@ class Store:
         if not finite and step in self.steps() and self._look(place) is not False:
             raise CheckpointError(
                 "a checkpoint of this step is there already",
-                where=_shown(place),
+                where=told(place),
                 expected="a finite one, or one of another step",
                 received="one that is not finite",
             )
@@ -191,7 +198,7 @@ class Store:
     def _no_room(self, needed: int, free: int, why: str = "") -> CheckpointError:
         return CheckpointError(
             "there is no room for a checkpoint",
-            where=_shown(self.folder),
+            where=told(self.folder),
             expected=f"{needed:,} bytes and a tenth more",
             received=f"{free:,} bytes free" + (f": {why}" if why else ""),
             hint="make room, keep fewer checkpoints, or give a folder on another disk",
@@ -283,7 +290,7 @@ class Store:
                 self.disk.sync_folder(self.folder)
             self._empty(aside)
         except OSError as error:
-            _warn(f"what is no longer kept cannot be removed: {_shown(folder)}: {_reason(error)}")
+            _warn(f"what is no longer kept cannot be removed: {told(folder)}: {_reason(error)}")
 
     def _empty(self, folder: Path) -> None:
         for name in self.disk.list(folder):
@@ -342,26 +349,26 @@ def _read_manifest(folder: Path, disk: Disk, called: str) -> _Manifest:
     if step is None or not disk.list(folder.parent).get(folder.name):
         raise FormatError(
             "this is no checkpoint",
-            where=_shown(folder),
+            where=told(folder),
             expected="a folder, no link, with a name like step-00000500",
         )
     where = folder / MANIFEST
     names = sorted(disk.list(folder))
     if MANIFEST not in names:
-        raise FormatError("the manifest is missing", where=_shown(folder))
+        raise FormatError("the manifest is missing", where=told(folder))
     size = disk.size(where)
     if size > MOST_MANIFEST:
         raise FormatError(
             "the manifest is too large",
-            where=_shown(where),
+            where=told(where),
             expected=f"at most {MOST_MANIFEST:,} bytes",
             received=f"{size:,}",
         )
-    about = _parse(b"".join(disk.blocks(where, size, MOST_MANIFEST)), _shown(where))
+    about = _parse(b"".join(disk.blocks(where, size, MOST_MANIFEST)), told(where))
     if about.step != step:
         raise FormatError(
             "the manifest is another checkpoint's",
-            where=_shown(where),
+            where=told(where),
             expected=f"step {step:,}",
             received=f"step {about.step:,}",
         )
@@ -370,7 +377,7 @@ def _read_manifest(folder: Path, disk: Disk, called: str) -> _Manifest:
         odd = min(set(names) ^ set(wanted))
         raise FormatError(
             "a file is missing" if odd in wanted else "a file is there that does not belong",
-            where=_shown(folder),
+            where=told(folder),
             expected="the files of the manifest and no others",
             received=f"{'no ' if odd in wanted else ''}{shown(odd)}",
         )
@@ -378,7 +385,7 @@ def _read_manifest(folder: Path, disk: Disk, called: str) -> _Manifest:
         if (found := disk.size(folder / name)) != bytes_:
             raise FormatError(
                 "a file has another size",
-                where=_shown(folder / name),
+                where=told(folder / name),
                 expected=f"{bytes_:,} bytes",
                 received=f"{found:,}",
             )
@@ -455,7 +462,7 @@ def _check_digest(found: str, digest: str, file: Path) -> None:
     if found != digest:
         raise FormatError(
             "a checksum does not match",
-            where=_shown(file),
+            where=told(file),
             expected=f"SHA-256 {digest[:16]}...",
             received=f"{found[:16]}...",
         )
@@ -538,7 +545,7 @@ def _doing(what: str, where: Path) -> Iterator[None]:
         if isinstance(error, FormatError) and what.startswith("read"):
             raise
         raise CheckpointError(
-            f"cannot {what}", where=_shown(where), received=_reason(error)
+            f"cannot {what}", where=told(where), received=_reason(error)
         ) from error
 
 
@@ -546,7 +553,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FormatError):
         return f"{_cause(error)} ({error.where})" if error.where else _cause(error)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return shown(reason, 200)[1:-1]
+    return told(reason)
 
 
 def _warn(what: str) -> None:
@@ -555,7 +562,3 @@ def _warn(what: str) -> None:
 
 def _cause(error: FormatError | CheckpointError) -> str:
     return f"{error.what}: {error.received}" if error.received else error.what
-
-
-def _shown(path: Path) -> str:
-    return shown(str(path), 200)[1:-1]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from glassgrad.errors import FormatError
+from glassgrad.errors import FormatError, told
 
 try:
     import fcntl
@@ -137,7 +137,7 @@ class Disk:
             if found != size:
                 raise FormatError(
                     "a file has another size",
-                    where=str(file),
+                    where=told(file),
                     expected=f"{size:,} bytes",
                     received=f"{found:,}",
                 )
@@ -146,7 +146,7 @@ class Disk:
             while size > 0:
                 block = self.get(handle, min(size, at_once))
                 if not block:
-                    raise FormatError("a file ends early", where=str(file))
+                    raise FormatError("a file ends early", where=told(file))
                 yield block
                 size -= len(block)
         finally:
@@ -173,7 +173,7 @@ def _check_plain(about: os.stat_result, file: Path) -> None:
         link = stat.S_ISLNK(about.st_mode)
         raise FormatError(
             "this is no plain file",
-            where=str(file),
+            where=told(file),
             expected="a file with one name: no link, pipe or device",
             received="a link" if link or stat.S_ISREG(about.st_mode) else "no file",
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import ConfigError, UsageError, shown
+from glassgrad.errors import ConfigError, UsageError, shown, told
 
 BLOCKS = 64
 BLOCK = 65536
@@ -61,7 +61,7 @@ def of_file(file: str | Path, *, full: bool = False) -> dict[str, Any]:
     With `full`, of all of it. Raises ConfigError where it cannot be read or is no regular file.
     """
     file = Path(file)
-    where = shown(str(file), 200)[1:-1]
+    where = told(file)
     expected = "a file that can be read"
     try:
         # Asked before opening: opening a pipe would wait for a writer, a device never ends.

@@ -32,7 +32,7 @@ from .weights import AnyArray
 _MOST_LINES = 15_000
 _MOST_REFERENCES = 100_000  # to values
 _LONGEST_LINE = 2**16
-_MOST_ROW = 2**31  # numbers that one row may become on its way
+MOST_ROW = 2**31  # numbers that one row may become on its way
 _ROWS = Dim.named("n")
 _OUTPUT = re.compile(r"prediction_[A-Za-z0-9_]{1,64}")
 _FIELDS = {
@@ -48,6 +48,15 @@ def graph_json(
     lines = print_graph(graph).split("\n")
     if found := _too_much(lines):
         raise ConfigError("the network is too large for a file", where="graph.json", received=found)
+    try:
+        _check_nodes(graph)
+    except FormatError as error:
+        raise ConfigError(
+            f"this network cannot be kept in a file: {error.what}",
+            where=error.where,
+            expected=error.expected,
+            received=error.received,
+        ) from None
     description = {
         "opset": OPSET,
         "title": title,
@@ -230,11 +239,11 @@ def _check_size(value: Value) -> None:
     sizes = [s if isinstance(s, int) else sum(abs(c) for _, c in s.terms) for s in shape]
     named = {name for s in shape if isinstance(s, Dim) for name in s.names}
     degree = max((len(p) for s in shape if isinstance(s, Dim) for p, _ in s.terms), default=0)
-    if len(shape) > 32 or prod(sizes) > _MOST_ROW or not named <= {"n"} or degree > 4:
+    if len(shape) > 32 or prod(sizes) > MOST_ROW or not named <= {"n"} or degree > 4:
         raise FormatError(
             "a value of the graph is too large to be meant",
             where=value.node.op.name,
-            expected=f"at most {_MOST_ROW:,} numbers for one row",
+            expected=f"at most {MOST_ROW:,} numbers for one row",
             received=shown(repr(value.type), 120),
         )
 

@@ -8,7 +8,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from glassgrad.errors import CheckpointError, shown
+from glassgrad.errors import CheckpointError, shown, told
 
 from .disk import lock_handle
 
@@ -41,7 +41,7 @@ class Lock:
         except OSError as error:
             raise CheckpointError(
                 "the folder cannot be locked",
-                where=shown(str(file), 200)[1:-1],
+                where=told(file),
                 expected="a folder that may be written to",
                 received=error.strerror or str(error),
             ) from error
@@ -54,7 +54,7 @@ class Lock:
             self._take_by_making()
             return
         if not free:
-            raise _taken(self.file, _told(self._handle))
+            raise _taken(self.file, _holder(self._handle))
 
     def _take_by_making(self) -> None:
         mark = self.file.with_name(f"{self.file.name}.held")
@@ -62,8 +62,8 @@ class Lock:
             made = _opened(mark, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             with mark.open("rb") as stream:
-                told = _told(stream.fileno())
-            raise _taken(mark, told, by_hand=True) from None
+                holder = _holder(stream.fileno())
+            raise _taken(mark, holder, by_hand=True) from None
         os.close(self._handle)
         self._handle, self.file, self._is_file = made, mark, True
 
@@ -90,17 +90,17 @@ def _opened(file: Path, how: int) -> int:
     return os.open(file, os.O_RDWR | how | extra, 0o600)
 
 
-def _told(handle: int) -> str:
+def _holder(handle: int) -> str:
     with suppress(OSError):
-        told = os.read(handle, _MOST_TOLD).decode("utf-8", "replace")
-        return shown(told, 200)[1:-1] if told else "another process"
+        holder = os.read(handle, _MOST_TOLD).decode("utf-8", "replace")
+        return told(holder) if holder else "another process"
     return "another process"
 
 
 def _taken(file: Path, holder: str, *, by_hand: bool = False) -> CheckpointError:
     return CheckpointError(
         "somebody else writes to this folder",
-        where=shown(str(file.parent), 200)[1:-1],
+        where=told(file.parent),
         expected="one writer at a time",
         received=f"held by {holder}",
         hint=f"if that process is gone, remove {shown(file.name)} from the folder"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from glassgrad.data.preparation import TablePreparation
-from glassgrad.errors import ConfigError, FormatError, GlassgradError, UsageError, shown
+from glassgrad.errors import ConfigError, FormatError, GlassgradError, UsageError, shown, told
 from glassgrad.nn.module import Module
 
 from .atomic import write_atomically
@@ -77,13 +77,13 @@ def save(
     ...     gg.load(path)
     Linear(2, 3)
     """
-    file = Path(path)
+    file = _file(path)
     if file.suffix != ".glass":
         raise ConfigError(
             "a model file ends in .glass",
-            where=shown(str(path)),
-            expected=f"{file.stem}.glass",
-            received=file.suffix or "no ending",
+            where=told(path),
+            expected=f"{told(file.stem, 80)}.glass",
+            received=told(file.suffix, 80) or "no ending",
         )
     write_atomically(file, to_bytes(model, x=x, labels=labels))
     return file
@@ -130,7 +130,7 @@ def load(path: str | os.PathLike[str], *, check: bool = False) -> GraphModule:
     not have written; with `check`, also where the network does not give for the file's three rows
     what it gave when it was saved, to 1e-4 of 1 + the largest number (float64: 1e-10).
     """
-    file = Path(path)
+    file = _file(path)
     try:
         return from_bytes(read_model_file(file), check=check)
     except FormatError as error:
@@ -138,8 +138,17 @@ def load(path: str | os.PathLike[str], *, check: bool = False) -> GraphModule:
         raise
 
 
+def _file(path: Any) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise UsageError(
+            "this is no path", expected="the name of a .glass file", received=shown(path)
+        ) from None
+
+
 def _inside(file: Path, where: str) -> str:
-    name = shown(str(file), 200)[1:-1]
+    name = told(file)
     return f"{name}, {where}" if where and name not in where else name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from glassgrad.errors import ConfigError, FormatError, shown
+from glassgrad.errors import ConfigError, FormatError, told
 
 
 def read_small(file: Path, most: int, what: str, expected: str) -> bytes:
@@ -14,7 +14,7 @@ def read_small(file: Path, most: int, what: str, expected: str) -> bytes:
     Raises ConfigError where it cannot be read or is not a regular file, FormatError where it has
     more than `most` bytes.
     """
-    where = shown(str(file), 200)[1:-1]
+    where = told(file)
     try:
         about = file.stat()
         # Asked before opening: opening a pipe would wait for a writer, a device never ends.

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
-from glassgrad.errors import ConfigError, FormatError, shown
+from glassgrad.errors import ConfigError, FormatError, shown, told
 
 MOST_DEPTH = 16
 MOST_BYTES = 16 * 2**20
@@ -33,7 +33,7 @@ def written(value: Any, what: str) -> bytes:
             "this cannot be kept in a file",
             where=what,
             expected=f"finite numbers, whole characters, at most {MOST_DEPTH} levels",
-            received=shown(received, 200)[1:-1],
+            received=told(received),
         ) from None
     return data
 
@@ -72,7 +72,7 @@ def read_json(data: bytes, what: str, limit: int = MOST_BYTES, *, canonical: boo
 
 
 def _reason(error: Exception) -> str:
-    return shown(str(error), 200)[1:-1]
+    return told(error)
 
 
 def _check_size(data: bytes, what: str) -> None:

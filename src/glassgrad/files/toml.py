@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from glassgrad.errors import ConfigError, FormatError, shown
+from glassgrad.errors import ConfigError, FormatError, shown, told
 
 from .small import read_small
 
@@ -32,7 +32,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     Raises ConfigError where it cannot be read; FormatError, with line and column, where it is no
     TOML, and for what no settings have: whole numbers of more than 256 bits, more than 32 levels.
     """
-    where = shown(str(file), 200)[1:-1]
+    where = told(file)
     data = read_small(file, MOST_BYTES, "the settings", "a TOML file")
     try:
         text = data.decode("utf-8-sig")
@@ -44,7 +44,7 @@ def read_toml(file: Path) -> dict[str, Any]:
             "the settings are not TOML",
             where=where,
             expected='tables such as [train], and in them lines such as epochs = 30 and optimizer = "adam"',
-            received=shown(str(error), 200)[1:-1],
+            received=told(error),
         ) from None
     return found
 

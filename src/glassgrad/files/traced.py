@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from glassgrad.errors import UsageError, shown
-from glassgrad.ir import INPUT, Dim, Graph, Node, Type
+from glassgrad.errors import UsageError, shown, whole_number
+from glassgrad.ir import DTYPES, INPUT, Dim, Graph, Node, Type
 from glassgrad.nn.module import Module
 from glassgrad.nn.tracing import forward_graph, input_names
 from glassgrad.tensors.tensor import Buffer, Parameter, Tensor
 
+from .graph_member import MOST_ROW
 from .loaded import GraphModule, Place
+from .weights import AnyArray
 
 ROWS = Dim.named("n")
+_KINDS = tuple(kind for kind in DTYPES if kind != "bool")
 
 
 def traced(model: Module, x: Any) -> tuple[Graph, bool, list[Place]]:
@@ -63,13 +67,26 @@ def _input_types(model: Module, x: Any) -> dict[str, Type]:
 
 
 def _example_type(x: Any, dtype: str) -> Type:
-    if isinstance(x, tuple) and all(isinstance(s, int) for s in x):
-        return Type((ROWS, *x), dtype)
-    example = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
-    if example.ndim < 1 or example.dtype.kind not in "iuf":
+    """Rows of a shape, or like those of an example."""
+    if isinstance(x, tuple) and all(np.ndim(s) == 0 for s in x):
+        shape, kind = tuple([whole_number(s) or 0 for s in x]), dtype
+    else:
+        example = _array(x)
+        shape, kind = example.shape[1:], example.dtype.name
+        kind = dtype if example.dtype.kind == "f" else kind
+    if not all(s >= 1 for s in shape) or prod(shape) > MOST_ROW or kind not in _KINDS:
         raise _no_example(("x",), x)
-    kind = dtype if example.dtype.kind == "f" else example.dtype.name
-    return Type((ROWS, *example.shape[1:]), kind)
+    return Type((ROWS, *shape), kind)
+
+
+def _array(x: Any) -> AnyArray:
+    try:
+        example = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+    except ValueError as error:  # rows of different lengths
+        raise _no_example(("x",), x) from error
+    if example.ndim < 1:
+        raise _no_example(("x",), x)
+    return example
 
 
 def _no_example(names: Sequence[str], x: Any) -> UsageError:

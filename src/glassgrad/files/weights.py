@@ -124,9 +124,8 @@ def read_tensors(data: bytes | memoryview, what: str) -> dict[str, AnyArray]:
                 where=f"{what}, tensor {shown(name)}",
                 received=str(raw.max()),
             )
-        found[name] = raw.copy().view(np.dtype(dtype).newbyteorder("<")).reshape(shape)
-        if found[name].dtype.byteorder == ">":
-            found[name] = found[name].astype(dtype)
+        little = raw.copy().view(np.dtype(dtype).newbyteorder("<")).reshape(shape)
+        found[name] = little.astype(dtype, copy=False)
     return {name: found[name] for name in header}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from glassgrad.errors import ConfigError, UsageError, shown
+from glassgrad.errors import ConfigError, UsageError, shown, whole_number
 from glassgrad.inspect.plots import overlaid
 from glassgrad.inspect.run import effective, read_run
 from glassgrad.nn.module import Module
@@ -268,8 +268,8 @@ def _no_entry(where: str, entry: Any, expected: str) -> UsageError:
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:
-    whole = hasattr(seeds, "__index__") and not isinstance(seeds, bool)
-    found = range(int(seeds)) if whole and 0 < int(seeds) <= 10**6 else seeds
+    count = whole_number(seeds)
+    found = range(count) if count is not None and 0 < count <= 10**6 else seeds
     try:
         numbers = tuple(checked_seed(s) for s in found)
     except TypeError:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from glassgrad import __version__
-from glassgrad.errors import ConfigError, UsageError, shown
+from glassgrad.errors import ConfigError, UsageError, told
 from glassgrad.files.atomic import write_atomically
 from glassgrad.files.disk import DISK
 from glassgrad.files.history import read_history
@@ -120,7 +120,7 @@ def next_free(base: Path, stem: str) -> Path:
 def check_free(folder: str | os.PathLike[str]) -> Path:
     """The folder, if a run may be written there. Raises UsageError otherwise."""
     path = Path(folder)
-    name = shown(str(path), 200)[1:-1]
+    name = told(path)
     try:
         if "\0" in str(path):
             raise ValueError("a zero byte in the name")
@@ -169,14 +169,14 @@ def _placed(folder: Path, files: Mapping[str, bytes]) -> Path:
                     raise FileExistsError
                 beside.rename(folder)
             except FileExistsError:
-                raise _TakenError("the run's folder was just taken", where=str(folder)) from None
+                raise _TakenError("the run's folder was just taken", where=told(folder)) from None
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         DISK.sync_folder(folder.parent)
     except OSError as error:
         failure = UsageError(
             "the run's folder cannot be written",
-            where=shown(str(folder), 200)[1:-1],
+            where=told(folder),
             expected="a place where folders may be made, with room for the run",
             received=error.strerror or str(error),
         )
@@ -264,7 +264,7 @@ def read_run(
     and line, for what `write_run` would not write, ConfigError where a file cannot be read.
     """
     path = Path(folder)
-    where = shown(str(path), 200)[1:-1]
+    where = told(path)
     try:
         there = path.is_dir()
     except (OSError, ValueError):  # a name that is too long, or has a zero byte
@@ -279,4 +279,4 @@ def read_run(
     config = read_toml(path / "config.toml")
     file = path / "history.csv"
     data = read_small(file, MOST_DATA, "the history", "the history.csv of a run")
-    return config, read_history(data, shown(str(file), 200)[1:-1])
+    return config, read_history(data, told(file))

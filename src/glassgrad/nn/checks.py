@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from glassgrad.errors import ConfigError, DTypeError, ShapeError, UsageError, shown
+from glassgrad.errors import ConfigError, DTypeError, ShapeError, UsageError, shown, whole_number
 from glassgrad.ir import FLOATS
 
 from .module import Module, is_array
@@ -22,11 +22,11 @@ def checked_dtype(dtype: str) -> str:
 
 def units(value: Any, what: str, limit: int = 10**9) -> int:
     """A number of units: whole, at least 1, and small enough to be meant."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    number = whole_number(value)
+    if number is None:
         raise ConfigError(
             f"{what} must be a whole number", expected="1, 2, ...", received=shown(value)
         )
-    number = int(value.__index__())
     if not 1 <= number <= limit:
         raise ConfigError(
             f"{what} is out of range",
@@ -104,15 +104,14 @@ def numbers(value: Any, rank: int, what: str, low: int) -> tuple[int, ...]:
     given = tuple(value) if isinstance(value, tuple | list) else (value,) * rank
     if len(given) != rank:
         raise ConfigError(f"{what} needs {rank} numbers", received=shown(value))
-    for v in given:
-        whole = not isinstance(v, bool) and hasattr(v, "__index__")
-        if not whole or not low <= int(v) <= 10**6:
-            raise ConfigError(
-                f"{what} is out of range",
-                expected=f"whole numbers from {low} to 1,000,000",
-                received=shown(value),
-            )
-    return tuple([int(v) for v in given])
+    found = [whole_number(v) for v in given]
+    if not all(v is not None and low <= v <= 10**6 for v in found):
+        raise ConfigError(
+            f"{what} is out of range",
+            expected=f"whole numbers from {low} to 1,000,000",
+            received=shown(value),
+        )
+    return tuple([v for v in found if v is not None])
 
 
 def short(values: tuple[int | None, ...]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from glassgrad.errors import ConfigError, DTypeError, ShapeError, shown
+from glassgrad.errors import ConfigError, DTypeError, ShapeError, shown, whole_number
 from glassgrad.ir import DTYPES, FLOATS, Attribute, Dim, Graph, Ratio, Size, Type, broadcast
 
 
@@ -179,9 +179,11 @@ def _rank(inputs: tuple[Any, ...]) -> int:
 
 def whole(value: Any, what: str, low: int | None = None) -> int:
     """A whole number, and nothing that merely looks like one."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or isinstance(value, Dim):
-        raise ConfigError(f"{what} must be a whole number", received=shown(value))
-    number = int(value.__index__())
+    number = None if isinstance(value, Dim) else whole_number(value)
+    if number is None:
+        raise ConfigError(
+            f"{what} must be a whole number", expected="such as 0 or 2", received=shown(value)
+        )
     if low is not None and number < low:
         raise ConfigError(f"{what} is too small", expected=f"at least {low}", received=str(number))
     return number

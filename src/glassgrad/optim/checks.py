@@ -6,7 +6,7 @@ import inspect
 import math
 from typing import Any
 
-from glassgrad.errors import ConfigError, shown
+from glassgrad.errors import ConfigError, shown, whole_number
 
 
 def real(name: str, value: Any) -> float:
@@ -58,13 +58,14 @@ def betas(value: Any) -> tuple[float, float]:
 
 def whole(name: str, value: Any, low: int = 1) -> int:
     """A whole number from a bound on."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < low:
+    number = whole_number(value)
+    if number is None or number < low:
         raise ConfigError(
             f"{name} is out of range",
             expected=f"a whole number from {low}",
             received=shown(value),
         )
-    return int(value.__index__())
+    return number
 
 
 def flag(name: str, value: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import ConfigError, shown
+from glassgrad.errors import ConfigError, shown, whole_number
 
 Doubles = NDArray[np.float64]
 
@@ -86,13 +86,13 @@ def checked_seed(seed: Any) -> int:
         import secrets
 
         return secrets.randbits(32)
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+    number = whole_number(seed)
+    if number is None:
         raise ConfigError(
             "a seed must be a whole number",
             expected="0 to 2**64 - 1, or None",
             received=shown(seed),
         )
-    number = int(seed.__index__())
     if not 0 <= number < 2**64:
         raise ConfigError("a seed is out of range", expected="0 to 2**64 - 1", received=str(seed))
     return number

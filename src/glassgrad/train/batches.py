@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import ConfigError, DataError, DTypeError, shown
+from glassgrad.errors import ConfigError, DataError, DTypeError, shown, whole_number
 from glassgrad.ir import bind
 from glassgrad.nn.losses import check_classes, check_signs, known
 from glassgrad.tensors.random import order_of_rows
@@ -219,13 +219,14 @@ def checked_batch_size(value: Any, rows: int) -> int:
     """Rows per step: None for all of them."""
     if value is None:
         return rows
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+    number = whole_number(value)
+    if number is None or number < 1:
         raise ConfigError(
             "batch_size is out of range",
             expected="a whole number from 1, or None for all rows",
             received=shown(value),
         )
-    return min(int(value), rows)
+    return min(number, rows)
 
 
 def check_last(divisors: Sequence[tuple[str, Any]], rows: int, size: int) -> None:

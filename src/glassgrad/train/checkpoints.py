@@ -16,6 +16,7 @@ from glassgrad.errors import (
     FormatError,
     ResumeError,
     shown,
+    told,
 )
 from glassgrad.files.checkpoint import LOCK, Store
 from glassgrad.files.disk import DISK
@@ -61,7 +62,7 @@ class Keeper(Between):
         if not isinstance(folder, str | Path) or not str(folder) or "\0" in str(folder):
             raise _choice("checkpoint", "the path of a folder", folder)
         self.folder = Path(folder)
-        self.where = shown(str(folder), 200)[1:-1]
+        self.where = told(folder)
         if resume == "must" and not self.folder.is_dir():
             raise self._nothing("no such folder")
         self.failure, self.full_hash = failure, full_hash
@@ -95,7 +96,7 @@ class Keeper(Between):
             return None
         saved = self.store.newest()
         if saved is not None:
-            where = shown(str(saved.path), 200)[1:-1]
+            where = told(saved.path)
             state = read(saved.members, where)
             if state["step"] != saved.step:
                 raise FormatError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from glassgrad import optim
 from glassgrad.engine import check_backend, compiled, is_small, on_one_thread
-from glassgrad.errors import ConfigError, DataError, UsageError, shown
+from glassgrad.errors import ConfigError, DataError, UsageError, shown, whole_number
 from glassgrad.ir import Type
 from glassgrad.nn.module import Module, drawing_with
 from glassgrad.nn.tracing import forward_graph, gathered
@@ -167,9 +167,8 @@ def _streamed(x: Any, steps: Any, for_arrays: Mapping[str, Any]) -> Source:
             "are augmented already",
             received=given[0],
         )
-    if steps is not None and (
-        isinstance(steps, bool) or not hasattr(steps, "__index__") or steps < 1
-    ):
+    count = whole_number(steps)
+    if steps is not None and (count is None or count < 1):
         raise ConfigError(
             "steps_per_epoch is out of range",
             expected="a whole number from 1",
@@ -250,11 +249,12 @@ def _validation(
 
 
 def _checked_epochs(epochs: Any) -> int:
-    if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or int(epochs) < 0:
+    number = whole_number(epochs)
+    if number is None or number < 0:
         raise ConfigError(
             "epochs is out of range", expected="a whole number from 0", received=shown(epochs)
         )
-    return int(epochs)
+    return number
 
 
 def _split(data: dict[str, AnyArray], share: float) -> dict[str, AnyArray]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from glassgrad.errors import ConfigError, UsageError, shown
+from glassgrad.errors import ConfigError, UsageError, shown, told
 
 from .callbacks import Callback, Run
 
@@ -28,7 +28,7 @@ class _Log(Callback):
         self.path = Path(path)
         self.append = append
         self._heading = ""
-        self.where = f"{type(self).__name__}, {shown(str(path), 200)[1:-1]}"
+        self.where = f"{type(self).__name__}, {told(path)}"
 
     def heading(self, names: Sequence[str]) -> str:
         """The first line of a new file, if there is one."""

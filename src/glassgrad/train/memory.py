@@ -70,8 +70,8 @@ def _needs(record: Record) -> Callable[[int], int]:
 
 def _is_called(record: Record) -> bool:
     """Whether steps are called one by one; rows in memory are otherwise the loop's."""
-    special = record.stream or record.augment or record.plan.apply
-    return special is not None or isinstance(record.optimizer, LBFGS)
+    special = (record.stream, record.augment, record.plan.apply)
+    return any(each is not None for each in special) or isinstance(record.optimizer, LBFGS)
 
 
 def largest(need: Callable[[int], int], rows: int, free: int) -> int:

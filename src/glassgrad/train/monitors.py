@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from glassgrad.errors import ConfigError, did_you_mean, shown, unknown_name
+from glassgrad.errors import ConfigError, did_you_mean, shown, unknown_name, whole_number
 from glassgrad.files.atomic import write_atomically
 
 from .callbacks import Callback, Run
@@ -35,11 +35,12 @@ def _number(name: str, value: Any, low: float = -math.inf, below: float = math.i
 
 
 def _count(name: str, value: Any, low: int = 0) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < low:
+    number = whole_number(value)
+    if number is None or number < low:
         raise ConfigError(
             f"{name} is out of range", expected=f"a whole number from {low}", received=shown(value)
         )
-    return int(value)
+    return number
 
 
 class Monitor(Callback):

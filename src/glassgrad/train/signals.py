@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from glassgrad.errors import TrainingStopped
+from glassgrad.errors import TrainingStopped, told
 
 
 class Noted(list[int]):
@@ -22,7 +22,7 @@ class Noted(list[int]):
             raise KeyboardInterrupt
         stopped = TrainingStopped(
             "training was asked to stop, and stopped after a whole step",
-            where=str(checkpoint or ""),
+            where=told(checkpoint or ""),
             received="SIGTERM",
             hint='resume="auto" goes on from there' if checkpoint is not None else "",
         )

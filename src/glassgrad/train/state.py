@@ -232,14 +232,16 @@ def check_fits(state: Any, held: Mapping[str, Parameter]) -> None:
     """Raises UsageError unless there is an array for each of these parameters and buffers."""
     for name, own in held.items():
         array = state.get(name) if isinstance(state, Mapping) else None
-        there = isinstance(array, np.ndarray)
-        if there and array.shape == own.shape and np.can_cast(array.dtype, own.dtype, "same_kind"):
-            continue
+        received = shown(array)
+        if isinstance(array, np.ndarray):
+            if array.shape == own.shape and np.can_cast(array.dtype, own.dtype, "same_kind"):
+                continue
+            received = f"{array.dtype} {array.shape}"
         raise UsageError(
             "these are not the numbers of this network",
             where=name,
             expected=f"an array of {own.dtype} {own.shape}",
-            received=f"{array.dtype} {array.shape}" if there else shown(array),
+            received=received,
             hint="run.restore(state), with state = run.state() of the same run",
         )
 

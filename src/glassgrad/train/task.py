@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import ConfigError, DataError, UsageError, shown
+from glassgrad.errors import ConfigError, DataError, UsageError, shown, whole_number
 from glassgrad.ir import Dim, Type
 from glassgrad.nn import losses
 from glassgrad.nn.layers import Embedding
@@ -411,7 +411,7 @@ def _class_weights(given: Any, targets: Mapping[str, AnyArray]) -> tuple[AnyArra
         return classes, table
     if isinstance(given, Mapping):
         missing = sorted(set(classes.tolist()) - set(given))
-        wrong = [k for k in given if not hasattr(k, "__index__") or isinstance(k, bool)]
+        wrong = [k for k in given if whole_number(k) is None]
         if missing or wrong:
             raise ConfigError(
                 "class weights and classes differ",

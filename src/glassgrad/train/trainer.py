@@ -323,8 +323,8 @@ class Trainer:
         if native is None or not plain or isinstance(record.optimizer, optim.LBFGS):
             return None
         arrays = {**record.data, "weights": self.weights, **self.buffers, **self.frozen}
-        size = batches.checked_batch_size(record.batch_size, record.rows)
-        return native.loop({**arrays, **self.moments}, self.plan.data, size, record.seed)
+        held = {**arrays, **self.moments}
+        return native.loop(held, self.plan.data, record.batch_rows, record.seed)
 
     def pause(self, keeper: Between | None, noted: Noted) -> None:
         """Between two steps, where a checkpoint is due or a signal came."""
@@ -339,7 +339,7 @@ class Trainer:
     def _one_by_one(self) -> None:
         """The steps that the native loop did of an epoch, as the other loop counts them."""
         sums, seen, count = self.under_way
-        size = batches.checked_batch_size(self.record.batch_size, self.record.rows)
+        size = self.record.batch_rows
         for loss, *values in [row for piece in self.given for row in piece.tolist()]:
             rows = min(size, self.record.rows - seen)
             sums = [sums[0] + loss * rows, *[a + b for a, b in zip(sums[1:], values, strict=True)]]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.engine import is_small, on_one_thread
-from glassgrad.errors import ConfigError, GlassgradError, UsageError, shown
+from glassgrad.errors import ConfigError, GlassgradError, UsageError, shown, whole_number
 
 from . import batches
 from .history import History
@@ -157,11 +157,12 @@ def verify(run: History, steps: int = 10) -> Verified:
     True
     """
     record = _checked(run)
-    if isinstance(steps, bool) or not hasattr(steps, "__index__") or int(steps) < 1:
+    number = whole_number(steps)
+    if number is None or number < 1:
         raise ConfigError(
             "steps is out of range", expected="a whole number from 1", received=shown(steps)
         )
-    found = compare_engines(record, int(steps))
+    found = compare_engines(record, number)
     return found if found.alike else _explained(record, found)
 
 
