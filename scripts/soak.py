@@ -14,6 +14,8 @@
     python scripts/soak.py names --count 100000       hostile names: refused, or mere text
     python scripts/soak.py diagnoses --first 0 --count 3  planted faults found, no alarm without one
     python scripts/soak.py tapes --count 300          recorded runs: every step, and unchanged branches, bit for bit
+    python scripts/soak.py explanations --count 200 --processes 2
+                                                      random networks explained: every number adds up
 
 Each run appends one line to docs/soak/NAME.log: date, commit, first seed, count, seconds,
 failures. The exit status is 1 if anything failed.
@@ -301,10 +303,27 @@ def diagnoses(given: argparse.Namespace) -> int:
     return counts.failures
 
 
+def explanations(given: argparse.Namespace) -> int:
+    """Random networks in both dtypes, explained: forms, print, parts and the step that is taken."""
+    from tests.inspect.explain.adding_up import counted
+
+    found = counted(range(given.first, given.first + given.count), given.processes)
+    table = "\n\n".join([f"networks in {dtype}\n{c.table()}" for dtype, c in found.items()])
+    print(table)
+    for dtype, counts in found.items():
+        print("".join([f"{dtype}: {failure}\n" for failure in counts.failures]), end="")
+    first, last = given.first, given.first + given.count - 1
+    head = f"{given.count} random networks, seeds {first} to {last}\n\n"
+    (ROOT / "docs" / "soak" / "explanations.txt").write_text(f"{head}{table}\n", "utf-8")
+    NOTES[:] = [f" numbers {sum(c.all.total() for c in found.values())}"]
+    return sum(len(c.failures) for c in found.values())
+
+
 WHOLE: dict[str, Callable[[argparse.Namespace], int]] = {
     "hostile": hostile,
     "names": names,
     "diagnoses": diagnoses,
+    "explanations": explanations,
 }
 
 
@@ -327,7 +346,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--first", type=int, default=FIRST)
     parser.add_argument("--reader", default="", help="of hostile: whose files")
-    parser.add_argument("--processes", type=int, default=1, help="of hostile")
+    parser.add_argument("--processes", type=int, default=1, help="of hostile and explanations")
     given = parser.parse_args()
     began = time.perf_counter()
     failed = WHOLE.get(given.check, one_by_one)(given)

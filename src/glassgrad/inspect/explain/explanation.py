@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from glassgrad.errors import ConfigError, shown
+from glassgrad.errors import ConfigError, shown, unknown_name
 from glassgrad.inspect.svg import Picture
 from glassgrad.ir import Value
 from glassgrad.nn.module import Module
@@ -89,7 +89,7 @@ class Explanation:
         >>> [way.part for way in found.ways], found.rest, found.total
         ([4.0, 4.0], 0.0, 8.0)
         """
-        return ways(self.recording, *self._number(name, index), most)
+        return ways(self.cards, *self._number(name, index), most)
 
     def uses(self, name: str, index: Index = ()) -> Uses:
         """The derivative in one number of a parameter, as the products it is the sum of.
@@ -109,6 +109,9 @@ class Explanation:
     def samples(self, *names: str) -> dict[str, Samples]:
         """Each row's own part of the derivative in these parameters, by default in all.
 
+        Raises UsageError for a name that no parameter with a derivative has, and for a loss that has
+        no term for each row.
+
         >>> import glassgrad as gg
         >>> from glassgrad import nn
         >>> found = gg.explain(
@@ -117,11 +120,21 @@ class Explanation:
         >>> found.samples("weight")["weight"].parts.ravel()
         array([1., 4.])
         """
-        values = [self.cards.find(name) for name in names]
-        paths = tuple([str(v.node.attributes.get("name", "")) for v in values])
+        inputs, called = self.recording.graph.inputs, self.recording.names
+        trained = {
+            v: path
+            for path, v in inputs.items()
+            if v in self.recording.gradients and v.node.attributes["role"] == "parameter"
+        }
+        values = [self.cards.find(name) for name in names] or list(trained)
+        for value in values:
+            if value not in trained:
+                known = tuple([called[v] for v in trained])
+                raise unknown_name("parameter with a derivative", called[value], known)
+        paths = tuple([trained[v] for v in values])
         found = by_sample(*self._given, names=paths, **self._settings)
-        called = {path: self.recording.names[v] for path, v in self.recording.graph.inputs.items()}
-        return {called[path]: replace(each, name=called[path]) for path, each in found.items()}
+        named = {path: called[inputs[path]] for path in found}
+        return {named[path]: replace(each, name=named[path]) for path, each in found.items()}
 
     def text(
         self,

@@ -19,10 +19,16 @@ _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
     "&": lambda x, y: bool(x) and bool(y), "|": lambda x, y: bool(x) or bool(y),
     "^": lambda x, y: bool(x) != bool(y),
 }  # fmt: skip
-_BINDS = {"sum": 1, "-": 1, "*": 2, "/": 2, "neg": 2, "**": 3, **dict.fromkeys(_COMPARED, 0)}
+_LOOSEST = -3  # as Python reads it, where `&` binds more tightly than what it stands between
+_BINDS = {
+    **dict.fromkeys(_COMPARED, _LOOSEST), "|": -2, "^": -1, "&": 0,
+    "sum": 1, "-": 1, "*": 2, "/": 2, "neg": 2, "**": 3,
+}  # fmt: skip
 _ATOM = 4
 _MOST_TERMS = 10  # of a sum that are shown one by one
 _LARGEST = 6  # that are, of a longer sum
+_IN_STEPS = frozenset(("sign", "floor", "ceil", "trunc", "round", "logical_not"))
+_NEAR = 1e-9  # of a scale: near enough for a derivative
 _OPERATORS: Mapping[type[ast.AST], str] = {
     ast.Add: "sum", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", ast.Lt: "<",
     ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=", ast.BitAnd: "&",
@@ -69,10 +75,29 @@ class Expression:
             return self.parts[0].scale
         if self.kind == "*":
             return math.prod([p.scale for p in self.parts])
-        if self.kind == "/" and self.parts[1].evaluated():
-            return self.parts[0].scale / abs(self.parts[1].evaluated())
-        own = abs(self.evaluated())
-        return max([own if math.isfinite(own) else 0.0, *[p.scale for p in self.parts]])
+        if self.kind == "/" and (below := abs(self.parts[1].evaluated())):
+            return self.parts[0].scale / below * (self.parts[1].scale / below)
+        own = self.evaluated()
+        if not math.isfinite(own):
+            return 0.0
+        if self.kind in _COMPARED or self.name in _IN_STEPS:
+            return abs(own)
+        # A function of numbers is as exact as they are; one of a sum moves where the sum does.
+        inner = [i for i, p in enumerate(self.parts) if p.parts and p.kind not in _COMPARED]
+        return max([abs(own), *[self._moved(i) for i in inner]])
+
+    def _moved(self, i: int) -> float:
+        """How far this changes with one of its parts, for one of that part's scale."""
+        values = [p.evaluated() for p in self.parts]
+        own = _computed(self.kind, self.name, values)
+        sizes = []
+        for side in (_NEAR, -_NEAR):
+            moved = [*values[:i], values[i] + side * self.parts[i].scale, *values[i + 1 :]]
+            try:
+                sizes.append(abs(_computed(self.kind, self.name, moved) - own) / _NEAR)
+            except (OverflowError, ZeroDivisionError, ValueError):  # beyond where it is defined
+                sizes.append(0.0)
+        return max(s if math.isfinite(s) else 0.0 for s in sizes)
 
     def in_names(self) -> str:
         """The expression with what its numbers are called."""
@@ -187,7 +212,7 @@ def _computed(kind: str, name: str, values: Sequence[float]) -> float:
 
 def written(e: Expression, leaf: Callable[[Expression], str]) -> str:
     """The expression as Python reads it, its leaves as `leaf` writes them."""
-    return _text(e, leaf, 0)
+    return _text(e, leaf, _LOOSEST)
 
 
 def terms(e: Expression, leaf: Callable[[Expression], str]) -> list[str]:
@@ -214,10 +239,10 @@ def _text(e: Expression, leaf: Callable[[Expression], str], binds: int) -> str:
         inner = _text(e.parts[0], leaf, 2)
         text = f"-({inner})" if inner.startswith("-") else f"-{inner}"
     elif e.kind == "call":
-        return f"{e.name}({', '.join([_text(p, leaf, 0) for p in e.parts])})"
+        return f"{e.name}({', '.join([_text(p, leaf, _LOOSEST) for p in e.parts])})"
     else:
         left, right = (
-            _text(e.parts[0], leaf, own + (e.kind == "**")),
+            _text(e.parts[0], leaf, own + (e.kind == "**" or own == _LOOSEST)),
             _text(e.parts[1], leaf, own + 1),
         )
         if right.startswith("-") and e.kind in ("-", "/"):

@@ -108,7 +108,8 @@ class Form:
             return math.fsum(abs(t.value) for t in self.terms)
         if self.kind == "steps":
             return max(s.scale for s in self.steps)
-        return max([abs(self.value), *[abs(n.value) for n in self.numbers]])
+        added = self.kind == "apply" and self.node.op.name in ("add", "subtract", "remainder")
+        return math.fsum([abs(n.value) for n in self.numbers]) if added else abs(self.value)
 
 
 def form(

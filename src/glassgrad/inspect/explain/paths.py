@@ -17,9 +17,11 @@ from glassgrad.ops import Symbol, Tracer
 from glassgrad.passes.differentiate import continuing, pull_back_values
 from glassgrad.passes.lower import open_up
 
+from .cards import Cards
 from .forms import Index
+from .noughts import End, ends
 from .recording import Recording
-from .words import broken, number, place
+from .words import broken, cut, number, place
 
 Array = NDArray[Any]
 _KEPT = 10  # ways that are followed on; what the others carry is in the rest
@@ -63,6 +65,9 @@ class Ways:
     ways: tuple[Way, ...]
     rest: float
     total: float
+    scale: float  # the sum of the sizes of all parts, of those in the rest, too
+    ends: tuple[End, ...] = ()  # where its ways end, if it does not act
+    more: int = 0  # ends beside these
     names: Mapping[Value, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -74,8 +79,12 @@ class Ways:
         Each is one line, or as many as it takes where there is a `width`.
         """
         of = self.called(self.value, self.index)
-        if not self.ways and not self.rest:
-            return f"How {of} acts on the loss: not at all here, its derivative is 0."
+        if self.ends:
+            reasons = [e.words for e in self.ends] + [f"and {self.more:,} more"] * (self.more > 0)
+            told = [f"{of} does not act on the loss: its derivative is 0.", *reasons]
+            indents = ["", *["  "] * len(reasons)]
+            both = zip(told, indents, strict=True)
+            return "\n".join([c for t, i in both for c in cut(i + t, width or sys.maxsize, i)])
         lines = [[number(w.part), self._along(w)] for w in self.ways]
         lines.append([number(self.rest), "all other ways" if self.rest else "nothing else"])
         lines.append([number(self.total), f"together: d loss / d {of}"])
@@ -110,12 +119,13 @@ class _Open:
     slope: float = 1.0
 
 
-def ways(recording: Recording, value: Value, index: Index, most: int = _KEPT) -> Ways:
+def ways(cards: Cards, value: Value, index: Index, most: int = _KEPT) -> Ways:
     """Split the derivative of the loss in one number by the ways it takes, layer by layer.
 
     After each op the `most` ways that carry most go on; what the others carry goes to the rest,
     which is exact: part by part it is a derivative so far times one that is known already.
     """
+    recording = cards.recording
     order = recording.forward()
     position = {n: i for i, n in enumerate(order)}
     readers: dict[Value, list[Node]] = {}
@@ -154,7 +164,12 @@ def ways(recording: Recording, value: Value, index: Index, most: int = _KEPT) ->
             rest += [parts[i] for i in range(len(open_)) if i not in set(kept)]
             open_ = [open_[i] for i in sorted(kept)]
     done.sort(key=lambda w: -abs(w.part))
-    return Ways(value, index, tuple(done), math.fsum(rest), total, recording.names)
+    scale = math.fsum([*[abs(w.part) for w in done], *map(abs, rest)])
+    stopped = ends(cards, value, index) if not done and scale == total == 0 else ([], 0)
+    return Ways(
+        value, index, tuple(done), math.fsum(rest), total, scale,
+        tuple(stopped[0]), stopped[1], recording.names,
+    )  # fmt: skip
 
 
 def _carried(recording: Recording, way: _Open) -> float:

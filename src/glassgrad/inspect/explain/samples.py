@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.engine import compile_graph
-from glassgrad.errors import UsageError, shown
 from glassgrad.ir import Graph
 from glassgrad.nn.module import Module
 from glassgrad.train.task import WEIGHT
@@ -99,14 +98,14 @@ def by_sample(
     y: Any,
     *,
     loss: Any,
-    names: tuple[str, ...] = (),
+    names: tuple[str, ...],
     loss_weights: Any = None,
     sample_weight: Any = None,
     training: bool = True,
     seed: int | None = 0,
     step: int = 1,
 ) -> dict[str, Samples]:
-    """Each row's part of the derivative in these parameters, in all that are trained if none is named.
+    """Each row's part of the derivative in these parameters, by their paths.
 
     Each row's term keeps its weight (1 if none is given) while all others have 0, one after the other: the loss is
     linear in the weights of its terms. Raises UsageError for a loss that has no term for each row.
@@ -136,19 +135,7 @@ def _row_by_row(
 ) -> Iterator[tuple[str, Array, Array]]:
     """For each parameter its name, what each row does to it, and what no row does."""
     graph = record.graph
-    trained = {
-        n: record.gradients[v]
-        for n, v in graph.inputs.items()
-        if v in record.gradients and v.node.attributes["role"] == "parameter"
-    }
-    for name in names:
-        if name not in trained:
-            raise UsageError(
-                "no parameter of this name has a derivative",
-                expected=", ".join(list(trained)[:12]),
-                received=shown(name),
-            )
-    wanted = {n: trained[n] for n in names or trained}
+    wanted = {n: record.gradients[graph.inputs[n]] for n in names}
     step = compile_graph(Graph(graph.inputs, {f"d{i}": v for i, v in enumerate(wanted.values())}))
     dtype = record.arguments[WEIGHT].dtype
 
