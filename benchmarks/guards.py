@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from statistics import median, quantiles
 from typing import Any
 
@@ -23,16 +24,37 @@ from benchmarks.workloads import ALL
 NAMES = tuple(w.name for w in ALL if not w.name.startswith("infer"))
 
 
-def pair(one: Any, fit: Any, on_first: bool) -> tuple[float, float]:
-    """Processor's seconds of a call with guards, and without."""
+def pair(one: Any, switch: Callable[[bool], None], on_first: bool) -> tuple[float, float]:
+    """Processor's seconds of a call with what is measured, and without."""
     found = {}
-    for guard in (True, False) if on_first else (False, True):
-        fit.guard = guard
+    for on in (True, False) if on_first else (False, True):
+        switch(on)
         one.reset()
         began = time.process_time()
         one.call()
-        found[guard] = time.process_time() - began
+        found[on] = time.process_time() - began
     return found[True], found[False]
+
+
+def pairs(
+    one: Any, switch: Callable[[bool], None], seconds: float
+) -> tuple[list[float], list[float]]:
+    """Pair after pair, for so long: what each costs, as a share, and the seconds without."""
+    pair(one, switch, True)
+    ratios, plain = [], []
+    end = time.perf_counter() + seconds
+    while len(ratios) < 5 or time.perf_counter() < end:
+        on, off = pair(one, switch, bool(len(ratios) % 2))
+        ratios.append(on / off)
+        plain.append(off)
+    return ratios, plain
+
+
+def in_percent(ratios: list[float]) -> str:
+    """The median, and where half of them are."""
+    low, _, high = quantiles(ratios, n=4)
+    middle = median(ratios)
+    return f"{100 * (middle - 1):+.1f} % ({100 * (low - 1):+.1f} to {100 * (high - 1):+.1f})"
 
 
 def derivatives(fit: Any, step: float) -> tuple[float, float]:
@@ -54,22 +76,16 @@ def measured(name: str, seconds: float, threads: int) -> str:
     fit.guard = False
     scale(one, threads)
     one.reset()
-    pair(one, fit, True)
-    ratios, plain = [], []
-    end = time.perf_counter() + seconds
-    while len(ratios) < 5 or time.perf_counter() < end:
-        on, off = pair(one, fit, bool(len(ratios) % 2))
-        ratios.append(on / off)
-        plain.append(off)
+
+    def switch(on: bool) -> None:
+        fit.guard = on
+
+    ratios, plain = pairs(one, switch, seconds)
     steps = one.steps * one.epochs * (20 if name == "fits" else 1)
     step = median(plain) / steps
-    low, _, high = quantiles(ratios, n=4)
-    each = (
-        f"{100 * (median(ratios) - 1):+.1f} % ({100 * (low - 1):+.1f} to {100 * (high - 1):+.1f})"
-    )
     check, due = derivatives(fit, step)
     return (
-        f"| {name} | {1e6 * step:,.3g} | {each} | {len(ratios)} "
+        f"| {name} | {1e6 * step:,.3g} | {in_percent(ratios)} | {len(ratios)} "
         f"| {1e3 * check:.0f} ms after {due:.2g} s ({100 * check / due:.1f} %) |"
     )
 

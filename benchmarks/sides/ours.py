@@ -223,6 +223,7 @@ class _Fit(Job):
 
     scales = True
     guard = True
+    tape: gg.Tape | None = None
 
     def __init__(self, name: str) -> None:
         self.name, self.inputs = name, inputs(name)
@@ -246,6 +247,7 @@ class _Fit(Job):
             metrics=(),  # the peers count no hits either
             guard=self.guard,
             backend=BACKEND,
+            tape=self.tape,
             verbose=False,
         )
 
