@@ -226,8 +226,8 @@ def derived(
     if expression is None:
         return Derivation(of, None, value, number(value), _DIGITS, tuple(steps), count)
     scale = expression.scale
-    exact = value if abs(value) > _LOST * scale else 0.0
-    if not math.isfinite(exact):
+    exact = 0.0 if abs(value) <= _LOST * scale else value
+    if not math.isfinite(exact) or not math.isfinite(scale):
         return Derivation(of, expression, value, number(value), _DIGITS, tuple(steps), count)
     for places in (_DIGITS, _DIGITS - 1, _DIGITS - 2):
         wanted = number(exact, places)

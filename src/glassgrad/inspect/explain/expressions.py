@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from .forms import added
 from .words import number
 
 _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
@@ -70,7 +71,7 @@ class Expression:
     def scale(self) -> float:
         """The sum of the sizes of what is added: what rounding is measured by."""
         if self.kind in ("sum", "-"):
-            return math.fsum([p.scale for p in self.parts])
+            return added([p.scale for p in self.parts])
         if self.kind == "neg":
             return self.parts[0].scale
         if self.kind == "*":
@@ -136,10 +137,10 @@ def summed(values: Sequence[float], term: Callable[[int], Expression]) -> Expres
     if len(values) <= _MOST_TERMS:
         each = tuple([term(i) for i in range(len(values))])
         return each[0] if len(each) == 1 else Expression("sum", each) if each else constant(0)
-    order = sorted(range(len(values)), key=lambda i: -abs(values[i]))
+    order = sorted(range(len(values)), key=lambda i: (not math.isnan(values[i]), -abs(values[i])))
     some = [i for i in order if values[i] != 0 or math.isnan(values[i])]
     kept = some if len(some) <= _MOST_TERMS else some[:_LARGEST]
-    left = math.fsum([values[i] for i in set(range(len(values))) - set(kept)])
+    left = added([values[i] for i in set(range(len(values))) - set(kept)])
     # Terms that are 0 all are counted, and need no number.
     count = len(values) - len(kept)
     words = f"{count:,} more" if len(kept) < len(some) else f"{count:,} that are 0"
@@ -190,7 +191,7 @@ _CALLED: Mapping[str, Callable[..., float]] = {
 
 def _computed(kind: str, name: str, values: Sequence[float]) -> float:
     if kind == "sum":
-        return math.fsum(values)
+        return added(values)
     if kind == "*":
         return math.prod(values)
     if kind == "neg":

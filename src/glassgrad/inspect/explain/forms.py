@@ -10,7 +10,7 @@ in simpler ops, each with a form of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +94,7 @@ class Form:
     def recomputed(self) -> float:
         """The number once more, from what the form shows alone."""
         if self.kind == "sum":
-            return math.fsum(t.value for t in self.terms)
+            return added(t.value for t in self.terms)
         if self.kind == "apply":
             return applied(self.node, [n.value for n in self.numbers])
         if self.kind == "steps":
@@ -105,13 +105,23 @@ class Form:
     def scale(self) -> float:
         """The sum of the sizes of what is added: what rounding is measured by."""
         if self.kind == "sum":
-            return math.fsum(abs(t.value) for t in self.terms)
+            return added(abs(t.value) for t in self.terms)
         if self.kind == "steps":
             return max(s.scale for s in self.steps)
         added = self.kind == "apply" and self.node.op.name in ("add", "subtract", "remainder")
         return math.fsum([abs(n.value) for n in self.numbers]) if added else abs(self.value)
 
 
+def added(values: Iterable[float]) -> float:
+    """The sum, rounded once; of inf and nan, and beyond the largest number, as floats add up."""
+    each = list(values)
+    try:
+        return math.fsum(each)
+    except (OverflowError, ValueError):
+        return float(sum(each))
+
+
+@np.errstate(all="ignore")  # what is not finite here has been so in the step
 def form(
     node: Node, operands: Sequence[Array], value: Array, index: Index, output: int = 0
 ) -> Form:

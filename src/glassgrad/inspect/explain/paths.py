@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from glassgrad.passes.differentiate import continuing, pull_back_values
 from glassgrad.passes.lower import open_up
 
 from .cards import Cards
-from .forms import Index
+from .forms import Index, added
 from .noughts import End, ends
 from .recording import Recording
 from .words import broken, cut, number, place
@@ -108,7 +107,7 @@ class Ways:
     @property
     def error(self) -> float:
         """How far ways and rest together are from the derivative."""
-        return abs(math.fsum([w.part for w in self.ways]) + self.rest - self.total)
+        return abs(added([w.part for w in self.ways]) + self.rest - self.total)
 
 
 @dataclass(slots=True)
@@ -164,10 +163,10 @@ def ways(cards: Cards, value: Value, index: Index, most: int = _KEPT) -> Ways:
             rest += [parts[i] for i in range(len(open_)) if i not in set(kept)]
             open_ = [open_[i] for i in sorted(kept)]
     done.sort(key=lambda w: -abs(w.part))
-    scale = math.fsum([*[abs(w.part) for w in done], *map(abs, rest)])
+    scale = added([*[abs(w.part) for w in done], *map(abs, rest)])
     stopped = ends(cards, value, index) if not done and scale == total == 0 else ([], 0)
     return Ways(
-        value, index, tuple(done), math.fsum(rest), total, scale,
+        value, index, tuple(done), added(rest), total, scale,
         tuple(stopped[0]), stopped[1], recording.names,
     )  # fmt: skip
 
@@ -199,7 +198,8 @@ def _slopes(
             continue
         arrays = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in operands]
         zero = np.zeros(recording.arrays[result].shape)
-        slopes = compiled(graph, "numpy").function(*arrays, zero, one)
+        with np.errstate(all="ignore"):  # the step has met it before
+            slopes = compiled(graph, "numpy").function(*arrays, zero, one)
         array = np.asarray(slopes, np.float64)
         found.append((result, np.broadcast_to(array, recording.arrays[result].shape)))
     return found

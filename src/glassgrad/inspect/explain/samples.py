@@ -47,6 +47,7 @@ class Samples:
     total: Array
 
     @property
+    @np.errstate(all="ignore")  # of a step that was not finite
     def error(self) -> float:
         """The largest difference of parts and rest from the derivative, beside the sum of sizes."""
         off = np.abs(self.parts.sum(axis=0) + self.rest - self.total)
@@ -54,12 +55,14 @@ class Samples:
         return float(np.max(off / np.maximum(scale, np.finfo(scale.dtype).tiny), initial=0.0))
 
     @property
+    @np.errstate(all="ignore")
     def pushes(self) -> Array:
         r"""How far each row moves the parameter along the whole derivative: $d_n \cdot d / |d|$."""
         flat, whole = self.parts.reshape(len(self.parts), -1), self.total.ravel()
         size = float(np.linalg.norm(whole))
         return np.asarray(flat @ whole / size if size else np.zeros(len(flat)))
 
+    @np.errstate(all="ignore")
     def __repr__(self) -> str:
         """The rows that push hardest, those that pull most against each other, and what is left."""
         pushes = self.pushes
@@ -81,6 +84,7 @@ class Samples:
         lines.append(f"  the parts sum to the derivative{exactly}")
         return "\n".join(lines)
 
+    @np.errstate(all="ignore")
     def against(self) -> list[tuple[int, int, float]]:
         """Pairs of rows by the cosine between their parts, those that disagree most first."""
         flat = self.parts.reshape(len(self.parts), -1).astype(np.float64)

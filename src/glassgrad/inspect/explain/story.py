@@ -214,12 +214,17 @@ def numbers(array: Array) -> str:
     if array.size <= _MOST_SHOWN:
         return _nested(array)
     wide = array.astype(np.float64)
-    low, high = float(wide.min()), float(wide.max())
-    if low == high:
+    finite = wide[np.isfinite(wide)]
+    if finite.size == 0:
+        return f"{wide.size:,} numbers, all inf or nan"
+    low, high = float(finite.min()), float(finite.max())
+    if low == high and finite.size == wide.size:
         return f"{wide.size:,} numbers, all {number(low)}"
-    zeros = int(np.count_nonzero(wide == 0))
+    zeros, others = int(np.count_nonzero(wide == 0)), wide.size - finite.size
     also = f", {zeros:,} of {wide.size:,} are 0" if zeros else ""
-    size = math.sqrt(float((wide * wide).mean()))
+    also += f", {others:,} are inf or nan" if others else ""
+    top = max(abs(low), abs(high)) or 1.0  # squares of what is large are not finite
+    size = top * math.sqrt(float(np.square(finite / top).mean()))
     ends = f"from {number(low, 3)} to {number(high, 3)}"
     return f"{wide.size:,} numbers {ends}, root mean square {number(size, 3)}{also}"
 
