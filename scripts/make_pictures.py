@@ -75,6 +75,7 @@ def spiral() -> list[Entry]:
             "spiral",
             "What a network says about the plane",
             "The colour of the ground is the class that the trained network gives each place, paler where it is less sure; the points are those it learned from.",
+            "score = lambda points: gg.softmax(gg.predict(model, points)).numpy()\n"
             'gg.inspect.decision_boundary(score, x, y, "spiral")',
             gg.inspect.decision_boundary(
                 scores(model), x, y, "spiral: 2-64-3 after 300 steps", classes=arms
@@ -90,8 +91,9 @@ def spiral() -> list[Entry]:
         Entry(
             "histograms",
             "Weights, activations and derivatives over time",
-            "One curve for each of nine steps: the weights of the hidden layer spread out, many activations are 0, and the derivatives shrink as the network has learned.",
-            'gg.inspect.histograms({"weights": {0: w0, 100: w100}}, "spiral")',
+            "One curve for each of nine steps: the weights of the hidden layer spread out; the share of activations that are 0 stands beside the others' curves; the derivatives shrink as the network has learned.",
+            "step = {t: tape.explain(t, rows) for t in (0, 20, 40)}  # of a run with gg.fit(..., tape=tape)\n"
+            'gg.inspect.histograms({"relu": {t: step[t]["relu"].array for t in step}}, "spiral")',
             gg.inspect.histograms(over, "spiral: how numbers are spread while it learns"),
         ),
     ]
@@ -120,6 +122,7 @@ def circles() -> list[Entry]:
             "circles",
             "Two circles and the boundary between them",
             "An outer and an inner ring of points; the network has learned a closed line around the inner one.",
+            "score = lambda points: gg.sigmoid(gg.predict(model, points)).numpy()\n"
             'gg.inspect.decision_boundary(score, x, y, "circles")',
             gg.inspect.decision_boundary(
                 score, x, y.ravel(), "circles: 2-4-1 after 400 steps", classes=["outer", "inner"]

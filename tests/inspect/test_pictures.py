@@ -25,7 +25,8 @@ from glassgrad.inspect import (
     neuron,
     scatter,
 )
-from tests.inert import inert_svg
+from tests.hostile_names import SIX
+from tests.inert import inert_svg, pictures
 
 SVG = "{http://www.w3.org/2000/svg}"
 RNG = np.random.default_rng(0)
@@ -201,6 +202,36 @@ def test_histograms_show_what_is_there() -> None:
     far = histograms({"w": {0: [*RNG.normal(size=1000), 1e6]}}, "far")
     assert "1 of 1,001 numbers beyond" in said(far)
     assert "3 more not drawn" in said(histograms({str(i): {0: [1.0]} for i in range(9)}, "nine"))[1]
+
+
+def test_zeros_that_would_hide_all_else_stand_beside_their_curve() -> None:
+    r = np.random.default_rng(0)
+    half = np.concatenate([np.zeros(300), r.normal(size=100)])
+    svg = histograms({"relu": {0: half, 9: half[200:]}, "bias": {0: half[290:]}}, "zeros")
+    assert {"are 0", "75%", "50%"} <= {*said(svg)}
+    assert said(svg).count("are 0") == 1, "a few zeros are numbers like others"
+    one, other = (
+        re.findall(r"[ML](\S+) ([\d.]+)", p.get("d", ""))
+        for p in shapes(svg, "path", "gg-ridge")[:2]
+    )
+    assert min(float(y) for _, y in one) < 188 - 60, "the curve is that of the numbers beside 0"
+    assert len(one) == len(other)
+    assert "are 0" not in said(histograms({"dead": {0: np.zeros(9)}}, "dead"))
+
+
+@pytest.mark.parametrize("kind", pictures(SIX))
+def test_a_picture_says_what_it_is_to_those_who_cannot_see_it(kind: str) -> None:
+    root = ET.fromstring(pictures(["one", "two", "three"])[kind])
+    assert root.get("role") == "img"
+    assert [child.tag for child in root[:2]] == [f"{SVG}title", f"{SVG}desc"]
+    assert (root[0].text or "").strip()
+    assert len((root[1].text or "").split()) >= 3, root[1].text
+
+
+def test_numbers_that_are_not_finite_are_counted() -> None:
+    assert "3 not finite" in said(
+        histograms({"w": {0: [1, np.nan], 1: [np.inf, np.nan, 2]}}, "lost")
+    )
 
 
 WRONG: list[tuple[Any, tuple[Any, ...], type[Exception]]] = [

@@ -33,7 +33,9 @@ def histograms(over: Mapping[str, Mapping[int, Any]], title: str) -> Picture:
     """Histograms at several steps, one behind the other: the first at the back, the last in front.
 
     Each name has a panel with its own horizontal axis; the area under each curve is the same within a
-    panel, and a number that is not finite is left out. At most six panels and fourteen steps of each.
+    panel. Where a tenth or more are exactly 0, as after a ReLU, the curves are those of the others and
+    the share of zeros stands beside each. Numbers that are not finite are left out and counted. At most
+    six panels and fourteen steps of each.
 
     Parameters
     ----------
@@ -56,18 +58,32 @@ def histograms(over: Mapping[str, Mapping[int, Any]], title: str) -> Picture:
     >>> svg = histograms({"weights": {t: rng.normal(0, 1 + t, 200) for t in (0, 1, 2)}}, "wider")
     >>> svg.count("gg-ridge")
     3
+
+    Of a recorded run, each step explained on the same rows:
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import data, nn
+    >>> x, y = data.spiral(seed=0)
+    >>> tape, model = gg.Tape(), nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3))
+    >>> settings = dict(loss="cross_entropy", optimizer="adam", epochs=50, verbose=False)
+    >>> history = gg.fit(model, x, y, tape=tape, **settings)
+    >>> step = {t: tape.explain(t, range(0, 300, 10)) for t in (0, 20, 40)}
+    >>> svg = histograms({"relu1": {t: step[t]["relu1"].array for t in step}}, "spiral")
+    >>> "are 0" in svg
+    True
     """
     body = []
     panels = list(over.items())[:_MOST_PANELS]
     wide, high = 250.0, 270.0
     across = min(3, max(1, len(panels)))
-    arrays = [(str(name), _arrays(str(name), given)) for name, given in panels]
-    steps = [f"{step:,}" for _, found in arrays for step in found]
-    gap = 26 + max([width_of("step"), *map(width_of, steps)])
-    for number, (name, found) in enumerate(arrays):
-        left = 12 + gap + number % across * (wide + gap)
+    shown_ = [_Panel(str(name), _arrays(str(name), given)) for name, given in panels]
+    steps = [f"{step:,}" for panel in shown_ for step in panel.arrays]
+    right = 44 * any(panel.sparse for panel in shown_)  # room for the shares of zeros
+    gap = 26 + max([width_of("step"), *map(width_of, steps)]) + right
+    for number, panel in enumerate(shown_):
+        left = 12 + gap - right + number % across * (wide + gap)
         top = 98 + number // across * (high + 74)
-        body += _panel(name, found, left, top, wide, high)
+        body += _drawn(panel, left, top, wide, high)
     rows = -(-max(1, len(panels)) // across)
     size = int(max(520, 36 + across * (wide + gap))), int(98 + rows * (high + 74) - 14)
     about = "across the numbers, upwards how many of them; a curve for each step, the last in front"
@@ -77,8 +93,22 @@ def histograms(over: Mapping[str, Mapping[int, Any]], title: str) -> Picture:
     return picture(*size, title, f"{len(panels)} panels: {about}", body, colours=1)
 
 
+class _Panel:
+    """What one panel shows: by step the numbers of its curve and the share of zeros beside it."""
+
+    def __init__(self, name: str, given: dict[int, Any]) -> None:
+        self.name = name
+        ok = {t: a[np.isfinite(a) & (np.abs(a) < 1e30)] for t, a in given.items()}
+        self.lost = sum(len(given[t]) - len(a) for t, a in ok.items())
+        self.zeros = {t: float((a == 0).mean()) if len(a) else 0.0 for t, a in ok.items()}
+        count = sum(map(len, ok.values()))
+        zeros = sum(int((a == 0).sum()) for a in ok.values())
+        self.sparse = 0.1 * count <= zeros < count and count > 0
+        self.arrays = {t: a[a != 0] if self.sparse else a for t, a in ok.items()}
+
+
 def _arrays(name: str, given: Mapping[int, Any]) -> dict[int, Any]:
-    """Finite numbers by step, an even choice of steps."""
+    """Numbers by step, an even choice of steps."""
     for step in given:
         if isinstance(step, bool) or not hasattr(step, "__index__"):
             raise ConfigError(
@@ -91,14 +121,12 @@ def _arrays(name: str, given: Mapping[int, Any]) -> dict[int, Any]:
     if len(steps) > _MOST_TIMES:
         chosen = np.linspace(0, len(steps) - 1, _MOST_TIMES).round().astype(int)
         steps = [steps[i] for i in chosen]
-    flat = {step: numbers(given[step], name).ravel() for step in steps}
-    return {step: a[np.isfinite(a) & (np.abs(a) < 1e30)] for step, a in flat.items()}
+    return {step: numbers(given[step], name).ravel() for step in steps}
 
 
-def _panel(
-    name: str, arrays: dict[int, Any], left: float, top: float, wide: float, high: float
-) -> list[str]:
-    out = [words("gg-ink gg-head", left, top - 10, fitted(name, wide, 13))]
+def _drawn(panel: _Panel, left: float, top: float, wide: float, high: float) -> list[str]:
+    arrays = panel.arrays
+    out = [words("gg-ink gg-head", left, top - 10, fitted(panel.name, wide, 13))]
     every = [a for a in arrays.values() if len(a)]
     if not every:
         return [*out, words("gg-soft", left, top + 30, "no numbers")]
@@ -113,22 +141,24 @@ def _panel(
     tall = min(84.0, 2.5 * step_down)  # so that one does not hide all behind it
     first = top + 90 if len(arrays) > 1 else top + high
     out.append(words("gg-soft", left - 6, first - 16, "step", "end"))
+    if panel.sparse:
+        out.append(words("gg-soft", left + wide + 6, first - 16, "are 0"))
     for place, (step, heights) in enumerate(density.items()):
         base = first + place * step_down
         out.append(
             _ridge(heights / tallest * tall, edges, across, base, place / max(1, len(arrays) - 1))
         )
         out.append(words("gg-soft", left - 6, base + 3, f"{step:,}", "end"))
+        if panel.sparse:
+            out.append(words("gg-soft", left + wide + 6, base + 3, f"{panel.zeros[step]:.0%}"))
     c, bottom = coordinate, top + high
     marks = "".join(f"M{c(round(across(v)) + 0.5)} {c(bottom)}v4" for v, _ in across.ticks)
     out.append(f'<path class="gg-axis" d="M{c(left)} {c(bottom + 0.5)}h{c(wide)}{marks}"/>')
     out += [words("gg-soft", across(v), bottom + 18, label, "middle") for v, label in across.ticks]
     outside = int(((together < low) | (together > most)).sum())
-    if outside:
-        out.append(
-            words("gg-soft", left, bottom + 34, f"{outside:,} of {len(together):,} numbers beyond")
-        )
-    return out
+    notes = [f"{outside:,} of {len(together):,} numbers beyond"] if outside else []
+    notes += [f"{panel.lost:,} not finite"] if panel.lost else []
+    return [*out, *([words("gg-soft", left, bottom + 34, ", ".join(notes))] if notes else [])]
 
 
 def _range(values: Any) -> tuple[float, float]:
