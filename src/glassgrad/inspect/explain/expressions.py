@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .forms import added
+from .forms import sum_of
 from .words import number
 
 _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
@@ -71,7 +71,7 @@ class Expression:
     def scale(self) -> float:
         """The sum of the sizes of what is added: what rounding is measured by."""
         if self.kind in ("sum", "-"):
-            return added([p.scale for p in self.parts])
+            return sum_of([p.scale for p in self.parts])
         if self.kind == "neg":
             return self.parts[0].scale
         if self.kind == "*":
@@ -140,7 +140,7 @@ def summed(values: Sequence[float], term: Callable[[int], Expression]) -> Expres
     order = sorted(range(len(values)), key=lambda i: (not math.isnan(values[i]), -abs(values[i])))
     some = [i for i in order if values[i] != 0 or math.isnan(values[i])]
     kept = some if len(some) <= _MOST_TERMS else some[:_LARGEST]
-    left = added([values[i] for i in set(range(len(values))) - set(kept)])
+    left = sum_of([values[i] for i in set(range(len(values))) - set(kept)])
     # Terms that are 0 all are counted, and need no number.
     count = len(values) - len(kept)
     words = f"{count:,} more" if len(kept) < len(some) else f"{count:,} that are 0"
@@ -191,7 +191,7 @@ _CALLED: Mapping[str, Callable[..., float]] = {
 
 def _computed(kind: str, name: str, values: Sequence[float]) -> float:
     if kind == "sum":
-        return added(values)
+        return sum_of(values)
     if kind == "*":
         return math.prod(values)
     if kind == "neg":

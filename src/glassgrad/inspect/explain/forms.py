@@ -94,7 +94,7 @@ class Form:
     def recomputed(self) -> float:
         """The number once more, from what the form shows alone."""
         if self.kind == "sum":
-            return added(t.value for t in self.terms)
+            return sum_of(t.value for t in self.terms)
         if self.kind == "apply":
             return applied(self.node, [n.value for n in self.numbers])
         if self.kind == "steps":
@@ -105,14 +105,14 @@ class Form:
     def scale(self) -> float:
         """The sum of the sizes of what is added: what rounding is measured by."""
         if self.kind == "sum":
-            return added(abs(t.value) for t in self.terms)
+            return sum_of(abs(t.value) for t in self.terms)
         if self.kind == "steps":
             return max(s.scale for s in self.steps)
         added = self.kind == "apply" and self.node.op.name in ("add", "subtract", "remainder")
-        return math.fsum([abs(n.value) for n in self.numbers]) if added else abs(self.value)
+        return sum_of(abs(n.value) for n in self.numbers) if added else abs(self.value)
 
 
-def added(values: Iterable[float]) -> float:
+def sum_of(values: Iterable[float]) -> float:
     """The sum, rounded once; of inf and nan, and beyond the largest number, as floats add up."""
     each = list(values)
     try:

@@ -17,7 +17,7 @@ from glassgrad.passes.differentiate import continuing, pull_back_values
 from glassgrad.passes.lower import open_up
 
 from .cards import Cards
-from .forms import Index, added
+from .forms import Index, sum_of
 from .noughts import End, ends
 from .recording import Recording
 from .words import broken, cut, number, place
@@ -107,7 +107,7 @@ class Ways:
     @property
     def error(self) -> float:
         """How far ways and rest together are from the derivative."""
-        return abs(added([w.part for w in self.ways]) + self.rest - self.total)
+        return abs(sum_of([w.part for w in self.ways]) + self.rest - self.total)
 
 
 @dataclass(slots=True)
@@ -163,10 +163,10 @@ def ways(cards: Cards, value: Value, index: Index, most: int = _KEPT) -> Ways:
             rest += [parts[i] for i in range(len(open_)) if i not in set(kept)]
             open_ = [open_[i] for i in sorted(kept)]
     done.sort(key=lambda w: -abs(w.part))
-    scale = added([*[abs(w.part) for w in done], *map(abs, rest)])
+    scale = sum_of([*[abs(w.part) for w in done], *map(abs, rest)])
     stopped = ends(cards, value, index) if not done and scale == total == 0 else ([], 0)
     return Ways(
-        value, index, tuple(done), added(rest), total, scale,
+        value, index, tuple(done), sum_of(rest), total, scale,
         tuple(stopped[0]), stopped[1], recording.names,
     )  # fmt: skip
 

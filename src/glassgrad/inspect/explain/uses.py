@@ -11,7 +11,7 @@ from typing import overload
 from glassgrad.ir import Value
 
 from .cards import Cards
-from .forms import Form, Index, Number, added
+from .forms import Form, Index, Number, sum_of
 from .words import Labels, number, place
 
 _SHOWN = 10  # products in a printed list
@@ -63,14 +63,14 @@ class Uses(Sequence[Use]):
     @property
     def total(self) -> float:
         """The derivative."""
-        return added([use.value for use in self])
+        return sum_of([use.value for use in self])
 
     def __repr__(self) -> str:
         """The largest products, and what the others come to."""
         largest = sorted([u for u in self if u.value], key=lambda u: -abs(u.value))
         lines = [(number(u.value), self._words(u)) for u in largest[:_SHOWN]]
         if others := largest[_SHOWN:]:
-            lines.append((number(added([u.value for u in others])), f"{len(others):,} more"))
+            lines.append((number(sum_of([u.value for u in others])), f"{len(others):,} more"))
         if zeros := len(self) - len(largest):
             lines.append(("0", f"{zeros:,} that are 0"))
         width = max([len(value) for value, _ in lines], default=0)
@@ -113,7 +113,7 @@ def by_place(cards: Cards, found: Iterable[Use]) -> dict[tuple[str, Index], floa
             if value in of:
                 key = (names[of[value]], index)
         sums[key].append(use.value)
-    return {key: added(parts) for key, parts in sums.items()}
+    return {key: sum_of(parts) for key, parts in sums.items()}
 
 
 def _opened(
