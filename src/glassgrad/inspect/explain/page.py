@@ -96,7 +96,8 @@ def escaped(text: str) -> str:
 
 def _section(section: Section) -> Iterator[str]:
     title = f" <small>{escaped(section.title)}</small>" if section.title != section.path else ""
-    yield f"<section><h2>{escaped(section.path)}{title}</h2>"
+    heading = f"{escaped(section.path)}{title}" if section.path else escaped(section.title)
+    yield f"<section><h2>{heading}</h2>"
     for formula in section.formulas:
         yield f'<code class="rule">{escaped(formula)}</code>'
     for entry in section.entries:

@@ -25,6 +25,7 @@ from .words import number
 Array = NDArray[Any]
 Stretch = tuple[str, int]  # a layer's path, and how often it went on after layers inside it
 _DATA: Stretch = ("", -1)
+LEGEND = "d_v is the derivative of the loss in v. Derived is one number of each v, that of the largest d_v."
 _MOST_SHOWN = 12  # numbers of an array that are printed; of a larger one statistics
 
 
@@ -105,7 +106,7 @@ def story(
         number(float(recording.arrays[recording.loss])),
         tuple([_section(deriving, s, vs, row) for s, vs in by_layer.items()]),
         followed,
-        about,
+        (*about, LEGEND),
     )
 
 
