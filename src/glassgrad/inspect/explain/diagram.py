@@ -23,7 +23,7 @@ _LEFT, _TOP, _GAP = 20.0, 74.0, 10.0
 _HIGH = 36.0  # of a box, at least
 _ROW = 14.0  # of a line that leaves, with its label
 _ENTRY = 5.0  # between lines that enter
-_BEND = 110.0  # from the end of the labels to the next column
+_BEND = 96.0  # from the end of the labels to the next column
 _LANE = 10.0  # between lines that go by columns, below their boxes
 _LABEL = 10  # pixels, the size of a label's letters
 

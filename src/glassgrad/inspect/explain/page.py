@@ -26,7 +26,6 @@ font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif
 @media (prefers-color-scheme:dark){.gg-explain{--page:#14171b;--ink:#e6e9ed;--soft:#9aa4af;
 --line:#2f353d;--card:#1c2127;--value:#56b4e9;--slope:#ff9248;--up:86,180,233;--down:255,146,72}}
 .gg-explain *{box-sizing:border-box}
-.gg-explain main{max-width:62rem;margin:0 auto}
 .gg-explain h1{font-size:1.35rem;margin:.2rem 0 1rem}
 .gg-explain h2{font-size:1.1rem;margin:0 0 .3rem}
 .gg-explain h2 small,.gg-explain h3 small{font-weight:400;color:var(--soft)}
@@ -50,6 +49,8 @@ padding:.7rem .9rem;margin:.6rem 0}
 .gg-explain .made .result{font-weight:600}
 .gg-explain math{font-size:1.08em}
 .gg-explain .scroll{overflow-x:auto}
+.gg-explain main>*{max-width:62rem;margin-left:auto;margin-right:auto}
+.gg-explain main>.scroll{max-width:max-content}
 .gg-explain table{border-collapse:collapse;margin:.2rem 0}
 .gg-explain td{font:12px/1.3 ui-monospace,'DejaVu Sans Mono',Consolas,monospace;text-align:right;
 padding:.12rem .38rem;border:1px solid var(--line)}
