@@ -101,6 +101,23 @@ COUNTED: dict[str, Callable[[Any], Any]] = {
     "axis": lambda n: gg.sum([[1.0]], axis=n),
     "gradient_accumulation_steps": lambda n: optim.SGD(0.1, gradient_accumulation_steps=n),
 }
+# what takes a real number, for which a whole one may be too large
+MEASURED: dict[str, Callable[[Any], Any]] = {
+    "the rate": optim.SGD,
+    "momentum": lambda n: optim.SGD(0.1, momentum=n),
+    "a slope": nn.LeakyReLU,
+    "min_delta": lambda n: gg.train.EarlyStopping("loss", min_delta=n),
+    "a shift": lambda n: gg.files.Preparation((n,)),
+    "a prepared cell": lambda n: gg.files.Preparation()([[n]]),
+    "a class's weight": lambda n: fit(class_weight={0: n, 1: 1.0, 2: 1.0}),
+    "a new rate": lambda n: fit(
+        callbacks=gg.train.LambdaCallback(on_interval=lambda run: setattr(run, "rate", n))
+    ),
+    "a scale of initial numbers": nn.init.variance_scaling,
+    "an operand": lambda n: gg.tensor([1.0]) * n,
+    "a bound": lambda n: gg.clip([1.0], 0, n),
+    "units": nn.Linear,
+}
 # name, what is done, words that the message has
 CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "1 nan in x": (lambda: fit(x=changed(X, (17, 2), np.nan)), ("row 17", "column 2", "nan")),
@@ -255,6 +272,10 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         for value in (np.array([1, 2]), np.array(2.5), 2.0, "2", True)
         for name, run in COUNTED.items()
     },
+    **{
+        f"{name} of 10**400": (partial(run, 10**400), ("1000",)) for name, run in MEASURED.items()
+    },
+    "a preparation of one number": (lambda: gg.files.Preparation(1.0), ("a tuple", "1.0")),  # type: ignore[arg-type]
     "something that is no module": (lambda: nn.Sequential(nn.Linear(3), "relu"), ("'relu'",)),  # type: ignore[arg-type]
     "named and unnamed modules": (
         lambda: nn.Sequential(nn.Linear(3), output=nn.Linear(3)), ("all named or all unnamed",),

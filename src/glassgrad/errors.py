@@ -25,6 +25,7 @@ with the parts it knows; the boundary that knows the place adds `where` once, wi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 from operator import index
 from pathlib import Path
 from typing import Any, Self
@@ -207,6 +208,20 @@ def whole_number(value: Any) -> int | None:
     try:
         return None if isinstance(value, bool) else index(value)
     except TypeError:
+        return None
+
+
+def real_number(value: Any) -> float | None:
+    """The finite number that a value is, None for anything else, whole ones past 1e308 too.
+
+    >>> real_number(3), real_number(True), real_number("3"), real_number(10**400)
+    (3.0, None, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if isfinite(value) else None
+    except OverflowError:
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.data.preparation import TablePreparation
-from glassgrad.errors import ConfigError, ShapeError, shown
+from glassgrad.errors import ConfigError, DataError, ShapeError, real_number, shown
 
 # "text": a character model, whose classes are its characters
 TASKS = ("", "classification", "binary", "regression", "text")
@@ -33,11 +32,12 @@ class Preparation:
 
     def __post_init__(self) -> None:
         for name, values in (("shift", self.shift), ("scale", self.scale)):
-            fine = 1 <= len(values) <= _MOST and all(_number(v) for v in values)
+            fine = isinstance(values, tuple) and 1 <= len(values) <= _MOST
+            fine = fine and all(real_number(v) is not None for v in values)
             if not fine or (name == "scale" and any(v <= 0 for v in values)):
                 raise ConfigError(
                     f"the {name} of a preparation",
-                    expected="finite numbers" + (" above 0" if name == "scale" else ""),
+                    expected="a tuple of finite numbers" + (" above 0" if name == "scale" else ""),
                     received=shown(values),
                 )
         if len(self.shift) != len(self.scale):
@@ -47,8 +47,18 @@ class Preparation:
             )
 
     def __call__(self, rows: Any, dtype: str = "float32") -> NDArray[Any]:
-        """Raw rows, prepared. Raises ShapeError where the columns are not as many."""
-        table = np.asarray(rows, np.float64)
+        """Raw rows, prepared.
+
+        Raises DataError where they are no numbers, ShapeError where the columns are not as many.
+        """
+        try:
+            table = np.asarray(rows, np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(
+                "these rows are not a table of numbers",
+                expected="(rows, columns)",
+                received=shown(rows),
+            ) from error
         if len(self.shift) > 1 and table.shape[1:] != (len(self.shift),):
             raise ShapeError(
                 "these rows cannot be prepared as the training rows were",
@@ -65,7 +75,8 @@ class Preparation:
     def from_plain(cls, plain: Any) -> Self:
         """The inverse of `plain`. Raises ConfigError for anything else."""
         if set(plain) != {"shift", "scale"} or not all(
-            isinstance(v, list | tuple) and all(_number(n) for n in v) for v in plain.values()
+            isinstance(v, list | tuple) and all(real_number(n) is not None for n in v)
+            for v in plain.values()
         ):
             raise ConfigError(
                 "preparation of labels",
@@ -176,8 +187,3 @@ def preparation_from(plain: Any) -> Preparation | TablePreparation | None:
     if not isinstance(plain, dict):
         raise ConfigError("preparation of labels", expected="its parts", received=shown(plain))
     return (TablePreparation if "columns" in plain else Preparation).from_plain(plain)
-
-
-def _number(value: Any) -> bool:
-    fine = isinstance(value, int | float) and not isinstance(value, bool)
-    return fine and math.isfinite(value)

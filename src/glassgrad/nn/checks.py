@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from glassgrad.errors import ConfigError, DTypeError, ShapeError, UsageError, shown, whole_number
+from glassgrad.errors import (
+    ConfigError,
+    DTypeError,
+    ShapeError,
+    UsageError,
+    real_number,
+    shown,
+    whole_number,
+)
 from glassgrad.ir import FLOATS
 
 from .module import Module, is_array
@@ -31,21 +39,23 @@ def units(value: Any, what: str, limit: int = 10**9) -> int:
         raise ConfigError(
             f"{what} is out of range",
             expected=f"1 to {limit:,}",
-            received=f"{number:,}",
-            hint=f"{number * 4 / 1e9:,.1f} GB for one number each" if number > limit else "",
+            received=f"{number:,}" if abs(number) < 10**18 else shown(number),
+            hint=f"{number * 4 / 1e9:,.1f} GB for one number each"
+            if limit < number < 10**18
+            else "",
         )
     return number
 
 
 def real(value: Any, what: str, low: float = -math.inf, high: float = math.inf) -> float:
     """A finite real number between two bounds, the bounds included."""
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fine or not low <= value <= high:
+    number = real_number(value)
+    if number is None or not low <= number <= high:
         bounds = f" from {low:g}" * (low > -math.inf) + f" to {high:g}" * (high < math.inf)
         raise ConfigError(
             f"{what} is out of range", expected=f"a number{bounds}", received=shown(value)
         )
-    return float(value)
+    return number
 
 
 def flag(value: Any, what: str) -> bool:

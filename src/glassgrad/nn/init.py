@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import ConfigError, shown, unknown_name
+from glassgrad.errors import ConfigError, real_number, shown, unknown_name
 from glassgrad.tensors import random
 
 Numbers = NDArray[np.float64]
@@ -115,7 +115,7 @@ def variance_scaling(
     }
     if mode not in modes:
         raise unknown_name("mode", mode, tuple(modes))
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < math.inf:
+    if (real_number(scale) or 0) <= 0:
         raise ConfigError(
             "scale is out of range", expected="a number above 0", received=shown(scale)
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from glassgrad.errors import ConfigError, DTypeError, ShapeError, shown, whole_number
+from glassgrad.errors import ConfigError, DTypeError, ShapeError, real_number, shown, whole_number
 from glassgrad.ir import DTYPES, FLOATS, Attribute, Dim, Graph, Ratio, Size, Type, broadcast
 
 
@@ -231,8 +231,11 @@ def number(name: str, default: Any = ...) -> Attribute:
     """A real number."""
 
     def normal(value: Any, _: tuple[Any, ...]) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | float | Dim | Ratio):
-            raise ConfigError("a number is needed", received=shown(value))
+        small = not isinstance(value, int) or real_number(value) is not None
+        if isinstance(value, bool) or not isinstance(value, int | float | Dim | Ratio) or not small:
+            raise ConfigError(
+                "a number is needed", expected="such as 0.5, up to 1.8e308", received=shown(value)
+            )
         return value if isinstance(value, Spelled | Dim | Ratio | int) else float(value)
 
     return Attribute(name, normal, "float", default)

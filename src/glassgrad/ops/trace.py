@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from glassgrad.errors import DTypeError, TraceError, shown
+from glassgrad.errors import DTypeError, TraceError, real_number, shown
 from glassgrad.ir import (
     FLOATS,
     INPUT,
@@ -266,7 +266,15 @@ _RANGES = {"uint8": (0, 2**8 - 1), "uint32": (0, 2**32 - 1), "int64": (-(2**63),
 
 def checked_number(number: Any, dtype: str) -> Any:
     """The number, if this dtype can hold its kind and its size."""
-    if dtype in FLOATS or isinstance(number, bool):
+    if isinstance(number, bool):
+        return number
+    if dtype in FLOATS:
+        if isinstance(number, int) and real_number(number) is None:
+            raise DTypeError(
+                f"a number that {dtype} cannot hold",
+                expected="up to 1.8e308",
+                received=shown(number),
+            )
         return number
     if isinstance(number, float | Ratio) or dtype == "bool":
         raise DTypeError(

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import inspect
-import math
 from typing import Any
 
-from glassgrad.errors import ConfigError, shown, whole_number
+from glassgrad.errors import ConfigError, real_number, shown, whole_number
 
 
 def real(name: str, value: Any) -> float:
     """A finite number."""
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fine:
+    number = real_number(value)
+    if number is None:
         raise ConfigError(
             f"{name} is out of range", expected="a finite number", received=shown(value)
         )
-    return float(value)
+    return number
 
 
 def positive(name: str, value: Any, low: float = 0.0, inclusive: bool = False) -> float:
     """A finite number above a bound, or from it."""
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fine or value < low or (value == low and not inclusive):
+    number = real_number(value)
+    if number is None or number < low or (number == low and not inclusive):
         raise ConfigError(
             f"{name} is out of range",
             expected=f"a number {'from' if inclusive else 'above'} {low:g}",
             received=shown(value),
         )
-    return float(value)
+    return number
 
 
 def share(name: str, value: Any) -> float:

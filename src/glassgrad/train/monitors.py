@@ -15,7 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from glassgrad.errors import ConfigError, did_you_mean, shown, unknown_name, whole_number
+from glassgrad.errors import (
+    ConfigError,
+    did_you_mean,
+    real_number,
+    shown,
+    unknown_name,
+    whole_number,
+)
 from glassgrad.files.atomic import write_atomically
 
 from .callbacks import Callback, Run
@@ -25,13 +32,13 @@ MODES = ("auto", "min", "max")
 
 
 def _number(name: str, value: Any, low: float = -math.inf, below: float = math.inf) -> float:
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fine or value < low or value >= below:
+    number = real_number(value)
+    if number is None or number < low or number >= below:
         span = f" from {low:g}" * (low > -math.inf) + f" to below {below:g}" * (below < math.inf)
         raise ConfigError(
             f"{name} is out of range", expected=f"a number{span}", received=shown(value)
         )
-    return float(value)
+    return number
 
 
 def _count(name: str, value: Any, low: int = 0) -> int:

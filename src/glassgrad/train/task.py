@@ -166,12 +166,15 @@ def _spread(value: Any, outputs: Sequence[str], what: str) -> list[Any]:
 
 
 def _checked_weight(value: Any, what: str = "loss weight") -> float:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not 0 <= value < float("inf"):
+    number = -1.0
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(OverflowError):  # a whole number past 1e308
+            number = float(value)
+    if not 0 <= number < math.inf:
         raise ConfigError(
             f"a {what} is out of range", expected="a number from 0", received=shown(value)
         )
-    return float(value)
+    return number
 
 
 def _default(name: str, loss: Any, metrics: Any) -> Any:

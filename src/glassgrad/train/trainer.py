@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from glassgrad import optim
 from glassgrad.engine import RecomputeCost, is_small, on_one_thread, recompute_cost
-from glassgrad.errors import ConfigError, shown
+from glassgrad.errors import ConfigError, real_number, shown
 from glassgrad.files.fitted import Fitted, versions
 from glassgrad.tensors.tensor import Tensor
 
@@ -170,8 +170,8 @@ class Trainer:
     @rate.setter
     def rate(self, value: float) -> None:
         where = f"after step {self.seen.step}"
-        fine = isinstance(value, int | float) and not isinstance(value, bool)
-        if not fine or not 0 < value < float("inf"):
+        rate = real_number(value)
+        if rate is None or rate <= 0:
             raise ConfigError(
                 "the learning rate is out of range",
                 where=where,
@@ -185,9 +185,9 @@ class Trainer:
                 expected="a schedule, or a callback that sets the rate",
                 received="both",
             )
-        if float(value) != self._rate:
+        if rate != self._rate:
             self._changing()
-            self._rate = float(value)
+            self._rate = rate
             self.record.rates.append((self.updates + 1, self._rate))
             if self.between is not None:
                 self.between.changed(self, "rate")
