@@ -294,6 +294,31 @@ def check_resume(dataset: str, data: Path | None, backend: str, **given: Any) ->
     _train(dataset, data, Checking(), backend, False, given)
 
 
+@command.command(epilog=f"Data sets: {SETS}.")
+@click.argument("dataset")
+@_options(_TABLE, _DATA, _NETWORK, _LANGUAGE, _TRAINING, _RECOMPUTE, _GUARD, _BACKEND, CONFIG)
+@click.option("--steps", type=_Whole(1, 100_000), default=200, help="Of each copy.  [200]")
+@click.option(
+    "--seconds", type=_RATE, metavar="NUMBER", default=120.0, help="Of the processor, about.  [120]"
+)
+@_options(_JSON)
+def diagnose(
+    dataset: str, data: Path | None, backend: str, as_json: bool, steps: int, seconds: float,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Look for what keeps a training from learning.
+
+    Takes what `glassgrad train` takes, or a run's settings with --config RUN/config.toml. Trains
+    copies for a few steps and keeps nothing. Each finding has its evidence, and its fix was tried,
+    or says why not. The exit code is 1 where anything was found.
+    """
+    from glassgrad.cli.diagnose import Diagnosing
+
+    given = flags_first(given)
+    dataset = f"./{dataset}" if dataset.startswith("-") else dataset
+    _train(dataset, data, Diagnosing(steps, seconds, as_json), backend, as_json, given)
+
+
 def _train(
     dataset: str,
     data: Path | None,

@@ -24,7 +24,7 @@ from glassgrad.errors import (
 )
 
 # Those that say what train would do read train's settings.
-_TABLES = {"source": "train", "check-resume": "train"}
+_TABLES = {"source": "train", "check-resume": "train", "diagnose": "train"}
 CONFIG_FILE = "config.toml"  # of a run
 _FROM = "glassgrad.settings_from"
 _NOT_SETTINGS = ("out", "as_json")  # where results go is said each time

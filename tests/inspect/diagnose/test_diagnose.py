@@ -130,7 +130,7 @@ def test_a_schedule_that_explodes_is_found() -> None:
     case.settings["optimizer"] = optim.SGD(optim.CosineAnnealing(300.0, 500))
     (found, *_) = _diagnosed(case).findings
     assert found.name == "rate too high"
-    assert "of its schedule" in found.fix
+    assert "times its schedule" in found.fix
 
 
 def test_labels_that_are_ignored_or_many_are_no_trouble() -> None:

@@ -236,6 +236,24 @@ def rows_and_targets(record: Record, data: dict[str, Any]) -> tuple[dict[str, An
     return x, y[""] if list(y) == [""] else y
 
 
+def settings_of(record: Record) -> dict[str, Any]:
+    """What `diagnose` takes beside the model, from a run."""
+    heads = record.task.heads
+    x, y = rows_and_targets(record, record.data)
+    several = len(heads) > 1
+    held = record.validation
+    return {
+        "x": x,
+        "y": y,
+        "loss": {h.output: h.loss for h in heads} if several else heads[0].loss,
+        "loss_weights": {h.output: h.weight for h in heads} if several else None,
+        "optimizer": record.optimizer,
+        "batch_size": record.batch_size,
+        "seed": record.seed,
+        "validation_data": rows_and_targets(record, held) if held else None,
+    }
+
+
 def _found(evidence: Evidence, try_fixes: bool) -> tuple[Finding, ...]:
     found = [f for family in FAMILIES for check in family.CHECKS for f in check(evidence)]
     found.sort(key=lambda f: ORDER[f.name])

@@ -19,6 +19,7 @@ FEWEST, MANY = 80, 600
 NO_BETTER = 0.97  # of the loss of giving all rows the same: nothing was learned
 NOISE, MOST_NOISE = 0.10, 1 / 3  # shares of wrong labels: worth a word; too many to be told
 CONFUSED = 0.36  # of labels against rows alike: classes that overlap so much hide wrong labels
+OTHERWISE = 0.75  # of that share at most may be against rows alike for other reasons
 
 
 def off_by_one(evidence: Evidence) -> Iterator[Finding]:
@@ -112,7 +113,7 @@ def noisy(evidence: Evidence) -> Iterator[Finding]:
     share, all_over = float(against[sure].mean()), float(against.mean())
     classes = int(near.y.max()) + 1
     without = (all_over - share) / (1 - share * classes / (classes - 1))
-    if not NOISE <= share <= MOST_NOISE or all_over > CONFUSED or without > 0.9 * share:
+    if not NOISE <= share <= MOST_NOISE or all_over > CONFUSED or without > OTHERWISE * share:
         return
     doubt = np.where(against, agreed - shares[np.arange(len(near)), near.y], -1.0)
     worst = doubt.argsort(kind="stable")[::-1]

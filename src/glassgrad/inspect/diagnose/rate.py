@@ -35,8 +35,8 @@ def rate(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "rate too low",
                 "optimizer",
-                f"{_went(course)} with {_rate(fork)} (a step moves weights by {step:.1e} of their "
-                f"size), and comes to {best.last:.3g} with {_rate(fork, by)}",
+                f"{_went(course)} with {_named(fork)} (a step moves weights by {step:.1e} of their "
+                f"size), and comes to {best.last:.3g} with {_named(fork, by)}",
                 f"Raise the learning rate to about {_rate(fork, by)}.",
                 change=_with(by),
             )
@@ -48,7 +48,7 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
     explodes = not course.finite or course.held > begin
     factors = (0.1, 0.01, 1e-4, 1e-6) if explodes else (0.1, 0.01)
     about = (
-        f"{_went(course)} with {_rate(fork)} (a step moves weights by {evidence.step_size:.1e} of "
+        f"{_went(course)} with {_named(fork)} (a step moves weights by {evidence.step_size:.1e} of "
         f"their size)"
     )
     for some in (factors[:2], factors[2:]):
@@ -62,7 +62,7 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
             return Finding(
                 "rate too high",
                 "optimizer",
-                f"{about}, and comes to {tried[by].last:.3g} with {_rate(fork, by)}",
+                f"{about}, and comes to {tried[by].last:.3g} with {_named(fork, by)}",
                 f"Lower the learning rate to about {_rate(fork, by)}.",
                 change=_with(by),
             )
@@ -76,9 +76,13 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
     )
 
 
+def _named(fork: Fork, factor: float = 1.0) -> str:
+    return f"{'' if fork.optimizer.schedule else 'the rate '}{_rate(fork, factor)}"
+
+
 def _rate(fork: Fork, factor: float = 1.0) -> str:
     if fork.optimizer.schedule is not None:
-        return "its schedule" if factor == 1 else f"{factor:g} of its schedule"
+        return "its schedule" if factor == 1 else f"{factor:g} times its schedule"
     return f"{fork.optimizer.lr * factor:g}"
 
 

@@ -104,7 +104,7 @@ def dead(evidence: Evidence) -> Iterator[Finding]:
 
 
 def saturated(evidence: Evidence) -> Iterator[Finding]:
-    """Sigmoids and tanhs at their flat ends, inside the network."""
+    """Sigmoids and tanhs at their flat ends, in a network that has not learned with them."""
     walk = evidence.walk_in_training
     ends = set(walk.ends())
     by_place: dict[str, list[Value]] = {}
@@ -125,7 +125,8 @@ def saturated(evidence: Evidence) -> Iterator[Finding]:
         )
         found.append((place or values[0].node.op.name, about))
         weights += _weights_into(evidence, walk, place, values)
-    yield from _of_layers("saturated units", found, weights, biases=False)
+    if found and not evidence.learned:
+        yield from _of_layers("saturated units", found, weights, biases=False)
 
 
 def _weights_into(evidence: Evidence, walk: Walk, place: str, values: list[Value]) -> list[str]:

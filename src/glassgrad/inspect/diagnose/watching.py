@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from glassgrad.errors import UsageError
 from glassgrad.train.callbacks import Callback, Run
 
-from .diagnosis import Diagnosis, diagnose, rows_and_targets
+from .diagnosis import Diagnosis, diagnose, settings_of
 from .forks import at_rate
 
 
@@ -59,7 +59,10 @@ class Watching(Callback):
         self.found, self._told = [], set()
 
     def on_interval(self, run: Run) -> None:
-        settings = _settings(run)
+        settings = settings_of(run.history.record)
+        optimizer = settings["optimizer"]
+        if optimizer.schedule is None and run.rate != optimizer.lr:  # a callback changed it
+            settings["optimizer"] = at_rate(optimizer, run.rate)
         found = diagnose(
             run.model,
             steps=self.steps,
@@ -73,25 +76,3 @@ class Watching(Callback):
             if (each.name, each.where) not in self._told:
                 self._told.add((each.name, each.where))
                 stream.write(f"step {run.step}: {each.name}: {each.where}: {each.evidence}\n")
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    """The training as `diagnose` takes it, with the rate of this moment."""
-    record = run.history.record
-    heads = record.task.heads
-    x, y = rows_and_targets(record, record.data)
-    optimizer = record.optimizer
-    if optimizer.schedule is None and run.rate != optimizer.lr:
-        optimizer = at_rate(optimizer, run.rate)
-    return {
-        "x": x,
-        "y": y,
-        "loss": heads[0].loss if len(heads) == 1 else {h.output: h.loss for h in heads},
-        "loss_weights": None if len(heads) == 1 else {h.output: h.weight for h in heads},
-        "optimizer": optimizer,
-        "batch_size": record.batch_size,
-        "seed": record.seed,
-        "validation_data": rows_and_targets(record, record.validation)
-        if record.validation
-        else None,
-    }
