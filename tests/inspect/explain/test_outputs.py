@@ -24,7 +24,7 @@ from tests.hostile_names import SIX, hostile_names
 from tests.inert import inert_line
 
 TAGS = frozenset(
-    "html head meta title style body div main h1 h2 h3 small section article p code span table tbody tr td "
+    "html head meta title style body div main nav a h1 h2 h3 small section article p code span table tbody tr td "
     "details summary math mrow mi mn mo mtext mspace mfrac msqrt msub msup msubsup munder mover "
     "munderover svg desc rect text tspan path circle g line".split()
 )
@@ -64,7 +64,13 @@ class Reader(HTMLParser):
 def is_inert(document: str) -> bool:
     found = Reader(document)
     links = {"href", "src", "srcset", "action", "data", "xlink:href", "formaction"}
-    bad = [n for n, _ in found.attributes if n.startswith("on") or n in links]
+    within = re.compile("#(s[0-9]+|followed)")  # to a section, by a number of ours
+    inside = [n == "href" and within.fullmatch(v or "") is not None for n, v in found.attributes]
+    bad = [
+        n
+        for (n, _), fine in zip(found.attributes, inside, strict=True)
+        if n.startswith("on") or (n in links and not fine)
+    ]
     return set(found.tags) <= TAGS and not bad and not found.comments
 
 
@@ -124,7 +130,25 @@ def test_a_page_holds_no_script_and_forbids_any(explained: Explanation) -> None:
     assert document.count("<math>") == sum(
         1 for s in story(explained.cards).sections for e in s.entries if e.formula
     )
-    assert explained._repr_html_() in document.replace("\r", "")
+    notebook = explained._repr_html_()
+    assert "<nav>" not in notebook
+    assert " id=" not in notebook
+    for place in re.findall('href="#([^"]*)"', document):
+        assert document.count(f'id="{place}"') == 1
+
+
+def test_a_large_array_is_pictured_and_a_small_one_a_table(explained: Explanation) -> None:
+    model = nn.Sequential(nn.Conv2d(8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2))
+    x = np.random.default_rng(0).random((3, 1, 9, 9)).astype("f4")
+    found = gg.explain(model, x, [0, 1, 1], loss="cross_entropy")
+    document = found.to_html(row=1)
+    assert is_inert(document)
+    given = document.split("<article>")[1]
+    assert given.count("<svg") == 2  # the chosen row alone, and its derivative
+    assert "6 of 8" in document
+    assert "<svg" not in explained.to_html().split("<article>")[2]
+    empty = gg.explain(model, x * 0, [0, 1, 1], loss="cross_entropy").to_html()
+    assert is_inert(empty)
 
 
 def test_every_output_has_every_value_and_derivation(explained: Explanation) -> None:

@@ -168,7 +168,7 @@ class Explanation:
     def to_html(
         self, row: int | None = None, *, steps: bool = False, follow: Place | None = None
     ) -> str:
-        """The whole step as a page of its own, formulas as MathML; it holds no script and no link."""
+        """The whole step as a page of its own, formulas as MathML; no script, links within it alone."""
         return page(self._told(row, steps, follow), self._small_picture(row))
 
     def picture(self, row: int | None = None) -> Picture:
