@@ -25,8 +25,7 @@ _LONG = ("", ' class="long"')
 _GUIDE = (
     '<p class="guide">Each card is one value: <span class="blue">what it is and how it came about</span>, '
     'and <span class="orange">the derivative of the loss in it and how that came from the values '
-    "behind it</span>. Of each array one number is derived, that of the largest derivative. Tables and "
-    "pictures are blue above 0, orange below, and grey where nothing is below.</p>"
+    "behind it</span>. Tables and pictures are blue above 0, orange below, and grey where nothing is below.</p>"
 )
 _STYLE = """
 .gg-explain{--page:#fff;--ink:#1f2328;--soft:#5c646d;--line:#d8dee4;--card:#f6f8fa;--value:#0072b2;
