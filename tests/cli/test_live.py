@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from glassgrad.cli.live import Curve, View
+from glassgrad.cli.live import Curve, View, live
 from glassgrad.train import History
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -124,3 +124,14 @@ def test_a_terminal_without_such_characters_gets_plain_ones() -> None:
 def test_many_metrics_do_not_fill_the_screen() -> None:
     columns = ("loss", *[f"m{k}" for k in range(40)])
     assert len(drawn(view(0.5, columns))) == 7
+
+
+def test_what_is_worth_a_look_is_told_once_the_picture_is_gone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with live("digits", 8, 30) as callbacks:
+        run: Any = SimpleNamespace(history=History(("loss",)), step=0, rate=0.1, began=0.0)
+        for callback in callbacks:
+            callback.on_begin(run)
+        run.history.notes.append("a loss of 1\x1b[31m")
+    assert capsys.readouterr().err.endswith("note: a loss of 1\\x1b[31m\n")

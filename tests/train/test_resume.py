@@ -348,6 +348,24 @@ def test_rows_of_a_mapped_file_are_known_by_the_file(tmp_path: Path) -> None:
         case.resumed(tmp_path / "a")
 
 
+def test_a_numpy_run_that_goes_on_elsewhere_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for backend in ("numpy", ENGINES[-1]):
+        Case(plain).stopped(tmp_path / backend, 3, backend=backend)
+    _, history = Case(plain).resumed(tmp_path / "numpy", backend="numpy")
+    assert history.notes == []
+    Case(plain).stopped(tmp_path / "again", 3, backend="numpy")
+    monkeypatch.setattr("numpy.__version__", "1.2.3")
+    _, history = Case(plain).resumed(tmp_path / "again", backend="numpy")
+    assert len(history.notes) == 1
+    assert "NumPy 1.2.3" in history.notes[0]
+    assert "last digits" in history.notes[0]
+    if "native" in ENGINES:  # which has the same bits everywhere
+        _, history = Case(plain).resumed(tmp_path / "native", backend="native")
+        assert history.notes == []
+
+
 # -- what resume means -------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from glassgrad.cli.screen import name, number
+from glassgrad.cli.screen import name, note, number
 from glassgrad.train.callbacks import Callback, Run
 
 _MOST_ROWS = 6
@@ -82,11 +82,13 @@ class View:
         self.left = ""
         self.values: dict[str, float] = {}
         self.curves: dict[str, Curve] = {}
+        self.notes: list[str] = []  # what is worth a look: the run's own list
 
     def begin(self, run: Run) -> None:
         """The rows are known from here on."""
         names = [n for n in run.history.columns if not n.startswith("val_")]
         self.curves = {n: Curve() for n in names[:_MOST_ROWS]}
+        self.notes = run.history.notes
         self.rate = run.rate
         self.before = run.step / (self.steps * self.epochs)
 
@@ -183,9 +185,17 @@ class _Follow(Callback):
 
 @contextmanager
 def live(title: str, steps: int, epochs: int) -> Iterator[tuple[Callback, ...]]:
-    """Callbacks that keep the picture up to date; however training ends, the screen is clean."""
+    """Callbacks that keep the picture up to date; however training ends, the screen is clean.
+
+    What is worth a look is told then.
+    """
     console = Console(stderr=True, highlight=False)
     view = View(title, steps, epochs)
-    with Live(view, console=console, transient=True, auto_refresh=False) as shown:
-        whole = _Follow(view, shown, None)
-        yield (whole, _Follow(view, shown, max(1, min(steps // 2, 10)))) if steps > 1 else (whole,)
+    try:
+        with Live(view, console=console, transient=True, auto_refresh=False) as shown:
+            whole = _Follow(view, shown, None)
+            each = (_Follow(view, shown, max(1, min(steps // 2, 10))),) if steps > 1 else ()
+            yield (whole, *each)
+    finally:
+        for remark in view.notes:
+            note(f"note: {name(remark)}")

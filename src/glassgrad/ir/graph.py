@@ -20,7 +20,6 @@ FLOATS = ("float32", "float64")
 DTYPES = (*FLOATS, "int64", "uint32", "uint8", "bool")
 
 Attributes: TypeAlias = Mapping[str, Any]
-Role: TypeAlias = str  # of an input: "data", "parameter", "buffer", "moment" or "host"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from glassgrad.files.disk import DISK
 
 from .between import NEVER, Between
 from .callbacks import Callback, check_kept
-from .identity import check_same, identity_of
+from .identity import check_same, identity_of, other_arithmetic
 from .state import Snapshot, put, put_callbacks, read, taken
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ class Keeper(Between):
         self._listeners = callbacks
         if self.state is not None:
             put(trainer, self.state)
+            if note := other_arithmetic(self.state["identity"], self._identity):
+                trainer.history.notes.append(note)
 
     def begun(self, trainer: Trainer) -> None:
         """After `on_begin`: callbacks have back what they kept; a new run is saved at once."""

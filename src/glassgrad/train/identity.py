@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import ResumeError, shown
+from glassgrad.engine import is_small, matrix_products
+from glassgrad.errors import ResumeError, shown, told
 from glassgrad.files import fingerprint
 from glassgrad.ir import print_graph
 
@@ -24,6 +25,9 @@ _MOST_LINES = 12
 
 def identity_of(record: Record, full_hash: bool = False) -> dict[str, Any]:
     """Fingerprints of a run: settings, model, the formulas of its step, data; plain data.
+
+    And what its last digits depend on, which may be another where it goes on: see
+    `other_arithmetic`.
 
     Rows that lie in a mapped file are known by its size, time and a part of its bytes; by all
     of them with `full_hash`, as arrays in memory always are.
@@ -46,7 +50,31 @@ def identity_of(record: Record, full_hash: bool = False) -> dict[str, Any]:
         },
         "step": sha256(text.encode()).hexdigest(),
         "data": {name: of_rows(array, full_hash) for name, array in record.stored.items()},
+        "arithmetic": _arithmetic(record),
     }
+
+
+def _arithmetic(record: Record) -> str:
+    """What the last digits depend on beside the run; nothing for native, the same everywhere."""
+    step = record.plan.step
+    if step.engine != "numpy":
+        return ""
+    kernel, threads = matrix_products()
+    if threads and is_small(step, record.batch_rows):
+        threads = 1
+    products = f", products for {kernel} on {threads} threads" if kernel and threads else ""
+    return f"NumPy {np.__version__}{products}"
+
+
+def other_arithmetic(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """A note where a run goes on with other last digits than it was begun with, or nothing."""
+    was, found = before.get("arithmetic"), now["arithmetic"]
+    if not isinstance(was, str) or was == found:
+        return ""
+    return (
+        f"the run was begun with {told(was, 100)} and goes on with {found}: its last digits may be "
+        "others than those of a run that was never stopped"
+    )
 
 
 def of_rows(array: NDArray[Any], full: bool = False) -> Any:
