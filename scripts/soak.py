@@ -16,6 +16,7 @@
     python scripts/soak.py tapes --count 300          recorded runs: every step, and unchanged branches, bit for bit
     python scripts/soak.py explanations --count 200 --processes 2
                                                       random networks explained: every number adds up
+    python scripts/soak.py pictures --count 10000     random pictures: inert, legible, small, or refused
 
 Each run appends one line to docs/soak/NAME.log: date, commit, first seed, count, seconds,
 failures. The exit status is 1 if anything failed.
@@ -134,6 +135,13 @@ def tapes(seed: int) -> list[str]:
         if not bits(branch.model) == bits(models[0]) == bits(models[1]):
             wrong.append(f"{backend}: a branch from step {branch.first} ends otherwise")
     return wrong
+
+
+def pictures(seed: int) -> list[str]:
+    """One picture of random kind, numbers and names."""
+    from tests.inspect.any_picture import wrong
+
+    return wrong(seed)
 
 
 def graphs(seed: int) -> list[str]:
@@ -255,6 +263,7 @@ CHECKS: dict[str, Callable[[int], list[str]]] = {
     "kills": kills,
     "checkpoints": checkpoints,
     "tapes": tapes,
+    "pictures": pictures,
 }
 
 

@@ -29,6 +29,7 @@ from glassgrad.inspect import (
 )
 from glassgrad.inspect.svg import fitted, text, width_of
 from tests.inert import inert_svg
+from tests.inspect.any_picture import wrong
 from tests.inspect.laid_out import SVG, Box, clipped, meeting, texts
 
 LONG = (
@@ -138,6 +139,9 @@ KINDS: dict[str, tuple[int, Callable[[], Picture]]] = {  # thousands of bytes at
     "10^5 points": (
         200, lambda: scatter(PLANE, QUARTERS, "many", classes=LONG, feature_names=LONG[:2]),
     ),
+    "far from 0": (10, lambda: scatter(1e8 + PLANE[:20] / 9, QUARTERS[:20], "far")),
+    "wide steps": (10, lambda: histograms({"w": {0: PLANE[:90] * 1e13}}, "wide")),
+    "a large result": (10, lambda: neuron([3e67], [1.5], 0, "linear")),
     "30 classes": (60, lambda: scatter(PLANE[:300], RNG.integers(0, 30, 300), "30")),
     "noise": (250, lambda: decision_boundary(lambda p: RNG.random((len(p), 3)), PLANE[:9], QUARTERS[:9], "n")),
     "long names": (
@@ -252,3 +256,10 @@ def test_names_are_cut_to_their_room() -> None:
     assert fitted("a" * 10**6, 50).endswith("…")
     assert fitted("<&>", 100) == "&lt;&amp;&gt;"
     assert len(text(LONG[1], 20)) == 10, "a wide letter takes the room of two"
+
+
+@pytest.mark.parametrize("first", range(0, 120, 30))
+def test_any_picture_is_legible_or_refused(first: int) -> None:
+    """In many more: `scripts/soak.py pictures`."""
+    for seed in range(first, first + 30):
+        assert wrong(seed) == [], seed

@@ -107,6 +107,8 @@ def test_a_neuron_shows_its_sum_and_what_becomes_of_it() -> None:
         (([1] * 13, [1] * 13), ShapeError),
         (([1], [np.nan]), ConfigError),
         (([1], [1], np.inf), ConfigError),
+        (([1e200], [1e200]), ConfigError),
+        (([1e3], [1.0], 0, "exp"), ConfigError),
         (([1], [1], 0, "no such"), ConfigError),
         (([1], [1], 0, "matmul"), ConfigError),
         (([1], [1], 0, None), ConfigError),

@@ -10,6 +10,7 @@ import html
 import math
 import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,7 +155,7 @@ def picture(
     """
     size = f'width="{width}" height="{height}"'
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" class="gg" {size}'
-    heading = text(title, max(20, width // 9))
+    heading = fitted(title, width - 40, 16.5)  # bold letters
     parts = [
         f'{opening} viewBox="0 0 {width} {height}" role="img">',
         f"<title>{text(title, 200)}</title>",
@@ -200,6 +201,21 @@ class Scale:
         if self.log:
             a, b, v = math.log10(a), math.log10(b), math.log10(v)
         return self.start + (v - a) / (b - a) * (self.end - self.start)
+
+    def below(self) -> tuple[tuple[float, str], ...]:
+        """Those ticks, evenly chosen, whose labels have room side by side."""
+        for every in range(1, len(self.ticks)):
+            some = self.ticks[::every]
+            if all(
+                abs(self(b) - self(a)) >= (width_of(said_a) + width_of(said_b)) / 2 + 5
+                for (a, said_a), (b, said_b) in pairwise(some)
+            ):
+                return some
+        return self.ticks[:1]
+
+    def room(self) -> float:
+        """The width of the widest label."""
+        return max([width_of(label) for _, label in self.ticks], default=0.0)
 
 
 def _nice_step(span: float, count: int) -> float:
@@ -288,9 +304,10 @@ def axes(x: Scale, y: Scale, below: str, beside: str = "", *, grid: bool = True)
         marks += "".join(f"M{c(left)} {c(at)}h-4" for at in levels)
     out.append(f'<path class="gg-axis" d="M{c(left)} {c(round(bottom) + 0.5)}H{c(right)}{marks}"/>')
     out += [words("gg-soft", left - 8, y(v) + 4, label, "end") for v, label in y.ticks]
-    out += [words("gg-soft", x(v), bottom + 18, label, "middle") for v, label in x.ticks]
+    out += [words("gg-soft", x(v), bottom + 18, label, "middle") for v, label in x.below()]
     out.append(words("gg-soft", (left + right) / 2, bottom + 36, text(below, 40), "middle"))
     if beside:
-        turned = f'transform="translate({c(left - 42)} {c((top + bottom) / 2)}) rotate(-90)"'
+        edge = left - max(42.0, y.room() + 16)
+        turned = f'transform="translate({c(edge)} {c((top + bottom) / 2)}) rotate(-90)"'
         out.append(f"<g {turned}>{words('gg-soft', 0, 0, text(beside, 40), 'middle')}</g>")
     return out

@@ -272,7 +272,7 @@ def _panel(
     log = bool(may_be_log and finite.min() > 0 and finite.max() > 100 * finite.min())
     y = value_scale(finite, bottom, top, log)
     longest = max(len(one.values) for one in series)
-    x0 += max(0.0, max(width_of(label) for _, label in y.ticks) - 40)
+    x0 += max(0.0, y.room() - 40)
     x = linear(float(epochs[0]), float(epochs[longest - 1]), x0, x1, whole=True)
     note = '<tspan class="gg-soft gg-note" dx="6">log scale</tspan>' if log else ""
     out = [words("gg-head gg-ink", x0, top - 14, text(heading, 40) + note), *axes(x, y, "epoch")]

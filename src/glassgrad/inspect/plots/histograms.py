@@ -154,7 +154,9 @@ def _drawn(panel: _Panel, left: float, top: float, wide: float, high: float) -> 
     c, bottom = coordinate, top + high
     marks = "".join(f"M{c(round(across(v)) + 0.5)} {c(bottom)}v4" for v, _ in across.ticks)
     out.append(f'<path class="gg-axis" d="M{c(left)} {c(bottom + 0.5)}h{c(wide)}{marks}"/>')
-    out += [words("gg-soft", across(v), bottom + 18, label, "middle") for v, label in across.ticks]
+    out += [
+        words("gg-soft", across(v), bottom + 18, label, "middle") for v, label in across.below()
+    ]
     outside = int(((together < low) | (together > most)).sum())
     notes = [f"{outside:,} of {len(together):,} numbers beyond"] if outside else []
     notes += [f"{panel.lost:,} not finite"] if panel.lost else []

@@ -332,8 +332,16 @@ def neuron(
             expected="finite inputs and weights, and one number as bias",
             received=shown(bias) if b.shape or not np.isfinite(b) else "inf or nan",
         )
-    total = float(x @ w + b)
-    result = float(_activated(activation, np.array([total]))[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(x @ w + b)
+        result = float(_activated(activation, np.array([total]))[0])
+    if not (abs(total) < 1e300 and abs(result) < 1e300):
+        raise ConfigError(
+            "the numbers are too large to be drawn",
+            where="neuron",
+            expected="a sum, and a number from the activation, below 1e300",
+            received=f"the sum {total:.6g}, {activation} {result:.6g}",
+        )
     high = max(270.0, 90 + 54.0 * len(x))
     middle = 66 + (high - 60) / 2
     c, largest = coordinate, float(np.abs(w).max()) or 1.0
@@ -355,7 +363,9 @@ def neuron(
         body.append(_label(130 + 190 * 0.4, at, f"× {_number(w[i])}"))
     body.append(f'<path class="gg-line gg-dots" d="M354 {c(middle)}H410"/>')
     body.append(f'<path class="gg-line gg-dots" d="M346 {c(middle + 78)}V{c(middle + 36)}"/>')
-    body.append(f'<circle class="gg-node" cx="346" cy="{c(middle)}" r="30"/>')
+    wide = max(60.0, width_of(_number(total), 13) + 14)
+    place = f'x="{c(346 - wide / 2)}" y="{c(middle - 30)}" width="{c(wide)}" height="60"'
+    body.append(f'<rect class="gg-node" {place} rx="30"/>')
     body.append(words("gg-soft", 346, middle - 7, "sum", "middle"))
     body.append(words("gg-ink gg-head", 346, middle + 10, _number(total), "middle"))
     body.append(words("gg-ink", 346, middle + 94, f"bias {_number(float(b))}", "middle"))
@@ -372,12 +382,13 @@ def neuron(
         "</g>",
     ]
     about = f"{len(x)} inputs, sum {total:.6g}, {activation} {result:.6g}"
-    return picture(int(720 + shift), int(high + 40), title, about, body, colours=3, shapes=True)
+    wide = shift + max(720.0, 642 + width_of(_number(result), 16.5))
+    return picture(int(wide), int(high + 40), title, about, body, colours=3, shapes=True)
 
 
-def _number(value: float) -> str:
+def _number(value: float, digits: int = 4) -> str:
     """Four digits, and a real minus."""
-    return f"{value + 0.0:.4g}".replace("-", "−")
+    return f"{value + 0.0:.{digits}g}".replace("-", "−")
 
 
 def _activated(name: Any, values: Any) -> Any:
@@ -404,7 +415,8 @@ def _curve(activation: str, total: float, result: float, left: float, top: float
     """The activation around the sum, with the place where it stands."""
     reach = max(4.0, 1.25 * abs(total))
     xs = np.linspace(-reach, reach, 161)
-    ys = _activated(activation, xs)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ys = _activated(activation, xs)
     ok = np.isfinite(ys)
     low, high = float(ys[ok].min(initial=result)), float(ys[ok].max(initial=result))
     across, up = (
@@ -419,7 +431,7 @@ def _curve(activation: str, total: float, result: float, left: float, top: float
         f'<path class="gg-line gg-s2" d="M{points}"/>',
         f'<circle class="gg-f1" cx="{c(across(total))}" cy="{c(up(result))}" r="4.5"/>',
         words("gg-ink gg-head", left + 80, top + 16, text(activation, 20), "middle"),
-        words("gg-soft", left + 12, top + 144, _number(-reach)),
-        words("gg-soft", left + 148, top + 144, _number(reach), "end"),
+        words("gg-soft", left + 12, top + 144, _number(-reach, 2 if reach >= 1e4 else 4)),
+        words("gg-soft", left + 148, top + 144, _number(reach, 2 if reach >= 1e4 else 4), "end"),
         words("gg-soft", left + 80, top + 167, "the dot: this sum", "middle"),
     ]

@@ -90,7 +90,7 @@ def decision_boundary(
     sure = "; paler where it is less sure" if (strength < 3).any() else ""
     about = f"the ground has the colour of the class that the network says{sure}"
     count = int(max(winner.max(initial=0), labels.max(initial=0))) + 1
-    ground = [_ground(winner, strength)]
+    ground = [_ground(winner, strength, across.start)]
     return _plane(points, labels, (across, up), title, count, classes, feature_names, about, ground)
 
 
@@ -191,7 +191,9 @@ def _scales(points: NDArray[np.float64]) -> tuple[Scale, Scale]:
     left, top = _CORNER
     side = 2.0 * _CELLS
     (x_low, x_high), (y_low, y_high) = _frame(points)
-    return linear(x_low, x_high, left, left + side), linear(y_low, y_high, top + side, top)
+    up = linear(y_low, y_high, top + side, top)
+    left += max(0.0, up.room() - 34)
+    return linear(x_low, x_high, left, left + side), up
 
 
 def _two(feature_names: Sequence[str]) -> tuple[str, str]:
@@ -266,7 +268,8 @@ def _decide(
     else:
         winner = answer.argmax(axis=1)
         best, chance = answer.max(axis=1), 1 / answer.shape[1]
-        sums = answer[finite].sum(axis=1)
+        with np.errstate(over="ignore"):
+            sums = answer[finite].sum(axis=1)
         probable = bool((answer >= 0).all() and (np.abs(sums - 1) < 1e-3).all())
     strength = np.full(len(best), 3)
     if probable:
@@ -275,7 +278,7 @@ def _decide(
     return winner.reshape(_CELLS, _CELLS), strength.reshape(_CELLS, _CELLS)
 
 
-def _ground(winner: NDArray[np.int64], strength: NDArray[np.int64]) -> str:
+def _ground(winner: NDArray[np.int64], strength: NDArray[np.int64], left: float) -> str:
     """Cells of one class and strength as one path of rectangles, each as large as it can be."""
     kinds, side = np.where(winner < 0, -1, winner * 4 + strength), 2.0
     paths = rectangles(kinds)
@@ -287,7 +290,7 @@ def _ground(winner: NDArray[np.int64], strength: NDArray[np.int64]) -> str:
         if kind >= 0:
             colour, opacity = kind // 4 % len(COLOURS), (0.12, 0.2, 0.28, 0.36)[kind % 4]
             out.append(f'<path class="gg-f{colour}" fill-opacity="{opacity}" d="{path}"/>')
-    return scaled("\n".join(out), *_CORNER, side)
+    return scaled("\n".join(out), left, _CORNER[1], side)
 
 
 _SHAPES = (  # of about equal area, around the point
