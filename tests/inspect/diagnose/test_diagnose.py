@@ -14,7 +14,7 @@ import pytest
 import glassgrad as gg
 from glassgrad import data, nn, optim
 from glassgrad.errors import ConfigError, DataError, UsageError
-from glassgrad.inspect.diagnose import evidence
+from glassgrad.inspect.diagnose import bounds
 from glassgrad.inspect.diagnose.diagnosis import Diagnosis
 from glassgrad.inspect.diagnose.faults import BY_NAME
 from glassgrad.inspect.diagnose.watching import Watching
@@ -103,6 +103,14 @@ def test_an_undrawn_model_stays_undrawn() -> None:
     assert next(model.parameters()).sizes == (None, 8)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("what", ["x", "y", "both"])
+def test_data_that_never_change_are_no_trouble(what: str) -> None:
+    case = planted("", "table", 0)
+    x = case.x if what == "y" else np.ones_like(case.x)
+    y = case.y if what == "x" else np.ones_like(case.y)
+    assert gg.diagnose(case.model, x, y, steps=20, **case.settings).healthy
+
+
 def test_what_takes_too_long_is_cut_short_and_said() -> None:
     found = _diagnosed(planted("", "table", 0), seconds=1e-6)
     assert found.steps == 1
@@ -110,7 +118,7 @@ def test_what_takes_too_long_is_cut_short_and_said() -> None:
 
 
 def test_a_large_network_is_recorded_on_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "KEPT", 20_000)
+    monkeypatch.setattr(bounds, "KEPT", 20_000)
     case = planted("dead units", "kinds", 0)
     (found, *_) = _diagnosed(case).findings
     assert found.name == "dead units"
@@ -198,6 +206,15 @@ def test_suspicious_rows_are_mostly_the_wrong_ones() -> None:
 def test_the_leaking_and_the_unscaled_column_are_named() -> None:
     assert _diagnosed(planted("leaking column", "table", 0)).findings[0].where == "column 6"
     assert _diagnosed(planted("unscaled column", "table", 2)).findings[0].where == "column 2"
+
+
+def test_a_series_that_moves_slowly_leaks_nothing() -> None:
+    wave = np.cumsum(np.random.default_rng(0).standard_normal(620)) / 10
+    x = np.lib.stride_tricks.sliding_window_view(np.asarray(wave, np.float32), 10)[:-1]
+    model = nn.Sequential(nn.Linear(16), nn.ReLU(), nn.Linear(1))
+    settings: dict[str, Any] = {"loss": "mse", "optimizer": optim.Adam(3e-3), "batch_size": 32}
+    found = gg.diagnose(model, x, np.asarray(wave[10:, None], np.float32), **settings)
+    assert found.healthy, str(found)
 
 
 def test_validation_data_are_what_fixes_are_measured_on() -> None:

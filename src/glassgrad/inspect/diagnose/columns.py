@@ -8,16 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bounds import (
+    AS_TELLING,
+    COMMON,
+    COPIES,
+    LARGE,
+    MADE_OF_IT,
+    OPEN,
+    OTHERS_LACK,
+    PROMISING,
+    TELLING,
+)
 from .evidence import Evidence
 from .faults import Finding
 from .forks import Fork
 from .neighbours import Neighbours, column_score, score
 
 Array = NDArray[Any]
-LARGE = 20.0  # times the size of the other columns, and of 1
-TELLING = {True: 0.985, False: 0.99}  # the share that is right, or R squared, by one column
-MADE_OF_IT = 0.97  # R squared of a column by the target
-LOOKED_AT = 8  # columns that could tell the target, looked at closely
 
 
 def unscaled(evidence: Evidence) -> Iterator[Finding]:
@@ -65,21 +72,26 @@ def unscaled(evidence: Evidence) -> Iterator[Finding]:
 def leaking(evidence: Evidence) -> Iterator[Finding]:
     """One column from which the target is nearly known, while the others do not give it."""
     near = evidence.neighbours
-    if near is None or near.x.shape[1] < 2 or near.guess > 0.95:
+    if near is None or near.x.shape[1] < 2 or near.guess > COMMON:
         return
     scores = {j: column_score(near.x[:, j], near.y) for j in _promising(near)}
+    if not scores:
+        return  # no column ever changes
     best = max(scores, key=lambda j: scores[j])
     found = scores[best]
     if found < TELLING[near.classifies]:
         return
-    telling = [j for j, s in scores.items() if s > found - 0.02]
+    telling = [j for j, s in scores.items() if s > found - AS_TELLING]
+    if len(telling) > max(COPIES, near.x.shape[1] // 4):
+        return  # most columns tell it, as the last moments of a slow series tell the next
     others = np.delete(near.x, telling, axis=1)
     rest = Neighbours(others, near.y) if others.shape[1] else None
     left = max(rest.score, rest.straight, near.guess) if rest else near.guess
     alone = max([s for j, s in scores.items() if j not in telling], default=near.guess)
     # A column that a boundary runs through varies inside a class; one made of the target does not.
-    copied = _told(near, best) > MADE_OF_IT and 1 - alone > 0.05 + 4 * (1 - found)
-    if not copied and 1 - left < 0.02 + 4 * (1 - found):
+    by_next, by_all = [lack + OPEN * (1 - found) for lack in OTHERS_LACK]
+    copied = _told(near, best) > MADE_OF_IT and 1 - alone > by_next
+    if not copied and 1 - left < by_all:
         return
     what = "right for {:.1%} of rows" if near.classifies else "R squared {:.4f}"
     yield Finding(
@@ -107,7 +119,7 @@ def _promising(near: Neighbours) -> list[int]:
     for g in np.unique(groups):
         here = near.x[groups == g]
         between += len(here) * here.mean(0) ** 2
-    return [int(j) for j in between.argsort()[::-1][:LOOKED_AT] if near.x[:, j].any()]
+    return [int(j) for j in between.argsort()[::-1][:PROMISING] if near.x[:, j].any()]
 
 
 def _tenths(y: Array) -> Array:

@@ -21,12 +21,11 @@ from glassgrad.train.fit import prepared
 from glassgrad.train.trainer import Record
 
 from . import columns, labels, rate, structure, units
+from .bounds import HELD, TRAINED_ON
 from .evidence import Evidence
 from .faults import ORDER, Finding, Trial
 from .forks import Fork, rows_of
 
-MOST_ROWS = 4000  # that a fork trains on
-MOST_HELD = 1000
 FAMILIES = (structure, units, columns, labels, rate)
 
 
@@ -195,12 +194,12 @@ def diagnose(
     if count < 4:
         raise DataError("too few rows to hold some out", expected="at least 4", received=f"{count}")
     order = np.random.Generator(np.random.Philox(number + 1)).permutation(count)
-    held = None if validation_data is not None else order[: min(max(1, count // 4), MOST_HELD)]
+    held = None if validation_data is not None else order[: min(max(1, count // 4), HELD)]
     if held is None:
-        rows = order[:MOST_ROWS]
-        held_x, held_y = rows_of(rows_and_targets(record, record.validation), slice(0, MOST_HELD))
+        rows = order[:TRAINED_ON]
+        held_x, held_y = rows_of(rows_and_targets(record, record.validation), slice(0, HELD))
     else:
-        rows = order[len(held) : len(held) + MOST_ROWS]
+        rows = order[len(held) : len(held) + TRAINED_ON]
         held_x, held_y = rows_of((x, y), held)
     fork = Fork(
         model, rows_of(x, rows), rows_of(y, rows), held_x, held_y, loss, optimizer,
@@ -223,7 +222,7 @@ def _all_rows(record: Record) -> dict[str, Any]:
     for batch in record.stream.epoch(1):
         batches.append(batch)
         rows += len(batch[0])
-        if rows >= MOST_ROWS + MOST_HELD:
+        if rows >= TRAINED_ON + HELD:
             break
     parts = [np.concatenate(part) for part in zip(*batches, strict=True)]
     return dict(zip(record.plan.data, parts, strict=True))

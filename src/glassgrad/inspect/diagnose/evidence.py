@@ -17,18 +17,13 @@ from glassgrad.nn.layers import Embedding
 from glassgrad.nn.losses import LossRecord
 from glassgrad.tensors.tensor import Buffer
 
+from . import bounds
+from .bounds import COMPARED, FIRST_STEPS, FORKS, LEARNED, NEIGHBOURS, PER_CLASS, RECORDED, WIDEST
 from .forks import Fork, rows_of
 from .neighbours import Neighbours
 from .walk import Walk, count
 
 Array = NDArray[Any]
-FIRST_STEPS = 5  # few enough that steps still point one way
-RECORDED = 256  # rows that go through the network together, every value kept,
-KEPT = 16_000_000  # as long as that is no more than so many numbers (128 MB)
-FORKS = 12  # about as many short trainings as a diagnosis ever needs, in which a time has to do
-LEARNED = 0.3  # of the loss of giving all rows the same: what is below has learned most
-LOOKED_AT = 1200  # rows that are compared with each other
-WIDEST = 4096  # numbers of a row that are compared
 
 
 @dataclass(slots=True)
@@ -96,7 +91,9 @@ class Evidence:
         """How many rows can be recorded: one row's numbers are those that two of them bring."""
         walk = Walk(self._recorded(self.fork.seed, 2))
         forward = sum(count(v) for v in walk.moving) / 2
-        return int(min(max(2, KEPT // max(2 * forward, 1)), RECORDED))  # and their derivatives
+        return int(
+            min(max(2, bounds.KEPT // max(2 * forward, 1)), RECORDED)
+        )  # and their derivatives
 
     def _recorded(self, seed: int, rows: int, training: bool = False) -> Recording:
         at = slice(0, rows)
@@ -157,12 +154,12 @@ class Evidence:
         x, targets = self.inputs, self.targets
         if x is None or (targets.classes is None and targets.numbers is None):
             return None
-        if len(x) < 60 or math.prod(x.shape[1:]) > WIDEST:
+        if len(x) < NEIGHBOURS or math.prod(x.shape[1:]) > WIDEST:
             return None
         at = self.looked_at
         y = targets.classes if targets.classes is not None else targets.numbers
         assert y is not None
-        if y.ndim == 1 and len(np.unique(y[at])) > len(at) / 5:
+        if y.ndim == 1 and len(np.unique(y[at])) > len(at) / PER_CLASS:
             return None  # next to no row has one of its class to be compared with
         return Neighbours(np.float64(x[at]).reshape(len(at), -1), y[at])
 
@@ -171,7 +168,7 @@ class Evidence:
         """The rows that are compared with each other, in no order of theirs."""
         count = len(next(iter(self.all_x.values())))
         order = np.random.Generator(np.random.Philox(self.fork.seed)).permutation(count)
-        return order[:LOOKED_AT]
+        return order[:COMPARED]
 
     # -- a short training ----------------------------------------------------------------------
 

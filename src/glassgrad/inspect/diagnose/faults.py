@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .bounds import HELPS
+
 if TYPE_CHECKING:
     from .forks import Fork
 
@@ -123,7 +125,7 @@ class Trial:
     @property
     def helps(self) -> bool:
         """Whether it lowered the loss, by more than a copy that is hardly another one."""
-        return self.after < 0.99 * self.before
+        return self.after < HELPS * self.before
 
 
 @dataclass(slots=True)

@@ -18,7 +18,8 @@ from glassgrad.optim import LBFGS, Lambda, Optimizer
 from glassgrad.train.callbacks import Callback, Run
 from glassgrad.train.fit import evaluate, fit
 
-MOST_OF_LBFGS = 40  # steps, each of which tries many rates along its way
+from .bounds import LBFGS_STEPS
+
 WORST = math.inf  # the loss of a training that left the finite numbers
 
 
@@ -104,7 +105,7 @@ class Fork:
 
     def most(self, steps: int) -> int:
         """So many steps, or fewer where each is many."""
-        return min(steps, MOST_OF_LBFGS) if isinstance(self.optimizer, LBFGS) else steps
+        return min(steps, LBFGS_STEPS) if isinstance(self.optimizer, LBFGS) else steps
 
     def run(self, steps: int, seconds: float = math.inf) -> Course:
         """Train a copy for so many steps, or so long, whatever comes first."""

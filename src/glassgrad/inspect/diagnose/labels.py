@@ -8,18 +8,25 @@ import numpy as np
 
 from glassgrad.optim import Adam
 
+from .bounds import (
+    AGREED,
+    CONFUSED,
+    DOUBT,
+    MOST_NOISE,
+    NO_BETTER,
+    NOISE,
+    NOISE_ROWS,
+    ONE_CLASS,
+    ORDERED,
+    OTHERWISE,
+    OUTPUTS,
+    QUICK,
+    SEEN,
+    SURE,
+)
 from .evidence import Evidence
 from .faults import Finding
 from .forks import Fork, rows_of
-
-SURE = 4.0  # standard errors
-# Rows without which nothing is said of labels in no order: with fewer rows than columns chance
-# hides what they tell; from MANY on they are enough whatever the columns.
-FEWEST, MANY = 80, 600
-NO_BETTER = 0.97  # of the loss of giving all rows the same: nothing was learned
-NOISE, MOST_NOISE = 0.10, 1 / 3  # shares of wrong labels: worth a word; too many to be told
-CONFUSED = 0.36  # of labels against rows alike: classes that overlap so much hide wrong labels
-OTHERWISE = 0.75  # of that share at most may be against rows alike for other reasons
 
 
 def off_by_one(evidence: Evidence) -> Iterator[Finding]:
@@ -30,7 +37,8 @@ def off_by_one(evidence: Evidence) -> Iterator[Finding]:
         outputs = found.shape[1] if found.ndim > 1 else 1
         counts = np.bincount(classes, minlength=outputs)
         for unused, rest in ((0, counts[1:]), (outputs - 1, counts[:-1])):
-            if 3 <= outputs <= 100 and not counts[unused] and rest.min() >= 5:
+            usual = OUTPUTS[0] <= outputs <= OUTPUTS[1]
+            if usual and not counts[unused] and rest.min() >= SEEN:
                 yield Finding(
                     "labels off by one",
                     "y",
@@ -73,14 +81,19 @@ def _shifted(evidence: Evidence) -> Iterator[Finding]:
 def shuffled(evidence: Evidence) -> Iterator[Finding]:
     """Neither rows alike, nor a straight line, nor the network predict rows that they did not see."""
     near = evidence.neighbours
-    if near is None or len(near) < max(FEWEST, min(near.x.shape[1], MANY)) or near.guess > 0.97:
+    if near is None or near.guess > ONE_CLASS:
+        return
+    if not near.x.any() or not np.ptp(near.y, axis=0).any():
+        return  # rows or targets that are all the same have no order
+    fewest, enough = ORDERED
+    if len(near) < max(fewest, min(near.x.shape[1], enough)):
         return
     bound = near.guess + SURE * near.error
     if near.score > bound or near.straight > bound:
         return
     if evidence.course.held < NO_BETTER * evidence.guess:
         return
-    quick = evidence.fork.but(optimizer=Adam(5e-3)).run(2 * evidence.steps)
+    quick = evidence.fork.but(optimizer=Adam(QUICK)).run(2 * evidence.steps)
     if not quick.held >= NO_BETTER * evidence.guess:  # also where the guess is not known
         return
     what = "right for {:.0%}" if near.classifies else "R squared {:.2f}"
@@ -102,14 +115,14 @@ def noisy(evidence: Evidence) -> Iterator[Finding]:
     taken for noise, and the classes must be told apart better than that without it.
     """
     near = evidence.neighbours
-    if near is None or not near.classifies or len(near) < 120:
+    if near is None or not near.classifies or len(near) < NOISE_ROWS:
         return
     if near.score < near.guess + SURE * near.error:
         return
     shares = near.shares
     agreed = shares.max(1)
     against = shares.argmax(1) != near.y
-    sure = agreed >= np.quantile(agreed, 0.75)
+    sure = agreed >= np.quantile(agreed, AGREED)
     share, all_over = float(against[sure].mean()), float(against.mean())
     classes = int(near.y.max()) + 1
     without = (all_over - share) / (1 - share * classes / (classes - 1))
@@ -117,7 +130,7 @@ def noisy(evidence: Evidence) -> Iterator[Finding]:
         return
     doubt = np.where(against, agreed - shares[np.arange(len(near)), near.y], -1.0)
     worst = doubt.argsort(kind="stable")[::-1]
-    suspects = evidence.looked_at[worst[doubt[worst] > 0.3]]
+    suspects = evidence.looked_at[worst[doubt[worst] > DOUBT]]
 
     def change(fork: Fork) -> Fork:
         keep = ~np.isin(evidence.rows, suspects)

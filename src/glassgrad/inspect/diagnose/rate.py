@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from .bounds import (
+    BY_HEART,
+    ENOUGH,
+    FALLEN,
+    FAR_LOWER,
+    FAST,
+    HELD_BETTER,
+    HIGHER,
+    LITTLE,
+    LOWER,
+    MUCH_BETTER,
+    SLOW,
+    WORTH,
+)
 from .evidence import Evidence
 from .faults import Finding
 from .forks import Course, Fork
-
-SLOW, FAST = 1e-3, 0.3  # by what share of their size a step moves weights
-ENOUGH = 50  # steps; in fewer of them no usual rate comes far
 
 
 def rate(evidence: Evidence) -> Iterator[Finding]:
@@ -18,7 +29,7 @@ def rate(evidence: Evidence) -> Iterator[Finding]:
     scheduled = fork.optimizer.schedule is not None  # what it does later is not seen here
     begin = fork.held_loss(fork.model)
     step = evidence.step_size
-    if course.finite and course.held < 0.5 * begin and step < FAST:
+    if course.finite and course.held < FALLEN * begin and step < FAST:
         return
     if evidence.learned:
         return  # perhaps before: what is left is no matter of the rate
@@ -28,10 +39,10 @@ def rate(evidence: Evidence) -> Iterator[Finding]:
             yield found
             return
     if course.finite and not scheduled and step < SLOW and len(course.losses) >= ENOUGH:
-        higher = {f: fork.with_rate(f).run(evidence.steps) for f in (100.0, 1000.0)}
+        higher = {f: fork.with_rate(f).run(evidence.steps) for f in HIGHER}
         by = min(higher, key=lambda f: higher[f].last)
         best = higher[by]
-        if begin - course.held < 0.2 * (begin - best.held) and best.held < 0.9 * course.held:
+        if begin - course.held < LITTLE * (begin - best.held) and best.held < WORTH * course.held:
             yield Finding(
                 "rate too low",
                 "optimizer",
@@ -46,18 +57,18 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
     """Rates of a tenth and a hundredth; far smaller ones, if the loss explodes."""
     fork, course = evidence.fork, evidence.course
     explodes = not course.finite or course.held > begin
-    factors = (0.1, 0.01, 1e-4, 1e-6) if explodes else (0.1, 0.01)
     about = (
         f"{_went(course)} with {_named(fork)} (a step moves weights by {evidence.step_size:.1e} of "
         f"their size)"
     )
-    for some in (factors[:2], factors[2:]):
+    for some in (LOWER, FAR_LOWER) if explodes else (LOWER,):
         tried = {f: fork.with_rate(f).run(evidence.steps) for f in some}
-        by = min(tried, key=lambda f: tried[f].last, default=0.0)
-        learns = by and tried[by].last < 0.6 * course.last and tried[by].held < 0.8 * course.held
-        if by and not learns and course.held > 2 * begin:  # rows trained on are learned by heart
+        by = min(tried, key=lambda f: tried[f].last)
+        best = tried[by]
+        learns = best.last < MUCH_BETTER * course.last and best.held < HELD_BETTER * course.held
+        if not learns and course.held > BY_HEART * begin:
             by = min(tried, key=lambda f: tried[f].held)
-            learns = tried[by].held < 0.5 * begin
+            learns = tried[by].held < FALLEN * begin
         if learns:
             return Finding(
                 "rate too high",
@@ -72,7 +83,7 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
         "rate too high",
         "optimizer",
         about,
-        untried=f"rates down to {factors[-1]:g} of it do no better",
+        untried=f"rates down to {FAR_LOWER[-1]:g} of it do no better",
     )
 
 

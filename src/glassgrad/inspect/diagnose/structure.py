@@ -15,12 +15,12 @@ from glassgrad.nn.layers import Identity
 from glassgrad.nn.module import Module, Weight
 from glassgrad.tensors.tensor import Buffer, Parameter
 
+from .bounds import CLASSES, OUTSIDE, SEEN, SUM, SURE
 from .evidence import Evidence
 from .faults import Finding
 from .forks import Fork
 from .walk import count
 
-SURE = 4.0  # standard errors
 _BETWEEN = {
     "sigmoid": (0.0, 1.0),
     "softmax": (0.0, 1.0),
@@ -40,7 +40,7 @@ def softmax_twice(evidence: Evidence) -> Iterator[Finding]:
     inside = bool(((found >= 0) & (found <= 1)).all())
     sums = found.sum(1) if found.ndim > 1 else found
     if end.op.name == "softmax" or (
-        inside and found.ndim > 1 and found.shape[1] > 1 and bool((abs(sums - 1) < 1e-4).all())
+        inside and found.ndim > 1 and found.shape[1] > 1 and bool((abs(sums - 1) < SUM).all())
     ):
         about = f"every row of the output is in [0, 1] and sums to {sums.mean():.4f}"
     elif end.op.name == "sigmoid":
@@ -156,7 +156,7 @@ def loss_misfit(evidence: Evidence) -> Iterator[Finding]:
     elif record.name == "nll" and found.ndim > 1 and end.op.name != "log_softmax":
         with np.errstate(over="ignore"):
             sums = np.exp(found).sum(1)
-        if abs(sums - 1).max() > 1e-3:
+        if abs(sums - 1).max() > SUM:
             yield Finding(
                 "loss does not fit",
                 where,
@@ -180,7 +180,7 @@ def loss_misfit(evidence: Evidence) -> Iterator[Finding]:
 def _numbers_misfit(end: Node, where: str, y: Any) -> Iterator[Finding]:
     low, high = _BETWEEN.get(end.op.name, (-math.inf, math.inf))
     outside = float(((y < low) | (y > high)).mean())
-    if outside > 0.05:
+    if outside > OUTSIDE:
         yield Finding(
             "loss does not fit",
             end.origin.scope or "the output",
@@ -194,7 +194,8 @@ def _numbers_misfit(end: Node, where: str, y: Any) -> Iterator[Finding]:
     if y.size != len(y) or not (y == np.round(y)).all() or y.min() != 0:
         return
     classes, counts = np.unique(y, return_counts=True)
-    if 3 <= len(classes) <= 20 and classes[-1] == len(classes) - 1 and counts.min() >= 5:
+    low, high = CLASSES
+    if low <= len(classes) <= high and classes[-1] == len(classes) - 1 and counts.min() >= SEEN:
         yield Finding(
             "loss does not fit",
             where,

@@ -13,16 +13,13 @@ from glassgrad.ir import Value
 from glassgrad.nn import init
 from glassgrad.optim import Optimizer
 
+from .bounds import FLAT, MANY_UNITS, RANGE, UNIT_ROWS
 from .evidence import Evidence
 from .faults import Finding
 from .forks import Fork
 from .walk import STRAIGHT, Walk
 
 Array = NDArray[Any]
-MANY = 0.6  # the share of a layer's units that must be dead, or of its values that must be flat
-FEWEST = 16  # rows that say something about a unit
-_FLAT = {"sigmoid": 0.01, "tanh": 0.02}  # a derivative below this is flat (at most 0.25 and 1)
-_RANGE = 1e6  # between the derivatives of two layers
 
 
 def symmetric(evidence: Evidence) -> Iterator[Finding]:
@@ -80,7 +77,7 @@ def dead(evidence: Evidence) -> Iterator[Finding]:
     walk = evidence.walk_in_training
     found: list[tuple[str, str]] = []  # place and evidence
     weights: list[str] = []
-    for node in walk.recording.forward() if walk.recording.rows >= FEWEST else ():
+    for node in walk.recording.forward() if walk.recording.rows >= UNIT_ROWS else ():
         array = walk.recording.arrays[node.values[0]]
         if node.op.name not in ("relu", "relu6") or array.ndim < 2:
             continue
@@ -91,7 +88,7 @@ def dead(evidence: Evidence) -> Iterator[Finding]:
         before = walk.recording.arrays[node.inputs[0]]
         if not np.ptp(before, axis=0).any():
             continue  # nothing comes to it: the layers before are what is dead
-        if len(none) >= 4 and none.mean() >= MANY:
+        if len(none) >= 4 and none.mean() >= MANY_UNITS:
             about = (
                 f"{int(none.sum())} of {len(none)} units give 0 for all {walk.recording.rows} rows; "
                 f"what they are given is at most {before.max():.3g}, in the middle "
@@ -108,19 +105,19 @@ def saturated(evidence: Evidence) -> Iterator[Finding]:
     walk = evidence.walk_in_training
     ends = set(walk.ends())
     by_place: dict[str, list[Value]] = {}
-    for node in walk.recording.forward() if walk.recording.rows >= FEWEST else ():
-        if node.op.name in _FLAT and node not in ends and node.values[0] in walk.moving:
+    for node in walk.recording.forward() if walk.recording.rows >= UNIT_ROWS else ():
+        if node.op.name in FLAT and node not in ends and node.values[0] in walk.moving:
             by_place.setdefault(node.origin.scope, []).append(node.values[0])
     found: list[tuple[str, str]] = []
     weights: list[str] = []
     for place, values in by_place.items():
         flat = np.mean([flatness(walk, v) for v in values])
-        if flat < MANY:
+        if flat < MANY_UNITS:
             continue
         sizes = [float(abs(walk.recording.arrays[v.node.inputs[0]]).mean()) for v in values]
         about = (
             f"{flat:.0%} of its values are where the activation is flat (derivative below "
-            f"{_FLAT[values[0].node.op.name]}); what it is given has a mean size of "
+            f"{FLAT[values[0].node.op.name]}); what it is given has a mean size of "
             f"{np.mean(sizes):.3g}"
         )
         found.append((place or values[0].node.op.name, about))
@@ -158,7 +155,7 @@ def flatness(walk: Walk, value: Value) -> float:
     """The share of numbers of a sigmoid or tanh at which its derivative is next to nothing."""
     a = walk.recording.arrays[value]
     slope = a * (1 - a) if value.node.op.name == "sigmoid" else 1 - a * a
-    return float((slope < _FLAT[value.node.op.name]).mean())
+    return float((slope < FLAT[value.node.op.name]).mean())
 
 
 def flow(evidence: Evidence) -> Iterator[Finding]:
@@ -177,10 +174,10 @@ def flow(evidence: Evidence) -> Iterator[Finding]:
     if not a or not b:
         return
     depth = f"{a:.2g} in {first}, {b:.2g} in {last}, {len(sizes)} layers apart"
-    if a < b / _RANGE:
+    if a < b / RANGE:
         yield Finding("vanishing gradients", first, f"derivatives times what they are in: {depth}",
                       untried="what helps is another network")  # fmt: skip
-    elif a > b * _RANGE:
+    elif a > b * RANGE:
         yield Finding("exploding gradients", first, f"derivatives times what they are in: {depth}",
                       change=_clipped(evidence.fork))  # fmt: skip
 
