@@ -91,6 +91,18 @@ def test_a_weight_or_an_input_of_0_is_where_a_way_ends() -> None:
     assert why(found, "x", 0, 0) == ["linear1_weight[0, 0] = 0", "linear2_weight[1, 0] = 0"]
 
 
+def test_a_place_that_attention_may_not_look_at_is_told_so() -> None:
+    x = np.random.default_rng(0).normal(size=(1, 3, 2))
+    for dropout in (0.0, 0.5):  # in one op, and written out
+        layer = nn.MultiheadAttention(2, 1, causal=True, dropout=dropout)
+        found = explained(layer, x=x, y=np.zeros((1, 3, 2)))
+        gradient = found["query"].gradient
+        assert gradient is not None
+        assert not gradient[0, 0].any()  # the first step sees itself alone
+        for words in why(found, "query", 0, 0, 0):
+            assert re.search("cancel to 0|are both|is 0 on the way to|= 0$", words), words
+
+
 def test_what_cancels_is_not_called_shut() -> None:
     found = explained(linear([1, 1]), linear([1], [-1]), x=[[2.0]], y=[[1.0]])
     ways = found.follow("x", (0, 0))

@@ -66,7 +66,7 @@ class Ways:
     total: float
     scale: float  # the sum of the sizes of all parts, of those in the rest, too
     ends: tuple[End, ...] = ()  # where its ways end, if it does not act
-    more: int = 0  # ends beside these
+    more: int | None = 0  # ends beside these; None: some, not counted
     names: Mapping[Value, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -79,7 +79,8 @@ class Ways:
         """
         of = self.called(self.value, self.index)
         if self.ends:
-            reasons = [e.words for e in self.ends] + [f"and {self.more:,} more"] * (self.more > 0)
+            others = "and others" if self.more is None else f"and {self.more:,} more"
+            reasons = [e.words for e in self.ends] + [others] * (self.more != 0)
             told = [f"{of} does not act on the loss: its derivative is 0.", *reasons]
             indents = ["", *["  "] * len(reasons)]
             both = zip(told, indents, strict=True)
@@ -164,10 +165,10 @@ def ways(cards: Cards, value: Value, index: Index, most: int = _KEPT) -> Ways:
             open_ = [open_[i] for i in sorted(kept)]
     done.sort(key=lambda w: -abs(w.part))
     scale = sum_of([*[abs(w.part) for w in done], *map(abs, rest)])
-    stopped = ends(cards, value, index) if not done and scale == total == 0 else ([], 0)
+    stopped = ends(cards, value, index) if not done and scale == total == 0 else ((), 0)
     return Ways(
         value, index, tuple(done), sum_of(rest), total, scale,
-        tuple(stopped[0]), stopped[1], recording.names,
+        *stopped, recording.names,
     )  # fmt: skip
 
 
