@@ -409,7 +409,7 @@ def evaluate(model: str, dataset: str, data: Path | None, as_json: bool) -> None
     help="One number's ways to the loss, such as linear1_weight[0,3].",
 )
 @click.option("--format", "form", metavar="text|html|markdown|latex", help="[by --out, or text]")
-@click.option("--steps", is_flag=True, help="Also the steps behind closed forms.")
+@click.option("--steps", is_flag=True, help="All steps, also those behind closed forms.")
 @click.option("--out", type=Place(), metavar="FILE", help="Write it into a new file.")
 @_options(_DATA)
 def explain(model: str, rows: str, data: Path | None, **given: Any) -> None:

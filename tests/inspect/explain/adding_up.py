@@ -230,7 +230,9 @@ def flat(each: list[Derivation] | tuple[Derivation, ...]) -> Iterator[Derivation
 def check_derivation(made: Derivation, counts: Counts, what: str) -> None:
     """The digits that are printed give the digits that are printed, to the last one."""
     if made.expression is None:
-        counts.others["numbers without an expression"] += 1
+        counts.others["numbers told in steps"] += 1
+        if not made.steps:
+            counts.failures.append(f"{what} = {made.result} is told without a reason")
         return
     if not math.isfinite(made.value):
         return

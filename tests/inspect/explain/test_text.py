@@ -14,6 +14,7 @@ import glassgrad as gg
 from glassgrad import nn
 from glassgrad.errors import ConfigError, FormatError
 from glassgrad.inspect.explain import formulas
+from glassgrad.inspect.explain.cards import Cards
 from glassgrad.inspect.explain.derivations import derived
 from glassgrad.inspect.explain.explanation import Explanation
 from glassgrad.inspect.explain.expressions import Expression, named, parsed
@@ -87,6 +88,40 @@ def test_known_composites_stand_in_one_line_and_in_steps_where_asked() -> None:
     assert re.search(r"= 1 / \(1 \+ exp\(-linear1\[\d, \d\]\)\) = 1 / \(1 \+ exp\(-", line)
     assert found.text().count("steps") == 0
     assert found.text(steps=True).count("subtract1[") > 5
+
+
+def test_what_takes_many_steps_is_told_in_the_last_and_in_all_where_asked() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    x = np.random.default_rng(0).normal(size=(8, 2))
+    found = gg.explain(model, x, x[:, :1] ** 2, loss="huber")
+    told = [story(found.cards, steps=steps) for steps in (False, True)]
+    short_of, whole_of = [
+        {m.of: m for s in each.sections for e in s.entries for m in e.forward} for each in told
+    ]
+    many = [m for m in short_of.values() if m.expression is None and m.count > 16]
+    assert {m.of.partition("[")[0] for m in many} >= {"loss"}
+    assert len(many) > 1
+    for short in many:
+        whole = whole_of[short.of]
+        last = [d.of for d in short.inner() if d.expression is not None]
+        every = [d.of for d in whole.inner() if d.expression is not None]
+        assert 3 < len(last) <= 8
+        assert len(every) == whole.count == short.count
+        assert last[-1] == every[-1]
+        assert set(last) <= set(every)
+        assert f", in {short.count} steps, the last {len(last)} here" in short.many
+        assert whole.many == f", in {whole.count} steps"
+        for document in (found.text(200), found.to_markdown(), found.to_latex(), found.to_html()):
+            assert short.many in document
+
+
+@pytest.mark.parametrize("seed", range(0, 40, 5))
+def test_no_number_is_told_without_a_reason(seed: int) -> None:
+    for section in story(Cards(network(seed, "float32"))).sections:
+        for entry in section.entries:
+            for made in [*entry.forward, *entry.backward]:
+                for each in [made, *made.inner()]:
+                    assert each.expression is not None or each.steps, each.of
 
 
 def test_inner_values_read_as_what_they_are() -> None:

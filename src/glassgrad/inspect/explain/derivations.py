@@ -2,14 +2,15 @@
 
 Numbers that have no card of their own are put into the expression where it stays short, and are
 derived on a line of their own otherwise. Of a composite, the closed form stands for its steps
-where it gives the same number.
+where it gives the same number; without one it is told in its steps, where they are many in the
+last of them.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ from .words import Labels, number
 _INLINE = 4  # numbers that may be put in place of one
 _DEEPEST = 8  # lines that one derivation may take
 _MOST_STEPS = 16  # of a composite that are shown unasked
+_LAST_STEPS = 8  # that are, of one with more
 _DIGITS = 5  # significant ones of a result
 _LOST = 1e-12  # of what is added: a result below this is what rounding left
 _ALIKE = 1e-9  # how near a closed form must come to what its steps give
@@ -45,6 +47,22 @@ class Derivation:
     digits: int
     steps: tuple[Derivation, ...] = ()
     count: int = 0  # of the steps there are, whether or not they are kept
+
+    @property
+    def many(self) -> str:
+        """How many steps lead to a number that has no expression, and how many of them are here."""
+        if self.expression is not None or not self.count:
+            return ""
+        here = sum(1 for s in self.inner() if s.expression is not None)
+        last = f"the last {here}" if here > 1 else "the last"
+        some = f", {last} here" if 0 < here < self.count else ""
+        return f", in {self.count:,} step{'s' * (self.count != 1)}{some}"
+
+    def inner(self) -> Iterator[Derivation]:
+        """The steps that are kept, and theirs."""
+        for step in self.steps:
+            yield step
+            yield from step.inner()
 
 
 class Deriving:
@@ -84,8 +102,11 @@ class Deriving:
         if form.kind != "steps":
             return derived(label, self._plain(form, todo), form.value)
         closed = self._closed(form)
-        wanted = self.steps or (closed is None and _count(form) <= _MOST_STEPS)
-        inner = self._stepped(form, self.labels.of) if wanted else self._worst_row(form, closed)
+        if closed is not None and not self.steps:
+            inner = self._worst_row(form, closed)
+        else:
+            few = self.steps or _count(form) <= _MOST_STEPS
+            inner = self._stepped(form, self.labels.of, None if few else _LAST_STEPS)
         return derived(label, closed, form.value, inner, _count(form))
 
     def _plain(self, form: Form, todo: list[tuple[Value, Index]], deep: int = 0) -> Expression:
@@ -156,8 +177,10 @@ class Deriving:
         inside = Expression("-", (at(0, index), _log(_exponentials(places, at))))
         return (derived(worst.name, inside, worst.value),)
 
-    def _stepped(self, form: Form, outer: Callable[[Value, Index], str]) -> tuple[Derivation, ...]:
-        """The steps of a composite; its operands have the names they have outside."""
+    def _stepped(
+        self, form: Form, outer: Callable[[Value, Index], str], most: int | None = None
+    ) -> tuple[Derivation, ...]:
+        """The steps of a composite, or so many of the last; operands have their names outside."""
         given = {f"x{i}": v for i, v in enumerate(form.node.inputs)}
         inner = Labels(_called(form))
 
@@ -166,16 +189,53 @@ class Deriving:
                 return outer(given[str(value.node.attributes["name"])], index)
             return inner.of(value, index)
 
+        chosen = form.steps if most is None else _last(form, most)
         found = []
-        for step in form.steps:
+        for step in chosen:
             of = label(step.node.values[step.output], step.index)
             if step.kind == "steps":
-                nested = self._stepped(step, label)
+                left = None if most is None else max(1, most - len(chosen) + 1)
+                nested = self._stepped(step, label, left)
                 found.append(derived(of, None, step.value, nested, _count(step)))
             elif step.kind != "given":
                 made = expression_of(step, _operands(step, label))
                 found.append(derived(of, made, step.value))
         return tuple(found)
+
+
+def _last(form: Form, most: int) -> tuple[Form, ...]:
+    """The steps that are nearest to the result, in the order they are done.
+
+    Of a long sum only the largest term is followed: the sum shows what the others come to.
+    """
+    steps = {(s.node.values[s.output], s.index): s for s in form.steps}
+    chosen: dict[tuple[Value, Index], Form] = {}
+    todo = list(steps)[-1:]
+    while todo and len(chosen) < most:
+        at = todo.pop(0)
+        if at in chosen:
+            continue
+        step = chosen[at] = steps[at]
+        read = _read(step)
+        if len(read) > _INLINE and step.kind == "sum":
+            read = list(max(step.terms, key=lambda t: abs(t.value)).numbers)
+        parts = [(step.node.inputs[n.operand], n.index) for n in read]
+        todo += [p for p in parts if p in steps and steps[p].kind != "given"]
+    return tuple([step for at, step in steps.items() if at in chosen])
+
+
+def _read(form: Form) -> list[Number]:
+    """The numbers of its operands that a form is computed from."""
+    if form.kind != "steps":
+        return list(form.parts)
+    found = {}
+    for step in form.steps:
+        for n in _read(step):
+            inner = step.node.inputs[n.operand].node
+            if inner.op is INPUT:
+                operand = int(str(inner.attributes["name"])[1:])
+                found[operand, n.index] = Number(operand, n.index, n.value)
+    return list(found.values())
 
 
 def _count(form: Form) -> int:
@@ -266,6 +326,13 @@ _AT_ONE_PLACE = {
     "softsign": "x / (1 + abs(x))",
     "tanhshrink": "x - tanh(x)",
     "mish": "x * tanh(log(1 + exp(x)))",
+    "celu": "where(x > 0, x, alpha * (exp(x / alpha) - 1))",
+    "hardtanh": "minimum(maximum(x, min_val), max_val)",
+    "hardsigmoid": "minimum(maximum(x / 6 + 0.5, 0), 1)",
+    "hardswish": "x * minimum(maximum(x / 6 + 0.5, 0), 1)",
+    "threshold": "where(x > threshold, x, value)",
+    "hardshrink": "where(abs(x) > lambd, x, 0)",
+    "softshrink": "x - minimum(maximum(x, -lambd), lambd)",
     "gelu": "x / 2 * (1 + erf(x / sqrt(2)))",
     "gelu_tanh": "x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))",
 }
@@ -302,9 +369,11 @@ def _log_softmax(node: Node, arrays: _Arrays, index: Index, at: _Numbers) -> Exp
 
 def _averaged(node: Node, terms: Sequence[Expression]) -> Expression:
     whole = total(terms)
-    if node.attributes.get("reduction", "mean") == "sum" or len(terms) == 1:
+    how = node.attributes.get("reduction", "mean")
+    if how == "sum" or len(terms) == 1:
         return whole
-    return Expression("/", (whole, constant(len(terms))))
+    count = int(str(node.inputs[0].type.shape[0])) if how == "batchmean" else len(terms)
+    return Expression("/", (whole, constant(count)))
 
 
 def _cross_entropy(node: Node, arrays: _Arrays, index: Index, at: _Numbers) -> Expression | None:
@@ -327,14 +396,17 @@ def _cross_entropy(node: Node, arrays: _Arrays, index: Index, at: _Numbers) -> E
 
 
 def _pairs(text: str) -> Callable[[Node, _Arrays, Index, _Numbers], Expression | None]:
-    """The mean of a function of predictions p and targets t."""
+    """The mean of a function of predictions p and targets t, and of the loss's settings."""
 
     def make(node: Node, arrays: _Arrays, index: Index, at: _Numbers) -> Expression | None:
         p, t = arrays[0], arrays[1]
         if index or p.shape != t.shape or len(node.inputs) != 2 or p.size > 1000:
             return None
         places = [tuple(map(int, i)) for i in np.ndindex(*p.shape)]
-        return _averaged(node, [parsed(text, {"p": at(0, i), "t": at(1, i)}) for i in places])
+        plain = {k: v for k, v in node.attributes.items() if isinstance(v, int | float)}
+        settings = {k: constant(float(v)) for k, v in plain.items()}
+        terms = [parsed(text, {**settings, "p": at(0, i), "t": at(1, i)}) for i in places]
+        return _averaged(node, terms)
 
     return make
 
@@ -347,5 +419,11 @@ _CLOSED: Mapping[str, Callable[[Node, _Arrays, Index, _Numbers], Expression | No
     "mse": _pairs("(p - t) ** 2"),
     "mae": _pairs("abs(p - t)"),
     "bce_logits": _pairs("maximum(p, 0) - p * t + log(1 + exp(-abs(p)))"),
+    "log_cosh": _pairs("log((exp(p - t) + exp(t - p)) / 2)"),
+    "kl_div": _pairs("t * (log(t) - p)"),
+    "poisson_nll": _pairs("exp(p) - t * p"),
+    "hinge": _pairs("maximum(0, margin - t * p)"),
+    "squared_hinge": _pairs("maximum(0, 1 - t * p) ** 2"),
+    "soft_margin": _pairs("log(1 + exp(-(t * p)))"),
     "bce": _pairs("-(t * log(p) + (1 - t) * log(1 - p))"),
 }

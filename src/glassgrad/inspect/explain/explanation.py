@@ -147,8 +147,8 @@ class Explanation:
         """The whole step for a terminal so wide.
 
         Of each value one number is derived: that of the largest derivative, in this `row` if one is
-        given. Composites whose closed form says it all stand in one line, with `steps` in all of
-        theirs. `follow` adds one number's ways to the loss. Raises ConfigError for a row that is not
+        given. Composites whose closed form says it all stand in one line, others in their steps,
+        of more than 16 the last 8; with `steps` all stand in all of theirs. `follow` adds one number's ways to the loss. Raises ConfigError for a row that is not
         there, and what `follow` raises.
         """
         return text(self._told(row, steps, follow), width)

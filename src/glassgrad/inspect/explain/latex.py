@@ -105,8 +105,8 @@ def _derivation(made: Derivation, deep: int = 0) -> Iterator[str]:
         lines.append(written(made.expression, lambda e: name(e.name)))
         if made.expression.parts:
             lines.append(written(made.expression, lambda e: _number(number(e.value, digits))))
-    many = made.expression is None and made.count
-    lines.append(_number(made.result) + (rf"\text{{, in {made.count:,} steps}}" if many else ""))
+    many = rf"\text{{{made.many}}}" if made.many else ""
+    lines.append(_number(made.result) + many)
     together = " = ".join(lines)
     if _signs(together) <= _LINE:
         yield rf"\derived{{{2 * deep + 1}}}{{{together}}}"

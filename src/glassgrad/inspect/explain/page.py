@@ -202,8 +202,7 @@ def _derivation(made: Derivation) -> Iterator[str]:
         for each in (symbols, *([numbers] if made.expression.parts else [])):
             spans = " ".join([f"<span{_LONG[len(p) > _TERM]}>{escaped(p)}</span>" for p in each])
             yield f"<code>= {spans}</code>"
-    many = f", in {made.count:,} steps" if made.expression is None and made.count else ""
-    yield f'<code class="result">= {escaped(made.result + many)}</code></div>'
+    yield f'<code class="result">= {escaped(made.result + made.many)}</code></div>'
     if made.steps:
         yield f"<details{' open' if len(made.steps) <= 3 else ''}><summary>steps</summary>"
         for step in made.steps:

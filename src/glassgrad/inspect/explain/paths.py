@@ -79,8 +79,8 @@ class Ways:
         """
         of = self.called(self.value, self.index)
         if self.ends:
-            others = "and others" if self.more is None else f"and {self.more:,} more"
-            reasons = [e.words for e in self.ends] + [others] * (self.more != 0)
+            left = "and others" if self.more is None else f"and {self.more:,} more"
+            reasons = [e.words for e in self.ends] + [left] * (self.more != 0)
             told = [f"{of} does not act on the loss: its derivative is 0.", *reasons]
             indents = ["", *["  "] * len(reasons)]
             both = zip(told, indents, strict=True)

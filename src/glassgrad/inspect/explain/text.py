@@ -80,8 +80,7 @@ def _entry(entry: Entry, width: int, own: str = "") -> Iterator[str]:
 def derivation(made: Derivation, width: int, indent: str) -> Iterator[str]:
     """In one line if it fits, else one for the names, one for the numbers, one for the value."""
     if made.expression is None:
-        many = f", in {made.count:,} steps" if made.count else ""
-        words = f"{made.of} = {made.result}{many}{':' if made.steps else ''}"
+        words = f"{made.of} = {made.result}{made.many}{':' if made.steps else ''}"
         yield from _folded(words, width, indent)
     else:
         symbols, numbers = pieces(made, made.expression)
