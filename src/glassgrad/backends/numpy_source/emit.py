@@ -325,9 +325,10 @@ class Writer:
                 whole = value.node.inputs[0]  # its rows, of all batches or times
                 if name := self.identifier.get(whole) or self._wish(whole):
                     return self.names.take(f"{name}_rows")
-            backward = value.node.origin.phase == "backward"
-            wish = f"d_{scope or 'value'}_part" if backward else f"{scope or 'value'}_part"
-            return self.names.take(wish)
+            if value.node.origin.phase == "backward":
+                return self.names.take(f"d_{scope or 'value'}_part")
+            # Outside layers, what a user's function computes has the name of its op.
+            return self.names.take(f"{scope}_part" if scope else value.node.op.name)
         if not scope or plain(wish).startswith(plain(scope)):
             return self.names.take(wish)
         d = "d_" if wish.startswith("d_") else ""
