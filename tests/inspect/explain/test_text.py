@@ -82,6 +82,13 @@ def test_what_stands_between_layers_is_told_between_them() -> None:
     ]
 
 
+def test_what_stands_between_layers_has_the_same_name_in_the_program() -> None:
+    program = gg.source(Scaled(), [[1.0, -2.0]], [[1.0]], loss="mse", optimizer="sgd", metrics=())
+    assert "    multiply = x * scale\n" in program
+    assert "    relu = np.maximum(block, 0)\n" in program
+    assert "    d_block = d_relu * (block > 0)\n" in program
+
+
 def test_known_composites_stand_in_one_line_and_in_steps_where_asked() -> None:
     found = spiral(activation=nn.Sigmoid())
     (line,) = [i for i in found.text(200).split("\n") if i.strip().startswith("sigmoid1[")]
