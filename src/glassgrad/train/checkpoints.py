@@ -155,7 +155,11 @@ class Keeper(Between):
         """Make the trainer what the run was, where one goes on."""
         self._listeners = callbacks
         if self.state is not None:
-            put(trainer, self.state)
+            try:
+                put(trainer, self.state)
+            except FormatError as error:
+                error.where = f"{told(self.path)}, {error.where}"
+                raise
             if note := other_arithmetic(self.state["identity"], self._identity):
                 trainer.history.notes.append(note)
 

@@ -5,6 +5,7 @@ What is random is a function of the seed and of counters, so nothing of it is he
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
@@ -182,8 +183,38 @@ def put(trainer: Trainer, state: Mapping[str, Any]) -> None:
         ) from error
 
 
+def _check_counts(trainer: Trainer, state: Mapping[str, Any]) -> None:
+    """Raises FormatError for counts, columns and rates that no run of this trainer has."""
+    record, columns = trainer.record, 1 + len(trainer.plan.metrics)
+    epochs, given, under_way = len(state["seconds"]), state["given"], state["under_way"]
+    seen, batches = under_way["seen"], under_way["batches"]
+    # Of rows in memory it is known how many so many batches have.
+    most, cut = 2**53, max(seen, 0)
+    if record.stream is None:
+        most, cut = record.steps_per_epoch, min(batches * record.batch_rows, record.rows)
+    fine = {
+        "updates": 0 <= state["updates"] < 2**53,
+        "rate": 0 <= state["rate"] < math.inf,
+        "rates": all(update >= 1 and 0 < rate < math.inf for update, rate in state["rates"]),
+        "added": len(state["added"]) == 2 and min(state["added"]) >= 0,
+        "under_way": len(under_way["sums"]) == columns and 0 <= batches <= most and seen == cut,
+        "given": given is None or (given.ndim == 2 and given.shape[1] == columns),
+        "epoch_step": 0 <= state["epoch_step"] <= state["step"],
+        "kept": state["kept"] is None or 1 <= state["kept"] <= epochs,
+        "trained": state["trained"] is None or 0 <= state["trained"] <= epochs,
+        "history": list(state["history"]) == list(trainer.history.columns),
+        "initial": set(state["initial"]) == set(record.initial),
+    }
+    wrong = next((name for name, good in fine.items() if not good), None)
+    if wrong is not None:
+        raise FormatError(
+            "a checkpoint has a value that no run has", where=wrong, received=shown(state[wrong])
+        )
+
+
 def _put(trainer: Trainer, state: Mapping[str, Any]) -> None:
     record, run = trainer.record, trainer.seen
+    _check_counts(trainer, state)
     _fill({"weights": trainer.weights}, {"weights": state["weights"]})
     _fill(trainer.buffers, state["buffers"])
     _fill(trainer.moments, state["moments"])
