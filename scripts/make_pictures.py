@@ -78,7 +78,11 @@ def spiral() -> list[Entry]:
             "score = lambda points: gg.softmax(gg.predict(model, points)).numpy()\n"
             'gg.inspect.decision_boundary(score, x, y, "spiral")',
             gg.inspect.decision_boundary(
-                scores(model), x, y, "spiral: 2-64-3 after 300 steps", classes=arms
+                scores(model),
+                x,
+                y,
+                "The spiral, learned by 64 hidden units in 300 steps",
+                classes=arms,
             ),
         ),
         Entry(
@@ -86,7 +90,7 @@ def spiral() -> list[Entry]:
             "How a run went",
             "Loss and accuracy after each of 300 epochs, with their last values.",
             'gg.inspect.curves(history, "spiral")',
-            gg.inspect.curves(history, "spiral: 2-64-3, Adam 0.01"),
+            gg.inspect.curves(history, "The spiral, learned by 64 hidden units"),
         ),
         Entry(
             "histograms",
@@ -94,7 +98,9 @@ def spiral() -> list[Entry]:
             "One curve for each of nine steps: the weights of the hidden layer spread out; the share of activations that are 0 stands beside the others' curves; the derivatives shrink as the network has learned.",
             "step = {t: tape.explain(t, rows) for t in (0, 20, 40)}  # of a run with gg.fit(..., tape=tape)\n"
             'gg.inspect.histograms({"relu": {t: step[t]["relu"].array for t in step}}, "spiral")',
-            gg.inspect.histograms(over, "spiral: how numbers are spread while it learns"),
+            gg.inspect.histograms(
+                over, "The spiral: how numbers are spread while a network learns it"
+            ),
         ),
     ]
 
@@ -125,7 +131,11 @@ def circles() -> list[Entry]:
             "score = lambda points: gg.sigmoid(gg.predict(model, points)).numpy()\n"
             'gg.inspect.decision_boundary(score, x, y, "circles")',
             gg.inspect.decision_boundary(
-                score, x, y.ravel(), "circles: 2-4-1 after 400 steps", classes=["outer", "inner"]
+                score,
+                x,
+                y.ravel(),
+                "Two circles, learned by 4 hidden units in 400 steps",
+                classes=["outer", "inner"],
             ),
         ),
         Entry(
@@ -133,7 +143,9 @@ def circles() -> list[Entry]:
             "A network with its weights",
             "The network that drew that line: two inputs, four hidden units, one output. Blue weights are above 0, orange ones below, wide ones large; b is the bias of a unit.",
             'gg.inspect.network(model, "2-4-1")',
-            gg.inspect.network(model, "circles: a network of two layers", outputs=["inner?"]),
+            gg.inspect.network(
+                model, "The network of the two circles, trained", outputs=["inner?"]
+            ),
         ),
     ]
 
@@ -158,7 +170,7 @@ def neurons() -> list[Entry]:
             "A network that is too wide to draw",
             "Of 64 hidden units ten are drawn, and the picture says so.",
             "gg.inspect.network(model)",
-            gg.inspect.network(wide, "spiral: before the first step"),
+            gg.inspect.network(wide, "A network for the spiral, before its first step"),
         ),
     ]
 
@@ -222,7 +234,10 @@ def digits() -> list[Entry]:
             "Handwritten digits the network has not been trained on, and what it takes them for; where it is wrong, the true digit stands beside that.",
             'gg.inspect.images(x, gg.predict(model, x), "digits", y=y)',
             gg.inspect.images(
-                x[some], said[some], "digits: four mistakes and fourteen that are right", y=y[some]
+                x[some],
+                said[some],
+                "Digits a network has not seen: four mistakes, fourteen right",
+                y=y[some],
             ),
         ),
         Entry(
@@ -230,21 +245,23 @@ def digits() -> list[Entry]:
             "Which classes are taken for which",
             "Down the true digit, across what the network says: blue on the diagonal is right, orange is wrong.",
             'gg.inspect.confusion_matrix(y, gg.predict(model, x), "digits")',
-            gg.inspect.confusion_matrix(y, said, "digits: 360 that it was not trained on"),
+            gg.inspect.confusion_matrix(y, said, "360 digits that the network has not seen"),
         ),
         Entry(
             "filters",
             "Filters of a convolution",
             "The eight filters of the first layer, 3 x 3 weights each: some answer to edges, some to strokes.",
             'gg.inspect.filters(model.conv1.weight, "conv1")',
-            gg.inspect.filters(model.conv1.weight, "digits: filters of the first layer"),
+            gg.inspect.filters(
+                model.conv1.weight, "Filters of the first layer of a network for digits"
+            ),
         ),
         Entry(
             "feature-maps",
             "What layers make of an image",
             "One digit, and what each channel of each layer makes of it: ReLU keeps what is above 0, the pool halves both sides.",
             'gg.inspect.feature_maps({"image": x[0], "conv1": h[0]}, "one digit")',
-            gg.inspect.feature_maps(maps, "digits: one image on its way through"),
+            gg.inspect.feature_maps(maps, "One digit on its way through the layers"),
         ),
         Entry(
             "graph",
@@ -292,7 +309,7 @@ def runs() -> list[Entry]:
             "Several runs",
             "Two optimisers with three seeds each: the mean as a line, from the lowest to the highest as a band.",
             'gg.inspect.overlaid({"SGD": histories, "Adam": others}, "spiral")',
-            gg.inspect.overlaid(groups, "spiral: two optimisers, three seeds each"),
+            gg.inspect.overlaid(groups, "The spiral with two optimisers, three seeds each"),
         ),
     ]
 

@@ -85,7 +85,7 @@ def histograms(over: Mapping[str, Mapping[int, Any]], title: str) -> Picture:
         top = 98 + number // across * (high + 74)
         body += _drawn(panel, left, top, wide, high)
     rows = -(-max(1, len(panels)) // across)
-    size = int(max(520, 36 + across * (wide + gap))), int(98 + rows * (high + 74) - 14)
+    size = int(max(520, 50 + across * (wide + gap))), int(98 + rows * (high + 74) - 14)
     about = "across the numbers, upwards how many of them; a curve for each step, the last in front"
     left_out = len(over) - len(panels)
     about += f"; {left_out} more not drawn" if left_out else ""

@@ -149,7 +149,7 @@ def _place(layers: list[_Layer], written: bool) -> tuple[int, int]:
         layer.drawn = list(range(n)) if whole else [*range(_FEW), *range(n - _FEW, n)]
     rows = max([len(layer.drawn) + (layer.units > len(layer.drawn)) for layer in layers])
     gap = 72.0 if written else 46.0 if rows <= 8 else 34.0
-    apart, left, top = (230.0 if len(layers) <= 3 else 170.0), 110.0, 84.0
+    apart, left, top = (240.0 if written or len(layers) <= 3 else 170.0), 110.0, 84.0
     for column, layer in enumerate(layers):
         hidden = layer.units > len(layer.drawn)
         count = len(layer.drawn) + hidden
@@ -188,52 +188,57 @@ def _edges(before: _Layer, after: _Layer, w: Any, largest: float) -> list[str]:
 
 def _labels(before: _Layer, after: _Layer, w: Any) -> list[str]:
     """Each weight on its own line, where it lies on no other label and far from the other lines."""
-    pairs = [(i, k) for i in before.drawn for k in after.drawn]
+    lines = [(i, k) for i in before.drawn for k in after.drawn]
+    said = {(i, k): _weight(float(w[i, k])) for i, k in lines}
+    half = {line: width_of(said[line]) / 2 + 3 for line in lines}
     (left, _), (right, _) = before.at[before.drawn[0]], after.at[after.drawn[0]]
-    taken: list[tuple[float, float, float]] = []
-    out = []
-    for i, k in pairs:
-        shown_ = _weight(float(w[i, k]))
-        half = width_of(shown_) / 2 + 3
-        worst, best = float("inf"), 0.5
-        for along in np.linspace(0.12, 0.86, 61).tolist():
-            y = _height(before, after, i, k, along)
-            x = left + (right - left) * along
-            others = [abs(y - _height(before, after, *p, along)) for p in pairs if p != (i, k)]
-            meets = any(abs(x - a) < half + b and abs(y - v) < 14 for a, v, b in taken)
-            low = any(x + half > right - 30 and 0 < y - v < 40 for _, v in after.at.values())
-            cost = (
-                1000 * meets + 100 * low + max(0.0, 12 - min(others, default=12)) + abs(along - 0.4)
-            )
-            if cost < worst:
-                worst, best = cost, along
-        x, y = left + (right - left) * best, _height(before, after, i, k, best)
-        taken.append((x, y, half))
-        out.append(_label(x, y, shown_))
-    return out
+    biases = [
+        *((left, y) for _, y in before.at.values()),
+        *((right, y) for _, y in after.at.values()),
+    ]
+    spots: dict[tuple[int, int], tuple[float, float]] = {}
+
+    def cost(line: tuple[int, int], along: float) -> float:
+        x, y = left + (right - left) * along, _height(before, after, line, along)
+        others = [
+            (abs(x - a) - half[line] - half[o], abs(y - b))
+            for o, (a, b) in spots.items()
+            if o != line
+        ]
+        meets = any(dx < 0 and dy < 14 for dx, dy in others)
+        near = any(dx < 0 and dy < 22 for dx, dy in others)
+        on_bias = any(abs(x - a) < half[line] + 36 and 0 < y - b < 40 for a, b in biases)
+        clear = min(
+            [abs(y - _height(before, after, o, along)) for o in lines if o != line], default=12.0
+        )
+        return 1000 * meets + 100 * on_bias + 4 * near + max(0.0, 12 - clear) + abs(along - 0.4)
+
+    places = np.linspace(0.12, 0.86, 50).tolist()
+    for _ in range(2):  # the second time each knows where all others are
+        for line in lines:
+            costs = [cost(line, along) for along in places]
+            best = places[costs.index(min(costs))]
+            spots[line] = left + (right - left) * best, _height(before, after, line, best)
+    return [_label(*spots[line], said[line]) for line in lines]
+
+
+def _height(before: _Layer, after: _Layer, line: tuple[int, int], along: float) -> float:
+    """How high a line is, part of its way along."""
+    start, end = before.at[line[0]][1], after.at[line[1]][1]
+    return start + (end - start) * along
 
 
 def _weight(value: float) -> str:
-    """In the room of seven letters."""
-    return (
-        f"{value:.2f}"
-        if abs(value) < 100
-        else f"{value:.4g}"
-        if abs(value) < 1e4
-        else f"{value:.2g}"
-    )
-
-
-def _height(before: _Layer, after: _Layer, i: int, k: int, along: float) -> float:
-    """How high a line is, part of its way along."""
-    return before.at[i][1] + (after.at[k][1] - before.at[i][1]) * along
+    """In the room of seven letters, with a real minus."""
+    digits = ".2f" if abs(value) < 100 else ".4g" if abs(value) < 1e4 else ".2g"
+    return f"{value:{digits}}".replace("-", "−")
 
 
 def _label(x: float, y: float, shown_: str) -> str:
     """A number on a line, on a patch of the page."""
     c, wide = coordinate, width_of(shown_)
     patch = f'<rect class="gg-page" x="{c(x - wide / 2)}" y="{c(y - 8)}" width="{c(wide)}" height="14" rx="3"/>'
-    return patch + words("gg-ink", x, y + 3.5, text(shown_.replace("-", "−")), "middle")
+    return patch + words("gg-ink", x, y + 3.5, text(shown_), "middle")
 
 
 def _circles(layer: _Layer, number: int, layers: int, written: bool) -> list[str]:
