@@ -82,6 +82,23 @@ def test_what_stands_between_layers_is_told_between_them() -> None:
     ]
 
 
+def test_a_layer_that_runs_again_is_told_where_it_does() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def forward(self, x: gg.Tensor) -> gg.Tensor:
+            return self.layer(nn.tanh(self.layer(x)))
+
+    told = story(gg.explain(Twice(), [[1.0, 2.0]], [[1.0, 0.0]], loss="mse").cards)
+    entries = [[e.name for e in s.entries] for s in told.sections]
+    assert entries[1:4] == [["layer_weight", "layer_bias", "layer"], ["tanh"], ["layer2"]]
+    assert told.sections[1].path == told.sections[3].path
+    assert told.sections[1].formulas
+    assert not told.sections[3].formulas
+
+
 def test_what_stands_between_layers_has_the_same_name_in_the_program() -> None:
     program = gg.source(Scaled(), [[1.0, -2.0]], [[1.0]], loss="mse", optimizer="sgd", metrics=())
     assert "    multiply = x * scale\n" in program

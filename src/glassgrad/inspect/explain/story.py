@@ -23,7 +23,7 @@ from .forms import Index
 from .words import number
 
 Array = NDArray[Any]
-Stretch = tuple[str, int]  # a layer's path, and how often it went on after layers inside it
+Stretch = tuple[str, int]  # a layer's path, and how often it went on after others
 _DATA: Stretch = ("", -1)
 LEGEND = "d_v is the derivative of the loss in v. Derived is one number of each v, that of the largest d_v."
 _MOST_SHOWN = 12  # numbers of an array that are printed; of a larger one statistics
@@ -152,16 +152,14 @@ def _placed(cards: Cards) -> Iterator[tuple[Stretch, Value]]:
 
 
 def _stretches(values: list[Value]) -> Iterator[Stretch]:
-    """The layer of each value; one that goes on after layers inside it begins another stretch."""
+    """The layer of each value; one that goes on after others, or runs again, begins another stretch."""
     count: dict[str, int] = {}
-    left: set[str] = set()
+    last = None
     for value in values:
         path = value.node.origin.scope
-        if path in left:
-            left.remove(path)
-            count[path] += 1
-        count.setdefault(path, 0)
-        left.update([p for p in count if path != p and (not p or path.startswith(f"{p}."))])
+        if path != last:
+            count[path] = count.get(path, -1) + 1
+        last = path
         yield path, count[path]
 
 
