@@ -156,8 +156,9 @@ def diagnose(
 
     What is not looked for: wrong targets that are numbers (they look like honest noise with heavy
     tails); label noise where classes overlap by a third and more, or where rows alike in their
-    numbers say little, as in photographs; columns of rows that a table of embeddings reads; rates
-    that are too low for a moment of a schedule; weights of rows and classes.
+    numbers say little, as in photographs; labels and leaks where nearly all rows are of one class;
+    columns of rows that a table of embeddings reads; rates that are too low for a moment of a
+    schedule; weights of rows and classes.
 
     Raises what `fit` raises for data, losses and networks that do not fit, ConfigError for
     settings out of range, DataError for fewer than 4 rows.
