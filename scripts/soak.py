@@ -13,7 +13,7 @@
                                                       mutated files: as a slow strict reader, or refused
     python scripts/soak.py names --count 100000       hostile names: refused, or mere text
     python scripts/soak.py diagnoses --first 0 --count 3  planted faults found, no alarm without one
-    python scripts/soak.py tapes --count 300          recorded runs: every step, and unchanged branches, bit for bit
+    python scripts/soak.py tapes --count 300          recorded runs: steps and branches, bit for bit; a step explained
     python scripts/soak.py explanations --count 200 --processes 2
                                                       random networks explained: every number adds up
     python scripts/soak.py pictures --count 10000     random pictures: inert, legible, small, or refused
@@ -40,7 +40,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 import numpy as np  # noqa: E402
 
 import glassgrad as gg  # noqa: E402
-from glassgrad.errors import FormatError, GradientError, NonFiniteError  # noqa: E402
+from glassgrad.errors import FormatError, GradientError  # noqa: E402
 from glassgrad.inspect.source import whole_program  # noqa: E402
 from glassgrad.ir import Type, parse_graph, print_graph  # noqa: E402
 from glassgrad.nn.tracing import forward_graph, input_names  # noqa: E402
@@ -107,34 +107,10 @@ def programs(seed: int) -> list[str]:
 
 
 def tapes(seed: int) -> list[str]:
-    """One random network, trained in a random way and recorded: every step, and a branch."""
-    from glassgrad.train.state import differing
-    from tests.inspect.test_tape import Looking, bits, state_of
+    """One random network, trained in a random way and recorded: every step, one explained, a branch."""
+    from tests.inspect.taped import compare
 
-    wrong = []
-    for backend in ("auto", "numpy"):
-        rng, looking = np.random.default_rng(seed), Looking()
-        tape = gg.Tape(every=int(rng.integers(1, 6)), most=int(rng.integers(2, 5)))
-        models = []
-        for more in ({"tape": tape}, {"callbacks": [looking]}):
-            network = random_network(seed, rows=22, dtype="float32", fit=True)
-            settings = drawn_training(seed, network).prepared(network) | {"backend": backend}
-            try:
-                gg.fit(network.model, network.x, network.y, **settings, **more)
-            except NonFiniteError:  # drawn with too high a rate: there is no whole run to compare
-                return []
-            models.append(network.model)
-        per_epoch = tape.last // max(1, tape.history.epochs)
-        for step in rng.permutation(tape.last).tolist():
-            if (step + 1) % per_epoch == 0:
-                continue  # looked at before the end of its epoch
-            found, wanted = state_of(tape.at(step + 1)), looking.seen[step + 1]
-            apart = differing(wanted, {name: found[name] for name in wanted})
-            wrong += [f"{backend}, step {step + 1}: {name}" for name in apart]
-        branch = tape.branch(int(rng.integers(tape.last + 1)))
-        if not bits(branch.model) == bits(models[0]) == bits(models[1]):
-            wrong.append(f"{backend}: a branch from step {branch.first} ends otherwise")
-    return wrong
+    return [line for backend in ("auto", "numpy") for line in compare(seed, backend)]
 
 
 def pictures(seed: int) -> list[str]:

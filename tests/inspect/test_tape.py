@@ -344,7 +344,7 @@ def test_a_run_that_failed_can_be_gone_back_in() -> None:
 class Raising(Callback):
     """Ctrl-C after a step."""
 
-    every = PER_EPOCH + 4
+    every: int = PER_EPOCH + 4
     stateless = True
 
     def on_interval(self, run: Run) -> None:
@@ -365,6 +365,25 @@ def test_a_run_that_was_interrupted_can_be_gone_on_with(engine: str, tmp_path: P
         assert bits(branch.model) == bits(whole)
         assert dict(branch.history) == dict(history)
     assert last_state(tmp_path)["step"] == PER_EPOCH + 4
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_interruption_at_the_end_of_an_epoch_loses_nothing(engine: str) -> None:
+    _, whole, _ = recorded(backend=engine)
+    tape, last = Tape(every=4), Raising()
+    last.every = 2 * PER_EPOCH
+    with pytest.raises(KeyboardInterrupt):
+        recorded(tape, backend=engine, callbacks=[last])
+    assert tape.at(tape.last).history.epochs == 2
+    assert bits(tape.branch(tape.last).model) == bits(whole)
+
+
+@pytest.mark.parametrize("seed", [2, 7, 11, 23])
+def test_tapes_of_random_networks_give_back_every_step(seed: int) -> None:
+    from .taped import compare
+
+    for engine in ENGINES:
+        assert compare(seed, engine) == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)

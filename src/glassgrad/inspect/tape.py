@@ -450,9 +450,9 @@ def _marks(record: Record) -> dict[str, str]:
 
 
 def _begins(whole: History, part: History) -> bool:
-    """Whether a history goes on as a part of it does."""
-    pairs = [(whole.columns.get(n, [])[: len(c)], c) for n, c in part.columns.items()]
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+    """Whether a history goes on as a part of it does; what ended within a step may lack an epoch."""
+    pairs = [(whole.columns.get(n, []), c) for n, c in part.columns.items()]
+    return all(np.array_equal(a[: len(b)], b[: len(a)], equal_nan=True) for a, b in pairs)
 
 
 def _copied(record: Record) -> Record:
