@@ -14,9 +14,10 @@ import pytest
 import glassgrad as gg
 from glassgrad import data, nn, optim
 from glassgrad.backends import native
-from glassgrad.errors import ConfigError, NonFiniteError, ResumeError, UsageError
+from glassgrad.errors import ConfigError, NoMemoryError, NonFiniteError, ResumeError, UsageError
 from glassgrad.inspect.explain.explanation import Explanation
 from glassgrad.inspect.tape import Moment, Tape
+from glassgrad.tensors import room
 from glassgrad.train import Callback, EarlyStopping, History, LearningRateScheduler, Run, whole
 from glassgrad.train.packing import unpack
 from glassgrad.train.state import differing
@@ -579,6 +580,36 @@ def test_a_step_is_explained_as_it_was(name: str, engine: str) -> None:
                 np.testing.assert_allclose(moved, gradient, atol=1e-5 if single else 1e-13)
 
 
+class Always(nn.Dropout):
+    """Drops in evaluation, too."""
+
+    def forward(self, x: Any) -> Any:
+        was, self.training = self.training, True
+        try:
+            return super().forward(x)
+        finally:
+            self.training = was
+
+
+def test_what_is_drawn_in_evaluation_is_the_same_on_every_engine_and_in_every_replay() -> None:
+    """In many chunks of rows, too."""
+    kind: dict[str, Any] = {"dtype": "float64"}
+    x = np.random.default_rng(0).random((3000, 2))
+    found = []
+    for engine in ENGINES:
+        tape, model = (
+            Tape(every=3),
+            nn.Sequential(nn.Linear(2, 8, **kind), Always(), nn.Linear(8, 3, **kind)),
+        )
+        how = settings(backend=engine, batch_size=50, validation_split=0.8)
+        history = gg.fit(model, x, np.arange(3000) % 3, tape=tape, **how)
+        assert tape.at(tape.last).history["val_loss"] == history["val_loss"]
+        assert tape.branch(5).history["val_loss"] == history["val_loss"]
+        found.append(history["val_loss"])
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-12)
+
+
 def test_the_rows_of_a_step_share_its_derivative_by_their_weights() -> None:
     tape, weights = Tape(), np.linspace(0, 2, 60)
     model = nn.Sequential(nn.Linear(2, 4, dtype="float64"), nn.Linear(4, 3, dtype="float64"))
@@ -617,6 +648,22 @@ def test_a_model_that_cannot_be_copied_is_refused_before_the_first_step() -> Non
     model.lock = threading.Lock()  # type: ignore[assignment, unused-ignore]
     with pytest.raises(UsageError, match="cannot be copied"):
         gg.fit(model, X, Y, tape=Tape(), **settings())
+
+
+@pytest.mark.parametrize("step", [0, -1, 1.5, True, "3", None, 2**70])
+def test_explain_is_told_the_number_of_a_step(step: Any) -> None:
+    with pytest.raises(ConfigError, match="step is out of range"):
+        gg.explain(net(), X, Y, loss="cross_entropy", step=step)
+
+
+def test_more_rows_than_there_is_room_for_are_refused_before_they_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "available", lambda: 10**6)
+    monkeypatch.setattr(room, "NOT_WORTH_ASKING", 1000)
+    with pytest.raises(NoMemoryError, match="explain, 5,000 rows"):
+        gg.explain(net(), np.zeros((5000, 2)), np.zeros(5000, int), loss="cross_entropy")
+    assert len(gg.explain(net(), X[:2], Y[:2], loss="cross_entropy"))
 
 
 @pytest.mark.parametrize("step", [-1, 28, 1.5, True, "3", None])
