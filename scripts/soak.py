@@ -37,7 +37,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-import numpy as np  # noqa: E402
+import numpy as np  # noqa: E402  # this and the next need the paths above
 
 import glassgrad as gg  # noqa: E402
 from glassgrad.errors import FormatError, GradientError  # noqa: E402

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F  # noqa: N812  # its usual name
 
 from benchmarks.inputs import Array, inputs
 from benchmarks.sweeps import LEARNING_RATE as SLOW, Language, point

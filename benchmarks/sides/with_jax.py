@@ -14,7 +14,7 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_EIGEN}".strip()
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax  # noqa: E402  # after its flags
-import jax.numpy as jnp  # noqa: E402
+import jax.numpy as jnp  # noqa: E402  # so are the next
 from jax import lax  # noqa: E402
 
 from benchmarks.inputs import Array, inputs  # noqa: E402

@@ -3,7 +3,7 @@
 # mypy: disable-error-code="arg-type"
 # What cannot be meant is what is passed here.
 
-# ruff: noqa: PLW0108
+# ruff: noqa: PLW0108  # a lambda for each case, also where a name would do
 
 from __future__ import annotations
 

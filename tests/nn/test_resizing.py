@@ -113,7 +113,7 @@ def test_fit_trains_with_it_and_the_program_says_what_it_does(
         (lambda: nn.ZeroPad2d((1, 2)), "needs 4 numbers"),
         (lambda: nn.ConstantPad1d(1, float("nan")), "value is out of range"),
         (lambda: nn.ReflectionPad3d(1.5), "padding is out of range"),
-        (lambda: nn.Upsample(), "either a size or a factor"),  # noqa: PLW0108
+        (lambda: nn.Upsample(), "either a size or a factor"),  # noqa: PLW0108  # as its neighbours
         (lambda: nn.Upsample(2, 2), "either a size or a factor"),
         (lambda: nn.Upsample(scale_factor=1.5), "scale_factor is out of range"),
         (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), "unknown mode"),
@@ -122,7 +122,7 @@ def test_fit_trains_with_it_and_the_program_says_what_it_does(
         (lambda: nn.Unflatten(1, 6), "a shape is needed"),
         (lambda: nn.Unflatten(1, (-1, -1)), "more than one size"),
         (lambda: nn.Unflatten("channel", (2, 3)), "axis must be a whole number"),
-        (lambda: nn.Reshape(), "a shape is needed"),  # noqa: PLW0108
+        (lambda: nn.Reshape(), "a shape is needed"),  # noqa: PLW0108  # as its neighbours
         (lambda: nn.Reshape(0), "a size is out of range"),
     ],
 )

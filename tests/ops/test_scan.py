@@ -21,6 +21,7 @@ from glassgrad.passes.differentiate import continuing, pull_back_values
 from glassgrad.passes.lower import open_up
 from glassgrad.tensors.loops import scan
 from glassgrad.tensors.tensor import Tensor, derivatives, tensor
+from tests.graphs import arrays_for
 
 Step = Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], tuple[list[Any], list[Any]]]
 Array = NDArray[Any]
@@ -155,29 +156,28 @@ def zeros(tracer: Tracer, like: Value) -> Value:
     return zero
 
 
-def arrays(graph: Graph) -> list[Array]:
-    rng = np.random.default_rng(1)
-    found = []
-    for value in graph.inputs.values():
-        shape = tuple(int(s) for s in value.type.shape)
-        a = np.asarray(rng.uniform(-1, 1, shape), value.type.dtype)
-        a.flags.writeable = False
-        found.append(a)
-    return found
-
-
 def results(graph: Graph, given: list[Array]) -> list[Array]:
     found = compile_graph(graph)(*given)
     return [np.asarray(a) for a in (found if isinstance(found, tuple) else (found,))]
 
 
 def agree(left: Graph, right: Graph, relative: float = 1e-12) -> None:
-    given = arrays(left)
+    given = arrays_for(left)
     pairs = zip(results(left, given), results(right, given), strict=True)
     for (found, wanted), name in zip(pairs, left.outputs, strict=True):
         assert found.shape == wanted.shape, name
         scale = max(1.0, float(np.max(np.abs(wanted), initial=0)))
         assert np.max(np.abs(found - wanted), initial=0) <= relative * scale, name
+
+
+def agree_twice(loop: Graph, plain: Graph) -> None:
+    """In value, first and second derivative."""
+    agree(loop, plain)
+    names = list(loop.inputs)
+    loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
+    agree(loop, plain)
+    loop, plain = (with_gradients(g, "u", names) for g in (loop, plain))
+    agree(loop, plain, relative=1e-11)
 
 
 WAYS = [
@@ -193,19 +193,14 @@ def test_scan_is_the_unrolled_program_in_value_first_and_second_derivative(
     body: Body, length: int, reverse: bool
 ) -> None:
     loop, plain = (traced(way, body, length, reverse) for way in (looped, unrolled))
-    agree(loop, plain)
-    names = list(loop.inputs)
-    loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
-    agree(loop, plain)
-    loop, plain = (with_gradients(g, "u", names) for g in (loop, plain))
-    agree(loop, plain, relative=1e-11)
+    agree_twice(loop, plain)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_no_steps_leave_the_carry_as_it_was(body: Body, reverse: bool) -> None:
     graph = traced(looped, body, 0, reverse)
-    given = arrays(graph)
+    given = arrays_for(graph)
     carries = given[len(body.constants) : len(body.constants) + len(body.carry)]
     found = results(graph, given)
     for last, start in zip(found, carries, strict=False):
@@ -213,15 +208,15 @@ def test_no_steps_leave_the_carry_as_it_was(body: Body, reverse: bool) -> None:
     for series in found[len(carries) :]:
         assert series.shape[0] == 0
     first = with_gradients(graph, "c", list(graph.inputs))
-    weights = arrays(first)[len(graph.inputs) :]
-    for name, gradient in zip(graph.inputs, results(first, arrays(first)), strict=True):
+    weights = arrays_for(first)[len(graph.inputs) :]
+    for name, gradient in zip(graph.inputs, results(first, arrays_for(first)), strict=True):
         place = list(graph.inputs).index(name) - len(body.constants)
         if 0 <= place < len(carries):
             np.testing.assert_array_equal(gradient, weights[place])
         else:
             assert not gradient.any()
     second = with_gradients(first, "u", list(graph.inputs))
-    assert not any(g.any() for g in results(second, arrays(second)))
+    assert not any(g.any() for g in results(second, arrays_for(second)))
 
 
 @pytest.mark.parametrize(("body", "length", "reverse"), [w for w in WAYS if w.values[1] == 2])
@@ -235,9 +230,9 @@ def test_simplifying_changes_no_bit_of_a_scan_or_its_derivatives(
     second = with_gradients(first, "u", list(graph.inputs))
     for g in (graph, first, second):
         monkeypatch.setattr(simplify, "ENABLED", True)
-        on = compile_function(g)(*arrays(g))
+        on = compile_function(g)(*arrays_for(g))
         monkeypatch.setattr(simplify, "ENABLED", False)
-        off = compile_function(g)(*arrays(g))
+        off = compile_function(g)(*arrays_for(g))
         for a, b in zip(on, off, strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -259,14 +254,14 @@ def test_no_input_is_written(body: Body) -> None:
     for length in (0, 1, 3):
         graph = traced(looped, body, length, reverse=False)
         for g in (graph, with_gradients(graph, "c", list(graph.inputs))):
-            given = arrays(g)  # read-only: a write would raise
+            given = arrays_for(g)  # read-only: a write would raise
             results(g, given)
 
 
 def test_eager_float32_keeps_its_dtype_in_carry_and_stacks() -> None:
     graph = traced(looped, BODIES["gated"], 3, reverse=False, dtype="float32")
     for g in (graph, with_gradients(graph, "c", list(graph.inputs))):
-        assert {a.dtype.name for a in results(g, arrays(g))} == {"float32"}
+        assert {a.dtype.name for a in results(g, arrays_for(g))} == {"float32"}
 
 
 def chance(seed: int) -> Body:
@@ -332,12 +327,7 @@ def test_a_scan_inside_a_scan_is_two_loops() -> None:
     shapes = ((2,),), ((2,),), ((4, 2),)
     loop = traced(looped, Body(outer(looped), *shapes), 3, reverse=True)
     plain = traced(unrolled, Body(outer(unrolled), *shapes), 3, reverse=True)
-    agree(loop, plain)
-    names = list(loop.inputs)
-    loop, plain = (with_gradients(g, "c", names) for g in (loop, plain))
-    agree(loop, plain)
-    loop, plain = (with_gradients(g, "u", names) for g in (loop, plain))
-    agree(loop, plain, relative=1e-11)
+    agree_twice(loop, plain)
 
 
 def test_a_carried_counter_is_no_part_of_the_derivative() -> None:

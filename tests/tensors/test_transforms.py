@@ -2,7 +2,7 @@
 
 # mypy: disable-error-code="arg-type"
 
-# ruff: noqa: PLW0108
+# ruff: noqa: PLW0108  # a lambda for each case, also where a name would do
 
 from __future__ import annotations
 
@@ -416,7 +416,7 @@ def test_the_program_is_named_after_the_users_variables() -> None:
         return scores  # noqa: RET504  # its name is what is tested
 
     with pytest.raises(UsageError, match="no program yet"):
-        network.source  # noqa: B018
+        network.source  # noqa: B018  # reading it is the test
     assert "no call yet" in repr(network)
     network(np.ones((2, 3), np.float32), np.ones((3, 4), np.float32))
     assert repr(network) == network.source

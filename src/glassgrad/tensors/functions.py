@@ -1,6 +1,6 @@
 # Written by scripts/generate_functions.py from the op records; do not edit. It is long because
 # every record has its function here.
-# ruff: noqa: A001, RUF022
+# ruff: noqa: A001, RUF022  # names are those of ops, in their order
 """Every public op as a function of tensors.
 
 An operand may be a tensor, a NumPy array, a list of numbers or a number; where none is a tensor,

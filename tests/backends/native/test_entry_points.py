@@ -423,7 +423,7 @@ def test_what_was_never_made_is_not_used() -> None:
         empty = kind.__new__(kind)
         for name in set(dir(kind)) - set(dir(object)):
             arguments: list[Any] = [[]] * (name in ("run", "bind")) if kind is _native.Plan else []
-            assert refuses(lambda: getattr(empty, name)(*arguments)), name  # noqa: B023
+            assert refuses(lambda: getattr(empty, name)(*arguments)), name  # noqa: B023  # called at once
 
 
 def test_what_is_made_is_not_made_anew() -> None:
