@@ -15,9 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassgrad.errors import ConfigError, DataError, UsageError, shown, unknown_name
+from glassgrad.errors import (
+    ConfigError,
+    DataError,
+    DTypeError,
+    UsageError,
+    shown,
+    unknown_name,
+    whole_number,
+)
 from glassgrad.nn.module import Module
-from glassgrad.nn.tracing import in_mode
+from glassgrad.nn.tracing import in_mode, input_names
 from glassgrad.tensors.tensor import Tensor, derivatives, no_grad, tensor
 
 from .words import number, place
@@ -26,6 +34,7 @@ Array = NDArray[Any]
 METHODS = ("gradient", "integrated", "occlusion")
 _SHOWN = 10  # parts in a printed list
 _AT_ONCE = 256  # inputs that go through the network together
+_MOST_STEPS = 1_000  # Gauss-Legendre points are found in a time that grows with their cube
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -108,36 +117,97 @@ def attribute(
         raise UsageError("this is not a model", expected="an nn.Module", received=shown(model))
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 10_000:
+    count = whole_number(steps)
+    if count is None or not 1 <= count <= _MOST_STEPS:
         raise ConfigError(
             "steps is out of range",
-            expected="a whole number from 1 to 10,000",
+            expected=f"a whole number from 1 to {_MOST_STEPS:,}",
             received=shown(steps),
         )
-    row = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
-    if row.ndim < 2 or len(row) != 1 or row.dtype.kind not in "iuf":
-        raise DataError(
-            "an attribution is of one row of numbers",
-            where="x",
-            expected="shape (1, ...)",
-            received=f"{row.dtype} {row.shape}",
-        )
     if next(model.parameters(), None) is None:
-        raise UsageError("this network has no numbers of its own", received=model.title())
-    row = row.astype(model.dtype())
-    nothing = np.broadcast_to(np.asarray(baseline, row.dtype), row.shape)
+        raise UsageError(
+            "this network has no numbers of its own",
+            expected="layers with parameters",
+            received=model.title(),
+        )
+    row = _row(x, model.dtype())
+    nothing = _nothing(baseline, row)
+    sizes = _sizes(window, row.shape[1:])
     with in_mode(model, training=False):
         both = _outputs(model, np.concatenate([row, nothing]))
         place = _place(output, both[0])
         run = _METHODS[method]
-        parts = run(model, row[0], nothing[0], place, steps, window)
+        parts = run(model, row[0], nothing[0], place, count, sizes)
         value, start = float(both[0][place]), float(both[1][place])
     return Attribution(method, parts.reshape(row.shape[1:]), place, value, value - start)
 
 
+def _row(x: Any, dtype: str) -> Array:
+    """One row of finite numbers in the network's dtype."""
+    try:
+        given = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
+    except ValueError:  # lists that differ in length
+        given = np.empty((), object)
+    if given.ndim < 2 or len(given) != 1 or given.dtype.kind not in "iuf":
+        raise DataError(
+            "an attribution is of one row of numbers",
+            where="x",
+            expected="shape (1, ...)",
+            received=f"{given.dtype} {given.shape}",
+        )
+    return _finite(given, dtype, "x")
+
+
+def _nothing(baseline: Any, row: Array) -> Array:
+    """What stands for nothing, in the shape of the row."""
+    try:
+        given = np.asarray(baseline.numpy() if isinstance(baseline, Tensor) else baseline)
+        if given.dtype.kind not in "iuf":
+            raise TypeError
+        spread = np.broadcast_to(given, row.shape)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            "this cannot stand for nothing",
+            where="baseline",
+            expected=f"a number, or an array of shape {row.shape}",
+            received=shown(baseline),
+        ) from None
+    return _finite(spread, row.dtype.name, "baseline")
+
+
+def _finite(given: Array, dtype: str, where: str) -> Array:
+    with np.errstate(over="ignore"):
+        found = given.astype(dtype)
+    if not np.isfinite(found).all():
+        raise DataError(
+            "a number is not finite",
+            where=where,
+            expected=f"finite numbers that {dtype} can hold",
+            received=shown(given[~np.isfinite(found)].flat[0]),
+        )
+    return found
+
+
 def _outputs(model: Module, rows: Array) -> Array:
-    with no_grad():
-        found = [model(tensor(rows[i : i + _AT_ONCE])) for i in range(0, len(rows), _AT_ONCE)]
+    names, needed = input_names(model)
+    if needed > 1:
+        raise UsageError(
+            "an attribution is of a network with one input",
+            where=model.title(),
+            expected="forward(x)",
+            received=", ".join(names[:needed]),
+        )
+    try:
+        with no_grad():
+            found = [model(tensor(rows[i : i + _AT_ONCE])) for i in range(0, len(rows), _AT_ONCE)]
+    except DTypeError as error:
+        raise UsageError(
+            "this network reads whole numbers, and there is no way from one to the next",
+            where=model.title(),
+            expected="a network of real numbers",
+            received=error.what,
+            hint="the part behind its embedding, as a network of its own",
+        ) from None
     if not isinstance(found[0], Tensor):
         raise UsageError(
             "an attribution is of a network with one output",
@@ -191,18 +261,30 @@ def _integrated(
     return np.asarray((row - nothing) * mean, row.dtype)
 
 
-def _occlusion(
-    model: Module, row: Array, nothing: Array, place: tuple[int, ...], _: int, window: Any
-) -> Array:
-    sizes = (window,) * row.ndim if isinstance(window, int) else tuple(window)
-    sizes = (*row.shape[: row.ndim - len(sizes)], *sizes)
-    if isinstance(window, bool) or not all(isinstance(s, int) and s >= 1 for s in sizes):
+def _sizes(window: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How many numbers of each axis a window holds: of those it does not name, all."""
+    one = whole_number(window)
+    given = [one] * len(shape) if one is not None else window
+    listed = isinstance(given, tuple | list) and len(given) <= len(shape)
+    sizes = [whole_number(s) for s in given] if listed else []
+    if not listed or any(s is None or s < 1 for s in sizes):
         raise ConfigError(
             "a window is a few numbers of the row",
             where="window",
-            expected="sizes from 1",
+            expected=f"a size from 1, or at most {len(shape)} of them, of the last axes",
             received=shown(window),
         )
+    return (*shape[: len(shape) - len(sizes)], *[s for s in sizes if s is not None])
+
+
+def _occlusion(
+    model: Module,
+    row: Array,
+    nothing: Array,
+    place: tuple[int, ...],
+    _: int,
+    sizes: tuple[int, ...],
+) -> Array:
     corners = [range(0, n, s) for n, s in zip(row.shape, sizes, strict=True)]
     cuts = [
         tuple([slice(c, c + s) for c, s in zip(corner, sizes, strict=True)])
