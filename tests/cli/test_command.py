@@ -29,6 +29,7 @@ def test_the_first_screen_says_what_how_well_and_where(run: Any) -> None:
         "6,570 parameters", "2 epochs", "batches of 32", "Adam(0.003)", "cross-entropy", "seed 0",
         "program.py", "train", "test", "accuracy", "runs/digits-1", "program.py", "curves.svg",
         "model.glass", "glassgrad predict runs/digits-1 digits",
+        "glassgrad explain runs/digits-1 digits --row 0",
     ):  # fmt: skip
         assert part in said, part
     assert "epoch 1/2" in said.err

@@ -34,7 +34,7 @@ def test_a_run_says_what_it_does_keeps_all_settings_and_can_be_done_again(
     for part in (
         "1,260 characters", "16 different", "windows of 8", "width=8", "parameters", "2 epochs",
         "batches of 16", "Adam(", "cross-entropy", "seed 0", "validation", "runs/play-1",
-        "glassgrad sample",
+        "glassgrad sample", "glassgrad explain runs/play-1 Play.txt --row 0",
     ):  # fmt: skip
         assert part in said, part
     assert "epoch 1/2" in said.err

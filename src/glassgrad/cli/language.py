@@ -154,7 +154,7 @@ def train_text(
     if as_json:
         say(in_json(text.source, history, seconds, scores, place))
         return
-    for line in _report(place, scores, seconds, text):
+    for line in _report(place, scores, seconds, text, file):
         say(line)
 
 
@@ -185,7 +185,9 @@ def _heading(text: Text, recipe: Recipe, record: Any, windows: int, held: int) -
     return [click.style(f"{head:<9}", bold=True) + name(line) for head, line in parts]
 
 
-def _report(place: Path, scores: dict[str, Any], seconds: float, text: Text) -> list[str]:
+def _report(
+    place: Path, scores: dict[str, Any], seconds: float, text: Text, file: str
+) -> list[str]:
     table = [("", "loss", "accuracy")]
     table += [
         (part, number(s["loss"]), f"{100 * s['accuracy']:.2f} %") for part, s in scores.items()
@@ -198,6 +200,10 @@ def _report(place: Path, scores: dict[str, Any], seconds: float, text: Text) -> 
             "let it write",
         ),
         (f"python {name(shell)}/program.py", "the run again, with NumPy alone"),
+        (
+            f"glassgrad explain {name(shell)} {name(shlex.quote(file))} --row 0",
+            "every number of one window's step, derived",
+        ),
     ]
     head, *lines = columns(table, right=(1, 2))
     out = ["", click.style(head, dim=True), *lines, *written(place, seconds, True), "", "next"]

@@ -246,7 +246,10 @@ def report(dataset: str, place: Path, scores: dict[str, Any], seconds: float) ->
         (f"python {quoted}/program.py", "the run again, with NumPy alone"),
         (f"glassgrad show {quoted}", "layers, shapes, parameters"),
         (f"glassgrad predict {quoted} {dataset}", "a line for each row"),
-        (f"glassgrad explain {quoted} {dataset}", "every number of one row's step, derived"),
+        (
+            f"glassgrad explain {quoted} {dataset} --row 0",
+            "every number of one row's step, derived",
+        ),
     ]
     out += ["", "next"]
     out += columns([(f"  {c}", click.style(about, dim=True)) for c, about in steps])
