@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ def test_what_cannot_be_meant_is_refused_in_four_parts(
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert "received:" in said
+    assert "expected:" in said
+    assert "--follow" not in given or "where:    --follow" in said
 
 
 def fitted(place: Path, loss: Any, **more: Any) -> str:
@@ -152,7 +155,14 @@ def test_a_row_of_a_table_has_its_columns_and_its_units(
     assert main(["explain", "price", "people.csv", "--row", "2", "--answer", "166"]) == 0
     assert capsys.readouterr().out == said
     assert main(["explain", "kind", "people.csv"]) == 0
-    assert "right is no; the model says " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    found = re.search(r"right is no; the model says (\w+), p\((\w+)\) = (0?[.0-9]*[0-9])", said)
+    assert found is not None
+    assert found[1] == found[2]
+    assert float(found[3]) >= 0.5
+    (tmp_path / "empty").mkdir()
+    assert main(["explain", "empty", "people.csv"]) == 2
+    assert "a folder without model.glass" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("network", ["gpt", "lstm"])

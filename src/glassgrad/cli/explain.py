@@ -19,7 +19,7 @@ from glassgrad.cli.screen import name, note, say
 from glassgrad.cli.use import answers, find_model, other_rows, rows_of
 from glassgrad.data.preparation import TablePreparation
 from glassgrad.data.text import encode, read_text
-from glassgrad.errors import ConfigError, DataError, UsageError, shown
+from glassgrad.errors import ConfigError, DataError, GlassgradError, UsageError, shown
 from glassgrad.files import GraphModule
 from glassgrad.files.atomic import write_atomically
 from glassgrad.inspect.explain.explanation import Explanation, explain
@@ -67,7 +67,10 @@ def explain_command(
     found.about = tuple(
         _about(model, found, f"row {row} of {Path(data_text).name}", y, objective, how)
     )
-    text = _written(found, form, steps, follow)
+    try:
+        text = _written(found, form, steps, follow)
+    except GlassgradError as error:
+        raise error.at("--follow") from None
     if out is None:
         say(_headed(text.rstrip("\n")) if form == "text" else text.rstrip("\n"))
     else:
@@ -176,8 +179,10 @@ def _said(model: GraphModule, prediction: Array) -> str:
     if not isinstance(line[0], str):
         return ", ".join([f"{v:.6g}" for v in line if not isinstance(v, str)])
     shares = dict(zip(header[1:], line[1:], strict=True))
-    called = f"p({line[0]})" if f"p({line[0]})" in shares else next(iter(shares), "")
-    return f"{line[0]}, {called} = {shares[called]:.4g}" if called else line[0]
+    called = f"p({line[0]})"
+    if called not in shares and len(shares) == 1:  # of two classes the other one has the rest
+        shares = {called: 1.0 - float(next(iter(shares.values())))}
+    return f"{line[0]}, {called} = {shares[called]:.4g}" if called in shares else line[0]
 
 
 def _right(model: GraphModule, y: Array) -> str:

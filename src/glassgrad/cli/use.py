@@ -35,17 +35,17 @@ from glassgrad.train.fit import evaluate, predict
 
 def find_model(text: str) -> tuple[GraphModule, Path]:
     """The model in a file, or in a run's folder, and where it is."""
-    path = Path(text)
+    path, missing = Path(text), "nothing there"
     if "\0" in text:
         raise FormatError("not a file's name", where=shown(text))
     if path.is_dir():
-        path = path / "model.glass"
+        path, missing = path / "model.glass", "a folder without model.glass"
     if not path.exists():
         raise FormatError(
             "there is no such model",
             where=told(text),
-            expected="a .glass file, or the folder of a run",
-            received="nothing there",
+            expected="a .glass file, or the folder of a run that ended",
+            received=missing,
             hint=_latest_run(),
         )
     return load(path), path
