@@ -89,7 +89,7 @@ def test_a_layer_that_runs_again_is_told_where_it_does() -> None:
             self.layer = nn.Linear(2, 2)
 
         def forward(self, x: gg.Tensor) -> gg.Tensor:
-            return self.layer(nn.tanh(self.layer(x)))
+            return nn.tanh(self.layer(nn.tanh(self.layer(x))))
 
     told = story(gg.explain(Twice(), [[1.0, 2.0]], [[1.0, 0.0]], loss="mse").cards)
     entries = [[e.name for e in s.entries] for s in told.sections]

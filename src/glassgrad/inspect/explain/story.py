@@ -154,7 +154,7 @@ def _placed(cards: Cards) -> Iterator[tuple[Stretch, Value]]:
 def _stretches(values: list[Value]) -> Iterator[Stretch]:
     """The layer of each value; one that goes on after others, or runs again, begins another stretch."""
     count: dict[str, int] = {}
-    last = None
+    last: str | None = None
     for value in values:
         path = value.node.origin.scope
         if path != last:
