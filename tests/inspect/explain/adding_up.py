@@ -98,14 +98,11 @@ class Counts:
 
     def table(self) -> str:
         """A line for each sort: how many held of how many, and the largest miss of its scale."""
-        width = max(map(len, self.all))
-        return "\n".join(
-            [
-                f"{kind:{width}}  {self.held[kind]:>9,} of {count:>9,}  worst {self.worst[kind]:.1e}"
-                for kind, count in sorted(self.all.items())
-            ]
-            + [f"{count:,} {what}" for what, count in sorted(self.others.items())]
-        )
+        width, lines = max(map(len, self.all)), []
+        for kind, count in sorted(self.all.items()):
+            worst = f"{self.worst[kind]:.1e}" if self.worst[kind] <= 1 else "more than it"
+            lines.append(f"{kind:{width}}  {self.held[kind]:>9,} of {count:>9,}  worst {worst}")
+        return "\n".join([*lines, *[f"{n:,} {what}" for what, n in sorted(self.others.items())]])
 
 
 def checked(seed: int, dtype: str, counts: Counts | None = None) -> Counts:
@@ -176,6 +173,7 @@ def check_form(
         again, scale = recomputed(step)
         counts.add("numbers", abs(again - step.value), scale, SHOWN, f"{name}, {step.node.op.name}")
     again, scale = recomputed(made)
+    counts.look("numbers of themselves", abs(again - shown), abs(shown), SHOWN)
     counts.add("numbers", abs(again - shown), scale, SHOWN, f"{name}, {node.op.name}")
 
 
@@ -238,6 +236,7 @@ def check_derivation(made: Derivation, counts: Counts, what: str) -> None:
         return
     scale = made.expression.scale
     exact = arithmetic(made.expression.in_numbers(17))
+    counts.look("full precision of themselves", abs(exact - made.value), abs(made.value), SHOWN)
     counts.add("full precision", abs(exact - made.value), scale, SHOWN, what)
     printed = arithmetic(made.expression.in_numbers(made.digits))
     if made.result == "0":
@@ -433,11 +432,11 @@ def check_step(
     """The derivative by which `fit` moves each weight is the one that is shown, on both backends.
 
     At a rate of 2**24 nothing is left of a weight but its derivative, times a power of two. A number
-    may be off by `PARTS` of its |products|, or by what rounding the data and weights does to it.
+    may be off by `PARTS` of its |products|, or by 4 times what rounding data and weights does to it.
     """
     recording = found.recording
     parameters = {str(v.node.attributes["name"]): v for v in trained(recording).values()}
-    unsure: Mapping[Value, Array] | None = None
+    bound, unsure = PARTS[dtype], moved_by_rounding(recording, dtype)
     for backend in ("numpy", *(["native"] if native.module() is not None else [])):
         drawn = random_network(seed, rows=ROWS, fit=True, dtype=dtype)
         before = {n: p.numpy().copy() for n, p in drawn.model.named_state().items()}
@@ -452,15 +451,14 @@ def check_step(
             shown = recording.gradient(value)
             assert shown is not None
             size = sizes[recording.gradients[value]]
-            off = np.abs(moved - shown)
-            counts.look(f"{kind} {GRADIENT}", off, np.abs(shown), PARTS[dtype])
-            within = counts.look(f"{kind} {PRODUCTS}", off, size, PARTS[dtype])
-            if not within.all():
-                unsure = moved_by_rounding(recording, dtype) if unsure is None else unsure
-                room = np.where(within, np.inf, unsure[value])
-                counts.add(
-                    f"{kind} of rounding", off[~within], room[~within], 4.0, f"seed {seed} {name}"
-                )
+            off, rounding = np.abs(moved - shown), 4.0 / bound * unsure[value]
+            counts.look(f"{kind} {GRADIENT}", off, np.abs(shown), bound)
+            either = np.maximum(np.abs(shown), rounding)
+            counts.look(f"{kind} {GRADIENT}, or rounding", off, either, bound)
+            label = f"seed {seed} {name}"
+            counts.add(
+                f"{kind} {PRODUCTS}, or rounding", off, np.maximum(size, rounding), bound, label
+            )
 
 
 def moved_by_rounding(recording: Recording, dtype: str) -> dict[Value, Array]:
