@@ -133,6 +133,17 @@ def test_a_last_batch_of_one_row_is_no_matter() -> None:
     assert gg.diagnose(case.model, case.x[:rows], case.y[:rows], steps=5, **settings).steps == 5
 
 
+def test_a_training_that_explodes_at_once_does_not_cut_the_others_short() -> None:
+    case = planted("", "table", 0)
+    case.settings["optimizer"] = optim.SGD(1e4)
+    found = _diagnosed(case)
+    assert found.steps < 20
+    (first, *_) = found.findings
+    assert first.name == "rate too high"
+    assert first.trial is not None
+    assert first.trial.steps == 200
+
+
 def test_a_schedule_that_explodes_is_found() -> None:
     case = planted("", "spiral", 0)
     case.settings["optimizer"] = optim.SGD(optim.CosineAnnealing(300.0, 500))
@@ -289,6 +300,16 @@ def test_the_callback_leaves_the_training_as_it_is() -> None:
         ends.append(model.state_dict())
     assert all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])
     assert stream.getvalue().count("missing activation: linear1 to linear2") == 1
+
+
+def test_the_callback_refuses_rows_that_are_not_kept() -> None:
+    case = planted("", "spiral", 0)
+    batches = data.Batches((case.x, case.y), batch_size=32)
+    with pytest.raises(UsageError, match="rows of an iterable are not kept"):
+        gg.fit(
+            case.model, batches, loss="cross_entropy", optimizer="adam", callbacks=Watching(),
+            verbose=False,
+        )  # fmt: skip
 
 
 def test_mistakes_are_errors_that_say_so() -> None:

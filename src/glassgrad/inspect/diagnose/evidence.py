@@ -54,7 +54,7 @@ class Evidence:
         """
         self.fork = fork
         self.course = fork.run(steps, seconds / FORKS)  # a copy trained as it would be
-        self.steps = max(1, len(self.course.losses))  # of every other fork, that they compare
+        self.steps = self.course.affordable(steps, seconds / FORKS)  # of every other fork
         self.all_x, self.all_y, self.rows, self.held = x, y, rows, held
         self._loss_name = losses.find(fork.loss)[0] if not _several(fork.y) else ""
 
@@ -91,9 +91,8 @@ class Evidence:
         """How many rows can be recorded: one row's numbers are those that two of them bring."""
         walk = Walk(self._recorded(self.fork.seed, 2))
         forward = sum(count(v) for v in walk.moving) / 2
-        return int(
-            min(max(2, bounds.KEPT // max(2 * forward, 1)), RECORDED)
-        )  # and their derivatives
+        each = max(2 * forward, 1)  # with their derivatives
+        return int(min(max(2, bounds.KEPT // each), RECORDED))
 
     def _recorded(self, seed: int, rows: int, training: bool = False) -> Recording:
         at = slice(0, rows)

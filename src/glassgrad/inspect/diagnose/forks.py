@@ -34,13 +34,15 @@ class _Losses(Callback):
     def __init__(self, steps: int, seconds: float) -> None:
         self.steps, self.seconds = steps, seconds
         self.losses: list[float] = []
+        self.took = 0.0
 
     def on_begin(self, run: Run) -> None:
-        self._end = time.process_time() + self.seconds
+        self._began = time.process_time()
 
     def on_interval(self, run: Run) -> None:
         self.losses.append(float(run.loss))
-        if len(self.losses) >= self.steps or time.process_time() > self._end:
+        self.took = time.process_time() - self._began
+        if len(self.losses) >= self.steps or self.took > self.seconds:
             run.stop = True
 
 
@@ -114,9 +116,7 @@ class Fork:
         count = self.rows
         size = count if self.batch_size is None else min(self.batch_size, count)
         if size > 1 and count % size == 1:
-            count -= (
-                1  # the data of the user need not end in a batch of one row, which norms refuse
-            )
+            count -= 1  # norms refuse a batch of one row; the user's data need not end in one
         steps = self.most(steps)
         epochs = -(-steps // -(-count // size))
         watching = _Losses(steps, seconds)
@@ -141,7 +141,7 @@ class Fork:
             except NonFiniteError:
                 finite = False
             held = self.held_loss(model) if finite else WORST
-        return Course(model, begin, watching.losses, held, finite)
+        return Course(model, begin, watching.losses, watching.took, held, finite)
 
 
 @dataclass(slots=True)
@@ -151,6 +151,7 @@ class Course:
     model: Module
     begin: dict[str, Any]
     losses: list[float]
+    seconds: float  # of the processor, for its steps
     held: float
     finite: bool
 
@@ -165,6 +166,14 @@ class Course:
         if not self.finite or not self.losses:
             return WORST
         return float(np.mean(self.losses[-max(1, len(self.losses) // 10) :]))
+
+    def affordable(self, steps: int, seconds: float) -> int:
+        """The steps that others do beside it: as many, or more where it left the finite numbers."""
+        done = max(1, len(self.losses))
+        if self.finite:
+            return done
+        each = self.seconds / done
+        return int(max(1, min(steps, seconds / each if each else steps)))
 
     def ratios(self) -> dict[str, float]:
         """By parameter, how far it moved, as a share of its size (root mean square) and a step."""
