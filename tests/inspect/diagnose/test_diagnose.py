@@ -307,7 +307,7 @@ def test_the_callback_refuses_rows_that_are_not_kept() -> None:
     batches = data.Batches((case.x, case.y), batch_size=32)
     with pytest.raises(UsageError, match="rows of an iterable are not kept"):
         gg.fit(
-            case.model, batches, loss="cross_entropy", optimizer="adam", callbacks=Watching(),
+            case.model, batches, loss="cross_entropy", optimizer="adam", callbacks=(Watching(),),
             verbose=False,
         )  # fmt: skip
 
