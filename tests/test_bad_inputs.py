@@ -99,6 +99,10 @@ COUNTED: dict[str, Callable[[Any], Any]] = {
     "units": nn.Linear,
     "kernel_size": lambda n: nn.Conv2d(3, n),
     "axis": lambda n: gg.sum([[1.0]], axis=n),
+    "a tape's every": lambda n: gg.Tape(every=n),
+    "an explained step": lambda n: gg.explain(
+        nn.Linear(2), [[1.0, 2.0]], [[1.0, 0.0]], loss="mse", step=n
+    ),
     "gradient_accumulation_steps": lambda n: optim.SGD(0.1, gradient_accumulation_steps=n),
 }
 # what takes a real number, for which a whole one may be too large

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.errors import ConfigError, ResumeError, UsageError, shown
+from glassgrad.errors import ConfigError, ResumeError, UsageError, shown, whole_number
 from glassgrad.train.between import NEVER, Between, Change
 from glassgrad.train.callbacks import Callback
 from glassgrad.train.fit import fit
@@ -276,8 +276,8 @@ class Tape(Between):
     def _from(self, step: Any) -> Replay:
         """The nearest earlier snapshot, and what is to be done again after it."""
         self._run()
-        whole = hasattr(step, "__index__") and not isinstance(step, bool)
-        if not self.kept or not whole or not self.first <= step <= self.last:
+        number = whole_number(step)
+        if not self.kept or number is None or not self.first <= number <= self.last:
             raise ConfigError(
                 "there is no such step on the tape",
                 expected=f"{self.first} to {self.last}" if self.kept else "a run that was begun",
@@ -475,7 +475,8 @@ def _copied(record: Record) -> Record:
 
 
 def _check_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+    number = whole_number(value)
+    if number is None or number < least:
         raise ConfigError(
             f"{name} is out of range",
             where="Tape",

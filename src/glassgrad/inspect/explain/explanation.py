@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from glassgrad.errors import ConfigError, shown, unknown_name
+from glassgrad.errors import ConfigError, shown, unknown_name, whole_number
 from glassgrad.inspect.svg import Picture
 from glassgrad.ir import Value
 from glassgrad.nn.module import Module
@@ -211,15 +211,15 @@ class Explanation:
     def _checked(self, value: Value, index: Any) -> Index:
         shape = self.recording.arrays[value].shape
         place = tuple(index) if isinstance(index, tuple | list) else (index,)
-        whole = all(hasattr(i, "__index__") and not isinstance(i, bool) for i in place)
-        fits = whole and len(place) == len(shape)
-        if not fits or not all(0 <= i < s for i, s in zip(place, shape, strict=True)):
+        found = tuple([i for i in map(whole_number, place) if i is not None])
+        fits = len(found) == len(place) == len(shape)
+        if not fits or not all(0 <= i < s for i, s in zip(found, shape, strict=True)):
             raise ConfigError(
                 f"{self.recording.names[value]} has no such number",
                 expected=f"{len(shape)} whole numbers from 0, below {shape}",
                 received=shown(index),
             )
-        return tuple([int(i) for i in place])
+        return found
 
 
 def explain(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassgrad.engine import compile_graph, fresh_names
-from glassgrad.errors import ConfigError, UsageError, shown
+from glassgrad.errors import ConfigError, UsageError, shown, whole_number
 from glassgrad.ir import FLOATS, INPUT, Graph, Node, Scope, Value
 from glassgrad.nn.module import Module, drawing_with
 from glassgrad.passes.differentiate import continuing, pull_back_values
@@ -80,7 +80,8 @@ def recorded(
     """
     if not isinstance(model, Module):
         raise UsageError("this is not a model", expected="an nn.Module", received=shown(model))
-    if isinstance(step, bool) or not hasattr(step, "__index__") or not 1 <= step < 2**62:
+    count = whole_number(step)
+    if count is None or not 1 <= count < 2**62:
         raise ConfigError(
             "step is out of range", expected="a whole number from 1", received=shown(step)
         )

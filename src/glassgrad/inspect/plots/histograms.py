@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from glassgrad.errors import ConfigError, shown
+from glassgrad.errors import ConfigError, shown, whole_number
 from glassgrad.inspect.svg import (
     Picture,
     Scale,
@@ -110,7 +110,7 @@ class _Panel:
 def _arrays(name: str, given: Mapping[int, Any]) -> dict[int, Any]:
     """Numbers by step, an even choice of steps."""
     for step in given:
-        if isinstance(step, bool) or not hasattr(step, "__index__"):
+        if whole_number(step) is None:
             raise ConfigError(
                 "histograms stand at steps",
                 where=text(name),
