@@ -13,7 +13,7 @@ import pytest
 import glassgrad as gg
 from glassgrad import nn
 from glassgrad.errors import ConfigError, FormatError
-from glassgrad.inspect.explain import formulas
+from glassgrad.inspect.explain import forms, formulas
 from glassgrad.inspect.explain.cards import Cards
 from glassgrad.inspect.explain.derivations import derived
 from glassgrad.inspect.explain.explanation import Explanation
@@ -122,7 +122,7 @@ def test_what_takes_many_steps_is_told_in_the_last_and_in_all_where_asked() -> N
     short_of, whole_of = [
         {m.of: m for s in each.sections for e in s.entries for m in e.forward} for each in told
     ]
-    many = [m for m in short_of.values() if m.expression is None and m.count > 16]
+    many = [m for m in short_of.values() if not m.whole]
     assert {m.of.partition("[")[0] for m in many} >= {"loss"}
     assert len(many) > 1
     for short in many:
@@ -130,13 +130,32 @@ def test_what_takes_many_steps_is_told_in_the_last_and_in_all_where_asked() -> N
         last = [d.of for d in short.inner() if d.expression is not None]
         every = [d.of for d in whole.inner() if d.expression is not None]
         assert 3 < len(last) <= 8
-        assert len(every) == whole.count == short.count
+        assert len(every) > 16
         assert last[-1] == every[-1]
         assert set(last) <= set(every)
-        assert f", in {short.count} steps, the last {len(last)} here" in short.many
-        assert whole.many == f", in {whole.count} steps"
+        assert short.many == f", in many steps, the last {len(last)} here"
+        assert whole.many == f", in {len(every)} steps"
         for document in (found.text(200), found.to_markdown(), found.to_latex(), found.to_html()):
             assert short.many in document
+
+
+def test_of_many_steps_only_those_that_are_told_are_looked_into(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    def counted(*given: Any) -> forms.Form:
+        made.append(given)
+        return form(*given)
+
+    form = forms.form
+    monkeypatch.setattr(forms, "form", counted)
+    model = nn.Sequential(nn.Embedding(5, 8), nn.MultiheadAttention(8, 2))
+    found = gg.explain(model, np.arange(12)[None] % 5, np.ones((1, 12, 8)), loss="mse")
+    assert ", in many steps, the last 8 here" in found.text()
+    few = len(made)
+    assert few < 1000 < len(found.text(steps=True).split("\n"))
+    assert len(made) > 10 * few
 
 
 @pytest.mark.parametrize("seed", range(0, 40, 5))

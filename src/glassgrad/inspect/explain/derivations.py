@@ -20,7 +20,7 @@ from glassgrad.ir import INPUT, Node, Value
 
 from .cards import Cards
 from .expressions import Expression, constant, named, parsed, product, summed, total
-from .forms import Form, Index, Number
+from .forms import Form, Index, Inside, Number, Step, behind
 from .words import Labels, number
 
 _INLINE = 4  # numbers that may be put in place of one
@@ -46,17 +46,17 @@ class Derivation:
     result: str
     digits: int
     steps: tuple[Derivation, ...] = ()
-    count: int = 0  # of the steps there are, whether or not they are kept
+    whole: bool = True  # whether all its steps are here
 
     @property
     def many(self) -> str:
-        """How many steps lead to a number that has no expression, and how many of them are here."""
-        if self.expression is not None or not self.count:
-            return ""
+        """How many steps lead to a number that has no expression, if they are here, else how many are."""
         here = sum(1 for s in self.inner() if s.expression is not None)
-        last = f"the last {here}" if here > 1 else "the last"
-        some = f", {last} here" if 0 < here < self.count else ""
-        return f", in {self.count:,} step{'s' * (self.count != 1)}{some}"
+        if self.expression is not None or not here:
+            return ""
+        if self.whole:
+            return f", in {here:,} step{'s' * (here != 1)}"
+        return f", in many steps, the last{f' {here}' * (here > 1)} here"
 
     def inner(self) -> Iterator[Derivation]:
         """The steps that are kept, and theirs."""
@@ -105,9 +105,10 @@ class Deriving:
         if closed is not None and not self.steps:
             inner = self._worst_row(form, closed)
         else:
-            few = self.steps or _count(form) <= _MOST_STEPS
-            inner = self._stepped(form, self.labels.of, None if few else _LAST_STEPS)
-        return derived(label, closed, form.value, inner, _count(form))
+            whole = self.steps or _count(form, _MOST_STEPS) <= _MOST_STEPS
+            inner = self._stepped(form, self.labels.of, None if whole else _LAST_STEPS)
+            return derived(label, closed, form.value, inner, whole=whole)
+        return derived(label, closed, form.value, inner)
 
     def _plain(self, form: Form, todo: list[tuple[Value, Index]], deep: int = 0) -> Expression:
         """A sum or a function, its operands named, or put in where they have no name."""
@@ -182,7 +183,8 @@ class Deriving:
     ) -> tuple[Derivation, ...]:
         """The steps of a composite, or so many of the last; operands have their names outside."""
         given = {f"x{i}": v for i, v in enumerate(form.node.inputs)}
-        inner = Labels(_called(form))
+        assert form.inside is not None
+        inner = Labels(_called(form.inside))
 
         def label(value: Value, index: Index) -> str:
             if value.node.op is INPUT:
@@ -195,8 +197,9 @@ class Deriving:
             of = label(step.node.values[step.output], step.index)
             if step.kind == "steps":
                 left = None if most is None else max(1, most - len(chosen) + 1)
-                nested = self._stepped(step, label, left)
-                found.append(derived(of, None, step.value, nested, _count(step)))
+                whole = left is None or _count(step, left) <= left
+                nested = self._stepped(step, label, None if whole else left)
+                found.append(derived(of, None, step.value, nested, whole=whole))
             elif step.kind != "given":
                 made = expression_of(step, _operands(step, label))
                 found.append(derived(of, made, step.value))
@@ -208,44 +211,46 @@ def _last(form: Form, most: int) -> tuple[Form, ...]:
 
     Of a long sum only the largest term is followed: the sum shows what the others come to.
     """
-    steps = {(s.node.values[s.output], s.index): s for s in form.steps}
-    chosen: dict[tuple[Value, Index], Form] = {}
-    todo = list(steps)[-1:]
+    inside = form.inside
+    assert inside is not None
+    chosen: set[Step] = set()
+    todo = [form.last]
     while todo and len(chosen) < most:
-        at = todo.pop(0)
+        step = todo.pop(0)
+        at = step.node.values[step.output], step.index
         if at in chosen:
             continue
-        step = chosen[at] = steps[at]
-        read = _read(step)
-        if len(read) > _INLINE and step.kind == "sum":
-            read = list(max(step.terms, key=lambda t: abs(t.value)).numbers)
-        parts = [(step.node.inputs[n.operand], n.index) for n in read]
-        todo += [p for p in parts if p in steps and steps[p].kind != "given"]
-    return tuple([step for at, step in steps.items() if at in chosen])
+        chosen.add(at)
+        found = behind(step)
+        if len(step.read) > _INLINE and step.kind == "sum":
+            largest = max(step.terms, key=lambda t: abs(t.value)).numbers
+            wanted = [(step.node.inputs[n.operand], n.index) for n in largest]
+            found = [p for p in found if p in wanted]
+        todo += [s for s in (inside.step(*p) for p in found) if s.kind != "given"]
+    return inside.order(form.last, chosen)
 
 
-def _read(form: Form) -> list[Number]:
-    """The numbers of its operands that a form is computed from."""
-    if form.kind != "steps":
-        return list(form.parts)
-    found = {}
-    for step in form.steps:
-        for n in _read(step):
-            inner = step.node.inputs[n.operand].node
-            if inner.op is INPUT:
-                operand = int(str(inner.attributes["name"])[1:])
-                found[operand, n.index] = Number(operand, n.index, n.value)
-    return list(found.values())
+def _count(form: Form, most: int) -> int:
+    """How many numbers are computed on the way to one of a composite; more than `most` are not counted."""
+    inside = form.inside
+    assert inside is not None
+    seen: set[Step] = set()
+    todo = [form.last]
+    count = 0
+    while todo and count <= most:
+        step = todo.pop()
+        at = step.node.values[step.output], step.index
+        if at not in seen:
+            seen.add(at)
+            nested = step.kind == "steps"
+            count += _count(step, most - count) if nested else step.kind != "given"
+            todo += [inside.step(*p) for p in behind(step)]
+    return count
 
 
-def _count(form: Form) -> int:
-    """How many numbers are computed on the way to one of a composite."""
-    return sum(_count(s) if s.kind == "steps" else s.kind != "given" for s in form.steps)
-
-
-def _called(form: Form) -> Mapping[Value, str]:
+def _called(inside: Inside) -> Mapping[Value, str]:
     """What the values inside a composite are called: by their ops, numbered where several."""
-    values = list(dict.fromkeys(s.node.values[s.output] for s in form.steps))
+    values = [v for node in inside.nodes for v in node.values]
     many = Counter([v.node.op.name for v in values])
     taken: Counter[str] = Counter()
     names = {}
@@ -280,23 +285,24 @@ def derived(
     expression: Expression | None,
     value: float,
     steps: Sequence[Derivation] = (),
-    count: int = 0,
+    *,
+    whole: bool = True,
 ) -> Derivation:
     """A derivation with as many digits as it takes to recompute its result from what is printed."""
     if expression is None:
-        return Derivation(of, None, value, number(value), _DIGITS, tuple(steps), count)
+        return Derivation(of, None, value, number(value), _DIGITS, tuple(steps), whole)
     scale = expression.scale
     exact = 0.0 if abs(value) <= _LOST * scale else value
     if not math.isfinite(exact) or not math.isfinite(scale):
-        return Derivation(of, expression, value, number(value), _DIGITS, tuple(steps), count)
+        return Derivation(of, expression, value, number(value), _DIGITS, tuple(steps), whole)
     for places in (_DIGITS, _DIGITS - 1, _DIGITS - 2):
         wanted = number(exact, places)
         last = 10.0 ** (math.floor(math.log10(abs(exact))) - places + 1) if exact else scale
         near = 0.49 * last if exact else _LOST * last
         for digits in range(_DIGITS, 18):
             if abs(expression.evaluated(digits) - float(wanted)) <= near:
-                return Derivation(of, expression, value, wanted, digits, tuple(steps), count)
-    return Derivation(of, expression, value, repr(exact), 17, tuple(steps), count)
+                return Derivation(of, expression, value, wanted, digits, tuple(steps), whole)
+    return Derivation(of, expression, value, repr(exact), 17, tuple(steps), whole)
 
 
 def _operands(form: Form, label: Callable[[Value, Index], str]) -> Callable[[Number], Expression]:

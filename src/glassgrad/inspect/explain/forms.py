@@ -10,8 +10,8 @@ in simpler ops, each with a form of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from glassgrad.tensors.tensor import Tensor
 
 Array = NDArray[Any]
 Index = tuple[int, ...]
+Step = tuple[Value, Index]  # a value inside a composite, and which number of it
 
 # The operands in which an op is a sum of its inputs times its derivatives in them.
 _SUMS: Mapping[str, tuple[int, ...]] = {
@@ -70,7 +71,7 @@ class Form:
     """One number of a node, and how it comes about.
 
     `kind` is "sum" (of `terms`), "apply" (the op, of `numbers` at one place), "steps" (of a
-    composite) or "given": drawn, counted or chosen, with nothing to compute.
+    composite, written out `inside`) or "given": drawn, counted or chosen, with nothing to compute.
     """
 
     node: Node
@@ -80,15 +81,37 @@ class Form:
     kind: str
     terms: tuple[Term, ...] = ()
     numbers: tuple[Number, ...] = ()
-    steps: tuple[Form, ...] = ()
-    inside: Mapping[Value, str] = field(
-        default_factory=dict
-    )  # of a composite: what steps are called
+    inside: Inside | None = None
+
+    @property
+    def last(self) -> Form:
+        """The step of a composite that gives its number."""
+        assert self.inside is not None
+        return self.inside.step(self.inside.results[self.output], self.index)
+
+    @property
+    def steps(self) -> tuple[Form, ...]:
+        """Every step that leads to the number of a composite, in the order they are done."""
+        return () if self.inside is None else self.inside.order(self.last)
 
     @property
     def parts(self) -> tuple[Number, ...]:
         """Every number of the operands that stands in the form."""
         return (*self.numbers, *[n for t in self.terms for n in t.numbers])
+
+    @property
+    def read(self) -> tuple[Number, ...]:
+        """The numbers of the operands that it is computed from, through the steps of a composite."""
+        if self.kind != "steps":
+            return self.parts
+        found: dict[tuple[int, Index], Number] = {}
+        for step in self.steps:
+            for n in step.read:
+                given = step.node.inputs[n.operand].node
+                if given.op is INPUT:
+                    operand = int(str(given.attributes["name"])[1:])
+                    found[operand, n.index] = Number(operand, n.index, n.value)
+        return tuple(found.values())
 
     @property
     def recomputed(self) -> float:
@@ -98,7 +121,7 @@ class Form:
         if self.kind == "apply":
             return applied(self.node, [n.value for n in self.numbers])
         if self.kind == "steps":
-            return self.steps[-1].recomputed
+            return self.last.recomputed
         return self.value
 
     @property
@@ -138,7 +161,7 @@ def form(
     if "elementwise" in op.roles and is_primitive(op):
         return Form(node, output, index, number, "apply", numbers=_here(operands, index))
     if op.expand is not None:
-        return _composite(node, operands, index, number, output)
+        return Form(node, output, index, number, "steps", inside=Inside(node, operands))
     return Form(node, output, index, number, "given")
 
 
@@ -246,41 +269,60 @@ def _joined(node: Node, operands: Sequence[Array], index: Index) -> Term:
 # -- composites ---------------------------------------------------------------------------------
 
 
-def _composite(
-    node: Node, operands: Sequence[Array], index: Index, number: float, output: int
-) -> Form:
-    """The steps that lead to one number of a composite, in the order they are done."""
-    tracer = Tracer()
-    inputs = [tracer.input(f"x{i}", Type(x.shape, x.dtype.name)) for i, x in enumerate(operands)]
-    alone = Node(node.op, tuple([s.value for s in inputs]), node.attributes)
-    results = expand_node(alone, alone.inputs, tracer)
-    target = results[output]
-    graph = Graph({f"x{i}": s.value for i, s in enumerate(inputs)}, {"out": target})
-    order = [n for n in graph.nodes() if n.op is not INPUT]
-    every = {f"v{i}_{v.index}": v for i, n in enumerate(order) for v in n.values}
-    found = compile_graph(Graph(graph.inputs, every))(*operands)
-    arrays = found if isinstance(found, tuple) else (found,)
-    known: dict[Value, Array] = dict(zip(every.values(), map(np.asarray, arrays), strict=True))
-    known.update({s.value: x for s, x in zip(inputs, operands, strict=True)})
-    wanted: dict[tuple[Value, Index], Form] = {}
+class Inside:
+    """A composite written out in simpler ops and run: the form of any number in it, once it is asked for."""
 
-    def need(value: Value, at: Index) -> None:
-        if value.node.op is INPUT or (value, at) in wanted:
-            return
-        given = [known[v] for v in value.node.inputs]
-        step = form(value.node, given, known[value], at, value.index)
-        for n in step.parts if len(step.parts) <= _SHOWN else ():
-            need(value.node.inputs[n.operand], n.index)
-        wanted[value, at] = step
+    def __init__(self, node: Node, operands: Sequence[Array]) -> None:
+        tracer = Tracer()
+        inputs = [
+            tracer.input(f"x{i}", Type(x.shape, x.dtype.name)) for i, x in enumerate(operands)
+        ]
+        alone = Node(node.op, tuple([s.value for s in inputs]), node.attributes)
+        self.results = expand_node(alone, alone.inputs, tracer)
+        given = {f"x{i}": s.value for i, s in enumerate(inputs)}
+        graph = Graph(given, {f"out{i}": v for i, v in enumerate(self.results)})
+        self.nodes = [n for n in graph.nodes() if n.op is not INPUT]
+        every = {f"v{i}_{v.index}": v for i, n in enumerate(self.nodes) for v in n.values}
+        found = compile_graph(Graph(given, every))(*operands)
+        arrays = found if isinstance(found, tuple) else (found,)
+        self._arrays: dict[Value, Array] = dict(
+            zip(every.values(), map(np.asarray, arrays), strict=True)
+        )
+        self._arrays.update(zip(given.values(), operands, strict=True))
+        self._made: dict[Step, Form] = {}
 
-    need(target, index)
-    called = {v: f"v{i + 1}" for i, v in enumerate(dict.fromkeys(v for v, _ in wanted))}
-    called.update({s.value: f"x{i + 1}" for i, s in enumerate(inputs)})
-    steps = tuple(wanted.values())
-    return Form(node, output, index, number, "steps", steps=steps, inside=called)
+    def step(self, value: Value, index: Index) -> Form:
+        """How one number of a value that is no operand comes about."""
+        made = self._made.get((value, index))
+        if made is None:
+            operands = [self._arrays[v] for v in value.node.inputs]
+            made = form(value.node, operands, self._arrays[value], index, value.index)
+            self._made[value, index] = made
+        return made
+
+    def order(self, last: Form, within: Container[Step] | None = None) -> tuple[Form, ...]:
+        """A step and all that lead to it, or those of them in `within`, in the order they are done."""
+        found: dict[Step, Form] = {}
+
+        def need(made: Form) -> None:
+            for at in behind(made):
+                if at not in found and (within is None or at in within):
+                    need(self.step(*at))
+            found[made.node.values[made.output], made.index] = made
+
+        need(last)
+        return tuple(found.values())
 
 
-_SHOWN = 64  # terms of a sum whose own steps are followed
+def behind(step: Form) -> list[Step]:
+    """The steps of a composite whose numbers stand in one of them, if it is no very long sum."""
+    if len(step.parts) > _FOLLOWED:
+        return []
+    places = [(step.node.inputs[n.operand], n.index) for n in step.read]
+    return [(value, index) for value, index in places if value.node.op is not INPUT]
+
+
+_FOLLOWED = 64  # terms of a sum whose own steps are followed
 
 # -- functions of numbers -----------------------------------------------------------------------
 

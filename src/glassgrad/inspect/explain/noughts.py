@@ -147,17 +147,17 @@ class _Finding:
     def inside(self, form: Form, at: _Place) -> list[End | _Place]:
         """The same through the steps of a composite, to its operands."""
         outer = form.node.inputs
-        steps = {(s.node.values[s.output], s.index): s for s in form.steps}
+        assert form.inside is not None
         found: list[End | _Place] = []
         seen: set[tuple[Value, Index]] = set()
-        todo = [(form.steps[-1].node.values[form.steps[-1].output], form.steps[-1].index)]
+        todo = [(form.last.node.values[form.last.output], form.last.index)]
         while todo:
             place = todo.pop()
-            step = steps.get(place)
             if place in seen:
                 continue
             seen.add(place)
-            if step is None or not _is_linear(step):
+            step = form.inside.step(*place)
+            if not _is_linear(step):
                 what = place[0].node.op.name
                 found.append(End(at.value, at.index, f"{what} is 0 on the way to {at.known}"))
                 continue
