@@ -199,6 +199,8 @@ def recomputed(made: Form) -> tuple[float, float]:
     operands = [
         np.array(v, value.type.dtype) for v, value in zip(given, made.node.inputs, strict=True)
     ]
+    if name == "exp":  # the oracle's series is for the numbers of samples
+        return float(mp.exp(given[0])), float(mp.exp(given[0]))
     found = float(ORACLES[name](*operands, **made.node.attributes))
     added = math.fsum(map(abs, given)) if name in ("add", "subtract", "remainder") else 0.0
     return found, max(abs(found), added)
