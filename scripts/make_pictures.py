@@ -223,9 +223,10 @@ def digits() -> list[Entry]:
     said = gg.predict(model, x).argmax(axis=1)
     wrong = np.flatnonzero(said != y)
     some = np.concatenate([wrong[:4], np.flatnonzero(said == y)[:14]])
+    layers: dict[str, Any] = dict(model.modules())
     maps, h = {"image": x[some[-1]]}, gg.tensor(x[some[-1] : some[-1] + 1])
     for name in ("conv1", "relu1", "conv2", "relu2", "pool"):
-        h = getattr(model, name)(h)
+        h = layers[name](h)
         maps[name] = h.numpy()[0]
     return [
         Entry(
@@ -253,7 +254,7 @@ def digits() -> list[Entry]:
             "The eight filters of the first layer, 3 x 3 weights each: some answer to edges, some to strokes.",
             'gg.inspect.filters(model.conv1.weight, "conv1")',
             gg.inspect.filters(
-                model.conv1.weight, "Filters of the first layer of a network for digits"
+                layers["conv1"].weight, "Filters of the first layer of a network for digits"
             ),
         ),
         Entry(

@@ -62,6 +62,7 @@ def exchange(
     free = terms - first
     at = [round((k + 0.5) * len(grid) / (free + 1)) for k in range(free + 1)]
     c: list[Any] = []
+    worst: Any = mp.inf
     for _ in range(40):
         matrix = mp.matrix(free + 1, free + 1)
         right = mp.matrix(free + 1, 1)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import generate_functions as functions
-
 from glassgrad import nn, optim
 from glassgrad.backends.numpy_source import build
 from glassgrad.errors import InternalError

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import generate_functions as functions
-
 import glassgrad as gg
 from glassgrad import data, errors, inspect as looking, nn, optim, train
 from glassgrad.backends.numpy_source import build

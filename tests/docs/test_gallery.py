@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+import make_pictures
 from glassgrad.backends import native
 from tests.inert import inert_svg
 from tests.inspect.laid_out import clipped, meeting, texts
@@ -19,22 +16,9 @@ ROOT = Path(__file__).parents[2]
 ARTICLES = ("spiral-data", "circles", "neuron", "network", "curves", "digits")
 
 
-@cache
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "make_pictures", ROOT / "scripts/make_pictures.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = found  # dataclasses look there
-    spec.loader.exec_module(found)
-    return found
-
-
 @pytest.mark.skipif(not native.available(), reason="the runs of the gallery are native")
 def test_the_committed_gallery_is_what_the_script_writes() -> None:
-    files = script().files()
+    files = make_pictures.files()
     assert len(files) > 12
     for path, content in files.items():
         assert (ROOT / path).read_text("utf-8") == content, f"run scripts/make_pictures.py: {path}"

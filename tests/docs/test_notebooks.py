@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from scripts import run_notebooks
+
+import run_notebooks
 
 EVERY = sorted(run_notebooks.NOTEBOOKS.glob("*.ipynb"))
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import re
-import sys
 import types
 import unicodedata
 from collections import Counter
@@ -16,10 +14,14 @@ from typing import Any
 import pytest
 
 import glassgrad as gg
+from generate_functions import name_of
+from generate_reference import stale, write
 from glassgrad import nn, optim
 from glassgrad.errors import InternalError
 from glassgrad.nn import losses
 from glassgrad.ops import OPS
+from reference.entries import Writer
+from reference.site import Site, build_site
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "reference"
@@ -28,41 +30,30 @@ HAND = [p for p in sorted((ROOT / "docs").rglob("*.md")) if FOLDER not in p.pare
 
 
 @pytest.fixture(scope="module")
-def script() -> Any:
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        yield importlib.import_module("generate_reference")
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
-
-
-@pytest.fixture(scope="module")
-def site(script: Any) -> Any:
-    return script.build_site()
+def site() -> Site:
+    return build_site()
 
 
 # -- freshness ---------------------------------------------------------------------------------
 
 
-def test_the_committed_pages_are_what_the_script_writes(script: Any, site: Any) -> None:
-    assert script.stale(site.files) == []
+def test_the_committed_pages_are_what_the_script_writes(site: Site) -> None:
+    assert stale(site.files) == []
 
 
-def test_writing_twice_gives_the_same_bytes(script: Any, site: Any) -> None:
-    assert script.build_site().files == site.files
+def test_writing_twice_gives_the_same_bytes(site: Site) -> None:
+    assert build_site().files == site.files
 
 
-def test_a_page_that_differs_is_missing_or_is_left_over_is_said(
-    script: Any, tmp_path: Path
-) -> None:
-    script.write({"a.md": "a", "b.md": "b", "pictures/c.svg": "c"}, tmp_path)
-    assert script.stale({"a.md": "a", "b.md": "b", "pictures/c.svg": "c"}, tmp_path) == []
+def test_a_page_that_differs_is_missing_or_is_left_over_is_said(tmp_path: Path) -> None:
+    write({"a.md": "a", "b.md": "b", "pictures/c.svg": "c"}, tmp_path)
+    assert stale({"a.md": "a", "b.md": "b", "pictures/c.svg": "c"}, tmp_path) == []
     changed = {"a.md": "A", "b.md": "b", "d.md": "d"}
-    assert script.stale(changed, tmp_path) == [
+    assert stale(changed, tmp_path) == [
         "left over: pictures/c.svg", "missing: d.md", "not fresh: a.md",
     ]  # fmt: skip
-    script.write(changed, tmp_path)
-    assert script.stale(changed, tmp_path) == []
+    write(changed, tmp_path)
+    assert stale(changed, tmp_path) == []
 
 
 # -- completeness ------------------------------------------------------------------------------
@@ -96,12 +87,11 @@ def test_every_public_name_is_explained_in_exactly_one_place(
     assert set(found.values()) == {1}
 
 
-def test_every_op_has_a_heading_on_its_familys_page_with_formula_and_program(script: Any) -> None:
-    functions = sys.modules["generate_functions"]
+def test_every_op_has_a_heading_on_its_familys_page_with_formula_and_program() -> None:
     for op in OPS.values():
         page = (FOLDER / f"ops-{op.family}.md").read_text(encoding="utf-8")
         entries = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
-        entry = entries[functions.name_of(op)]
+        entry = entries[name_of(op)]
         assert "$`\\displaystyle " in entry
         if op.samples:
             assert f"def {op.name}(" in entry
@@ -122,9 +112,7 @@ def test_every_activation_has_its_picture_and_every_picture_is_shown() -> None:
 
 
 @pytest.mark.parametrize("missing", ["sentence", "example", "formula"])
-def test_a_layer_with_a_hole_is_refused(script: Any, missing: str) -> None:
-    entries = sys.modules["reference.entries"]
-
+def test_a_layer_with_a_hole_is_refused(missing: str) -> None:
     class Cubed(nn.Module):
         formula = ("y = x^3", "dx = 3 * x^2 * dy")
 
@@ -139,7 +127,7 @@ def test_a_layer_with_a_hole_is_refused(script: Any, missing: str) -> None:
     }[missing]
     if missing == "formula":
         Cubed.formula = ("", "")
-    writer = entries.Writer({id(Cubed): ("nn.Cubed",)})
+    writer = Writer({id(Cubed): ("nn.Cubed",)})
     with pytest.raises(InternalError, match="the reference has nothing to say"):
         writer.layer(Cubed)
 
@@ -147,7 +135,7 @@ def test_a_layer_with_a_hole_is_refused(script: Any, missing: str) -> None:
 # -- the pages as text -------------------------------------------------------------------------
 
 
-def test_programs_on_the_pages_are_python(site: Any) -> None:
+def test_programs_on_the_pages_are_python(site: Site) -> None:
     for name, text in site.files.items():
         for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
             tree = (

@@ -4,38 +4,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
+import generate_functions as script
 import glassgrad as gg
 from glassgrad.errors import DTypeError, TraceError, UsageError
 from glassgrad.ops import OPS
 from glassgrad.tensors import functions
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "generate_functions.py"
 
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_functions", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_committed_functions_are_what_the_script_writes(script: ModuleType) -> None:
+def test_the_committed_functions_are_what_the_script_writes() -> None:
     committed = Path(str(functions.__file__))
     assert committed.read_text(encoding="utf-8") == script.generate()
     assert (committed.parents[1] / "_names.py").read_text(encoding="utf-8") == script.names()
 
 
-def test_every_op_of_a_public_family_is_a_function_or_says_why_not(script: ModuleType) -> None:
+def test_every_op_of_a_public_family_is_a_function_or_says_why_not() -> None:
     for op in OPS.values():
         if op.family in script.FAMILIES and op.name not in script.PRIVATE:
             function = getattr(functions, script.name_of(op))
