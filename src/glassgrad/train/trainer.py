@@ -269,21 +269,21 @@ class Trainer:
             self._settings, columns, record.partial, record.kept, used, record.verified
         )
 
-    def run(self, callbacks: tuple[Callback, ...], keeper: Between | None = None) -> History:
+    def run(self, callbacks: tuple[Callback, ...], between: Between | None = None) -> History:
         """All epochs; however they end, the model has the numbers after the last step.
 
-        A `keeper` saves the run between steps, and begins with what it found.
+        `between` acts between steps: it keeps or records the run, and may begin it in the middle.
         """
         record = self.record
         small = is_small(self.plan.step, record.batch_rows)
-        if keeper is not None:
-            keeper.begin(self, callbacks)
-            self.between, self.last_checkpoint = keeper, keeper.written
+        if between is not None:
+            between.begin(self, callbacks)
+            self.between, self.last_checkpoint = between, between.written
         native = self.loop() if whole.ENABLED and not self.under_way[2] else None
         try:
             # The step itself looks for inf and nan, where NumPy would warn how they came to be.
             with (
-                noted_signals(keeper is not None) as noted,
+                noted_signals(between is not None) as noted,
                 np.errstate(all="ignore"),
                 on_one_thread(small),
                 batches.positions_inside(),
@@ -291,18 +291,18 @@ class Trainer:
                 self.once.begin(self.seen.step)
                 for callback in callbacks:
                     callback.on_begin(self.seen)
-                if keeper is not None:
-                    keeper.begun(self)
+                if between is not None:
+                    between.begun(self)
                 if native is not None:
-                    whole.Whole(self, native, noted, keeper).run(callbacks)
+                    whole.Whole(self, native, noted, between).run(callbacks)
                 else:
-                    self._run(record.source(), self.stepping(), callbacks, noted, keeper)
-                if keeper is not None:
-                    keeper.save(self)
-                    keeper.finish()
+                    self._run(record.source(), self.stepping(), callbacks, noted, between)
+                if between is not None:
+                    between.save(self)
+                    between.finish()
                 history = self._end(callbacks)
             if noted:  # after the last step, in an evaluation or a callback
-                noted.heed(None if keeper is None else keeper.written())
+                noted.heed(None if between is None else between.written())
             return history
         finally:
             try:
@@ -310,8 +310,8 @@ class Trainer:
                 if self.updates:
                     self._say()
             finally:
-                if keeper is not None:
-                    keeper.over(self)
+                if between is not None:
+                    between.over(self)
                 # They know this trainer, whose arrays would wait for the next collection.
                 self.watch = None
                 del self.seen
@@ -326,10 +326,10 @@ class Trainer:
         held = {**arrays, **self.moments}
         return native.loop(held, self.plan.data, record.batch_rows, record.seed)
 
-    def pause(self, keeper: Between | None, noted: Noted) -> None:
+    def pause(self, between: Between | None, noted: Noted) -> None:
         """Between two steps, where a checkpoint is due or a signal came."""
-        if keeper is not None:
-            keeper.pause(self, noted)
+        if between is not None:
+            between.pause(self, noted)
         if noted:
             noted.heed()
 
@@ -352,7 +352,7 @@ class Trainer:
         step: Callable[[Sequence[AnyArray], int], Any],
         callbacks: Any,
         noted: Noted,
-        keeper: Between | None,
+        between: Between | None,
     ) -> None:
         """Epoch after epoch; `step` runs one batch and gives what it returned."""
         record, run = self.record, self.seen
@@ -384,11 +384,11 @@ class Trainer:
                     for callback in by_step:
                         if run.step % int(callback.every) == 0:
                             callback.on_interval(run)
-                if noted or (keeper is not None and keeper.due(run.step)):
+                if noted or (between is not None and between.due(run.step)):
                     self.look()
                     run.epoch = epoch
                     self.under_way = (sums, seen, count)
-                    self.pause(keeper, noted)
+                    self.pause(between, noted)
                 if run.stop:
                     break
             self.under_way = self._nothing_yet()

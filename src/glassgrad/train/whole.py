@@ -45,13 +45,13 @@ class Whole:
     """A run of whole epochs: batches are cut, and steps done, in native code."""
 
     def __init__(
-        self, trainer: Trainer, loop: Loop, noted: Noted, keeper: Between | None = None
+        self, trainer: Trainer, loop: Loop, noted: Noted, between: Between | None = None
     ) -> None:
         record = trainer.record
         self.trainer = trainer
         self.loop = loop
         self.noted = noted
-        self.keeper = keeper
+        self.between = between
         self.rows = record.rows
         self.batch = record.batch_rows
         self.per_epoch = record.steps_per_epoch
@@ -64,7 +64,7 @@ class Whole:
 
     def run(self, callbacks: tuple[Callback, ...]) -> None:
         """All epochs, or until a callback stops them; callbacks at their own intervals."""
-        trainer, run, keeper = self.trainer, self.trainer.seen, self.keeper
+        trainer, run, between = self.trainer, self.trainer.seen, self.between
         by_step = [(int(c.every), c) for c in callbacks if c.every != "epoch"]
         by_epoch = tuple([c for c in callbacks if c.every == "epoch"])
         alone = not by_epoch and trainer.record.evaluation is None
@@ -73,16 +73,16 @@ class Whole:
         while run.step < total and not run.stop:
             until = total if alone else (run.step // self.per_epoch + 1) * self.per_epoch
             until = min([until, *[(run.step // n + 1) * n for n, _ in by_step]])
-            if keeper is not None:
-                until = min(until, keeper.until(run.step))
+            if between is not None:
+                until = min(until, between.until(run.step))
             self._advance(min(until, run.step + _MOST_STEPS), by_epoch)
             run.epoch = max(1, -(-run.step // self.per_epoch))
             for n, callback in by_step:
                 if run.step % n == 0:
                     callback.on_interval(run)
-            if self.noted or (keeper is not None and keeper.due(run.step)):
-                trainer.pause(keeper, self.noted)
-        if self.trainer.given:
+            if self.noted or (between is not None and between.due(run.step)):
+                trainer.pause(between, self.noted)
+        if trainer.given:
             self._end_epochs(by_epoch)
 
     def steps(self, count: int) -> int:
@@ -115,8 +115,8 @@ class Whole:
             run.loss = float(out[done - 1, 0])
             if run.step >= trainer.once.next:
                 trainer.once.look(run.step, float(out[0, 0]))
-            self.trainer.given.append(out[:done])
-            if sum(map(len, self.trainer.given)) >= self.per_epoch:
+            trainer.given.append(out[:done])
+            if sum(map(len, trainer.given)) >= self.per_epoch:
                 self._end_epochs(by_epoch)
         if not finite:
             trainer.look()  # if the state was not finite before, that is what there is to say
@@ -151,11 +151,7 @@ class Whole:
     def _end_epochs(self, by_epoch: tuple[Callback, ...]) -> None:
         """Write down the epochs that are over, or the one in which a callback stopped."""
         trainer, run = self.trainer, self.trainer.seen
-        gave = (
-            self.trainer.given[0]
-            if len(self.trainer.given) == 1
-            else np.concatenate(self.trainer.given)
-        )
+        gave = trainer.given[0] if len(trainer.given) == 1 else np.concatenate(trainer.given)
         epochs = len(gave) // self.per_epoch
         if epochs == 0:  # stopped within
             if not run.stop:
@@ -168,7 +164,7 @@ class Whole:
         weights[:, :, 0] = rows
         sums = (used * weights).cumsum(axis=1)[:, -1]  # one after the other, as a loop adds them
         left = gave[epochs * len(rows) :]
-        self.trainer.given = [left] if len(left) else []
+        trainer.given = [left] if len(left) else []
         now = time.perf_counter()
         each = (now - self._began) / epochs
         self._began = now
