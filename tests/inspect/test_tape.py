@@ -312,6 +312,7 @@ def test_a_tape_and_a_moment_say_what_they_are_in_a_line() -> None:
     moment = tape.at(PER_EPOCH)
     assert repr(moment).startswith("Moment(step=9, epoch=1, loss=")
     assert len(repr(moment)) < 200
+    assert repr(gg.Tape()) == "<tape on which nothing was recorded>"
     assert (tape.at(0).epoch, tape.at(1).epoch, tape.at(PER_EPOCH + 1).epoch) == (0, 1, 2)
 
 

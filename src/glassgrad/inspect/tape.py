@@ -142,7 +142,10 @@ class Tape(Between):
         return sum(map(_size, self.kept)) + self._put_back_bytes
 
     def __repr__(self) -> str:
-        kept = f"{len(self.kept)} snapshots, {self.nbytes / 1e6:.1f} MB"
+        if self._record is None:
+            return "<tape on which nothing was recorded>"
+        count = len(self.kept)
+        kept = f"{count} snapshot{'s' * (count != 1)}, {self.nbytes / 1e6:.1f} MB"
         return f"<tape of steps {self.first:,} to {self.last:,}: {kept}>"
 
     def at(self, step: int) -> Moment:
