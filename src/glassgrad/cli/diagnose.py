@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Mapping
@@ -64,6 +65,7 @@ def in_json(title: str, found: Diagnosis) -> str:
         "dataset": title, "healthy": found.healthy, "steps": found.steps,
         "seconds": round(found.seconds, 3), "loss_before": found.before,
         "loss_after": found.after, "loss_held_out": found.held,
+        "loss_of_guessing": found.guess,
         "findings": [_in_json(f) for f in found.findings],
     }  # fmt: skip
     return json.dumps(_finite(about))
@@ -83,4 +85,4 @@ def _finite(value: Any) -> Any:
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_finite(each) for each in value]
-    return None if isinstance(value, float) and value - value != 0 else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

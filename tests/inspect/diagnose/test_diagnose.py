@@ -114,7 +114,9 @@ def test_data_that_never_change_are_no_trouble(what: str) -> None:
 def test_what_takes_too_long_is_cut_short_and_said() -> None:
     found = _diagnosed(planted("", "table", 0), seconds=1e-6)
     assert found.steps == 1
-    assert "200 steps would have taken too long" in str(found)
+    assert "200 steps would have taken too long" in " ".join(
+        str(found).split()
+    )  # wherever it wraps
 
 
 def test_a_large_network_is_recorded_on_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +221,55 @@ def test_the_leaking_and_the_unscaled_column_are_named() -> None:
     assert _diagnosed(planted("unscaled column", "table", 2)).findings[0].where == "column 2"
 
 
+@pytest.mark.parametrize(
+    ("columns", "where"),
+    [([2, 0], "columns 0 and 2"), (range(1, 8), "columns 1, 2, 3, 4, 5 and 2 more")],
+)
+def test_several_columns_are_named_as_one_would_say_it(columns: Any, where: str) -> None:
+    x = np.random.default_rng(0).standard_normal((80, 9)).astype(np.float32)
+    y = np.asarray(x[:, 0] > 0, np.int64)
+    x[:, list(columns)] *= 1000
+    model = nn.Sequential(nn.Linear(8), nn.ReLU(), nn.Linear(2))
+    found = gg.diagnose(model, x, y, loss="cross_entropy", optimizer="adam", steps=5)
+    assert where in [f.where for f in found.findings if f.name == "unscaled column"]
+
+
+def test_the_size_of_the_other_column_is_its_own() -> None:
+    x = np.random.default_rng(0).standard_normal((80, 2)).astype(np.float32) * (5, 5000)
+    x /= np.sqrt((x**2).mean(0)) / (5, 5000)
+    model = nn.Sequential(nn.Linear(8), nn.ReLU(), nn.Linear(2))
+    y = np.asarray(x[:, 0] + x[:, 1] / 1000 > 0, np.int64)
+    found = gg.diagnose(model, x, y, loss="cross_entropy", optimizer="adam", steps=5)
+    (unscaled,) = [f for f in found.findings if f.name == "unscaled column"]
+    assert unscaled.evidence.endswith("of the others is 5")
+
+
+def test_where_every_column_leaks_no_others_are_spoken_of() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((300, 1))
+    x = np.hstack([y, 2 * y]) + 0.01 * rng.standard_normal((300, 2))
+    model = nn.Sequential(nn.Linear(8), nn.ReLU(), nn.Linear(1))
+    x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    found = gg.diagnose(model, x, y, loss="mse", optimizer="adam", steps=5).findings[0]
+    assert (found.name, found.where) == ("leaking column", "columns 0 and 1")
+    assert "others" not in found.evidence
+    assert "by giving all rows the same: R squared 0.0000" in found.evidence
+
+
+def test_a_training_that_learns_nothing_is_not_called_healthy() -> None:
+    case = planted("", "table", 0)
+    found = gg.diagnose(case.model, case.x, case.y + 2000, **case.settings)  # years, say
+    assert found.healthy
+    assert "healthy" not in str(found)
+    assert "giving all rows the same has" in " ".join(str(found).split())
+    assert "healthy" in str(_diagnosed(planted("", "table", 0)))
+
+
+def test_a_reason_not_to_try_a_fix_is_the_true_one() -> None:
+    (found, *_) = _diagnosed(planted("leaking column", "table", 0), try_fixes=False).findings
+    assert "rows held out have the column too" in found.untried
+
+
 def test_a_series_that_moves_slowly_leaks_nothing() -> None:
     wave = np.cumsum(np.random.default_rng(0).standard_normal(620)) / 10
     x = np.lib.stride_tricks.sliding_window_view(np.asarray(wave, np.float32), 10)[:-1]
@@ -262,6 +313,31 @@ def test_derivatives_that_vanish_over_depth_are_found() -> None:
     case.layers = [m for _ in range(12) for m in (nn.Linear(24), nn.Sigmoid())]
     case.layers.append(nn.Linear(1))
     assert [f.name for f in _diagnosed(case).findings] == ["vanishing gradients"]
+
+
+def _exploding(optimizer: optim.Optimizer) -> Diagnosis:
+    """Thirty layers with weights five times as large, each of which makes derivatives larger."""
+    case = planted("", "risk", 0)
+    case.layers = [m for _ in range(30) for m in (nn.Linear(24), nn.Tanh())]
+    case.layers.append(nn.Linear(1))
+    for p in case.model.parameters():
+        if p.ndim > 1 and p.shape[1] > 1:
+            p.assign(p.numpy() * 5)
+    case.settings["optimizer"] = optimizer
+    return _diagnosed(case, steps=10)
+
+
+def test_derivatives_that_explode_over_depth_are_found_and_clipping_is_tried() -> None:
+    schedule = optim.CosineAnnealing(0.02, 500)
+    for optimizer in (optim.Adam(0.02), optim.Adam(schedule)):
+        (found,) = [f for f in _exploding(optimizer).findings if f.name == "exploding gradients"]
+        assert found.trial is not None
+
+
+def test_clipping_is_not_tried_where_the_optimiser_clips() -> None:
+    found = _exploding(optim.Adam(0.02, clipnorm=1.0)).findings
+    (finding,) = [f for f in found if f.name == "exploding gradients"]
+    assert finding.untried == "the optimiser clips already"
 
 
 def test_networks_of_several_inputs_and_outputs_are_looked_at() -> None:

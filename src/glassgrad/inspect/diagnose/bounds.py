@@ -9,6 +9,7 @@ TRAINED_ON, HELD = 4000, 1000  # rows of a fork, and rows held out, at most
 RECORDED = 256  # rows whose every number and derivative is kept,
 KEPT = 16_000_000  # as long as that is no more than so many numbers (128 MB)
 COMPARED, WIDEST = 1200, 4096  # rows compared with each other, and the numbers of a row
+MOST_STEPS = 100_000  # of a fork: a mistake beyond
 FORKS = 12  # about as many short trainings as a diagnosis needs: each has such a share of the time
 LBFGS_STEPS = 40  # each of which tries many rates on its way
 FIRST_STEPS = 5  # few enough that steps still point one way
@@ -41,6 +42,7 @@ COPIES = 2  # of which there are so many at most, or a quarter of the columns
 OTHERS_LACK = (0.05, 0.02)  # that the next column, or all others, must leave open, and OPEN
 OPEN = 4  # times what the telling one leaves open
 PROMISING = 8  # columns that could tell the target, looked at closely
+NAMED = 5  # columns by their number, where there are many
 
 # -- labels -----------------------------------------------------------------------------------------
 

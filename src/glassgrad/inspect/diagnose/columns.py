@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from .bounds import (
     COPIES,
     LARGE,
     MADE_OF_IT,
+    NAMED,
     OPEN,
     OTHERS_LACK,
     PROMISING,
@@ -37,6 +38,7 @@ def unscaled(evidence: Evidence) -> Iterator[Finding]:
     rest = tuple([i for i in range(x.ndim) if i != axis])
     size, middle, spread = np.sqrt((x**2).mean(rest)), x.mean(rest), x.std(rest)
     usual = float(np.median(size[size > 0])) if (size > 0).any() else 0.0
+    # Of two columns the median is between them, so that the smaller one is what is usual.
     relative = usual if len(size) > 2 else float(size[size > 0].min(initial=1.0))
     large = (size > LARGE) & ((size > LARGE * relative) | (usual > LARGE))
     large &= spread > 0
@@ -45,7 +47,9 @@ def unscaled(evidence: Evidence) -> Iterator[Finding]:
     at = np.flatnonzero(large)
     worst = int(at[size[at].argmax()])
     what = "column" if x.ndim < 4 else "channel"
-    others = f"; the size of the others is {relative:.3g}" if len(at) < len(size) else ""
+    others = ""
+    if len(at) < len(size):
+        others = f"; the size (root mean square) of the others is {np.median(size[~large]):.3g}"
 
     def change(fork: Fork) -> Fork:
         (name,) = fork.x
@@ -59,14 +63,23 @@ def unscaled(evidence: Evidence) -> Iterator[Finding]:
         ]
         return fork.but(x=scaled[0], held_x=scaled[1], rescaled=True)
 
-    named = ", ".join(str(i) for i in at[:5]) + (", ..." if len(at) > 5 else "")
     yield Finding(
         "unscaled column",
-        f"{what} {named}",
+        _named(what, at),
         f"{what} {worst} has mean {middle[worst]:.3g} and standard deviation {spread[worst]:.3g}"
         f"{others}",
         change=change,
     )
+
+
+def _named(what: str, at: Iterable[int]) -> str:
+    """Columns by their numbers: "columns 0, 3 and 4", "columns 0, 1, 2, 3, 4 and 10 more"."""
+    numbers = [str(i) for i in sorted(at)]
+    if len(numbers) == 1:
+        return f"{what} {numbers[0]}"
+    if len(numbers) > NAMED:
+        numbers[NAMED:] = [f"{len(numbers) - NAMED} more"]
+    return f"{what}s {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
 def leaking(evidence: Evidence) -> Iterator[Finding]:
@@ -90,14 +103,17 @@ def leaking(evidence: Evidence) -> Iterator[Finding]:
     alone = max([s for j, s in scores.items() if j not in telling], default=near.guess)
     # A column that a boundary runs through varies inside a class; one made of the target does not.
     by_next, by_all = [lack + OPEN * (1 - found) for lack in OTHERS_LACK]
-    copied = _told(near, best) > MADE_OF_IT and 1 - alone > by_next
+    told = _told(near, best)
+    copied = told > MADE_OF_IT and 1 - alone > by_next
     if not copied and 1 - left < by_all:
         return
     what = "right for {:.1%} of rows" if near.classifies else "R squared {:.4f}"
+    beside = "from all others together" if rest else "by giving all rows the same"
+    made = f"; the target in turn tells the column with R squared {told:.4f}" if copied else ""
     yield Finding(
         "leaking column",
-        f"column {best}" if len(telling) == 1 else "columns " + ", ".join(map(str, telling)),
-        f"from it alone: {what.format(found)}; from all others together: {what.format(left)}",
+        _named("column", telling),
+        f"from column {best} alone: {what.format(found)}; {beside}: {what.format(left)}{made}",
         untried="the rows held out have the column too, so that their loss cannot tell",
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from glassgrad import optim
 from glassgrad.data.batches import Batches
-from glassgrad.errors import ConfigError, DataError, UsageError, shown
+from glassgrad.errors import ConfigError, DataError, UsageError, shown, whole_number
 from glassgrad.nn.module import Module, drawing_with
 from glassgrad.optim.checks import positive
 from glassgrad.tensors.random import checked_seed
@@ -21,7 +21,7 @@ from glassgrad.train.fit import prepared
 from glassgrad.train.trainer import Record
 
 from . import columns, labels, rate, structure, units
-from .bounds import HELD, TRAINED_ON
+from .bounds import HELD, MOST_STEPS, NO_BETTER, TRAINED_ON
 from .evidence import Evidence
 from .faults import ORDER, Finding, Trial
 from .forks import Fork, rows_of
@@ -45,8 +45,19 @@ class Diagnosis:
     """What was found, most serious first; printed, it is `text()`.
 
     `table` has a line for each parameter. `before` and `after` are the mean losses at the two ends
-    of the short training that it rests on, `held` that of rows held out after it, `seconds` what
-    all of it took.
+    of the short training that it rests on, `held` that of rows held out after it, `guess` that of
+    the best guess without looking at x, the same for all rows (nan where it is not known), `seconds`
+    what all of it took.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import data, nn
+    >>> x, y = data.spiral(seed=0)
+    >>> model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 3))
+    >>> found = gg.diagnose(model, x, y, loss="cross_entropy", optimizer="adam", batch_size=30)
+    >>> found.healthy, found.steps, found.held < found.before
+    (True, 200, True)
+    >>> found.table[0].name, found.table[0].shape
+    ('linear1.weight', (2, 32))
     """
 
     findings: tuple[Finding, ...]
@@ -57,6 +68,7 @@ class Diagnosis:
     before: float
     after: float
     held: float
+    guess: float = math.nan
 
     @property
     def healthy(self) -> bool:
@@ -79,11 +91,20 @@ class Diagnosis:
 
     def _summary(self) -> str:
         found = len(self.findings)
-        begin = "healthy: no fault found" if not found else f"{found} finding{'s' * (found > 1)}"
+        begin = f"{found} finding{'s' * (found > 1)}"
+        if self.healthy:
+            begin = "no fault found" if self._no_better() else "healthy: no fault found"
         return (
-            f"{begin}; in {self.steps} step{'s' * (self.steps > 1)} of a copy the loss went from {_loss(self.before)} to "
-            f"{_loss(self.after)}, on rows held out to {_loss(self.held)}{self._took()}"
+            f"{begin}; in {self.steps} step{'s' * (self.steps > 1)} of a copy the loss went from "
+            f"{_loss(self.before)} to {_loss(self.after)}, on rows held out to {_loss(self.held)}"
+            f"{self._no_better()}{self._took()}"
         )
+
+    def _no_better(self) -> str:
+        """Nothing found is not all well: perhaps it needs longer, or has a fault without a name."""
+        if self.held < NO_BETTER * self.guess or math.isnan(self.guess):
+            return ""
+        return f", where giving all rows the same has {_loss(self.guess)}: nothing was learned that helps there"
 
     def _took(self) -> str:
         fewer = self.steps < self.asked and math.isfinite(self.after)
@@ -118,8 +139,8 @@ def _fix(finding: Finding) -> str:
     if trial is None:
         return f"{finding.fix} Not tried: {finding.untried}."
     said = (
-        f"after {trial.steps} steps {trial.loss} on rows held out is {_loss(trial.after)}, and "
-        f"{_loss(trial.before)} without it"
+        f"after {trial.steps} steps {trial.loss} on rows held out is {_loss(trial.after)} with it "
+        f"and {_loss(trial.before)} without"
     )
     if trial.helps:
         return f"Fix: {finding.fix} Tried: {said}."
@@ -158,7 +179,9 @@ def diagnose(
     tails); label noise where classes overlap by a third and more, or where rows alike in their
     numbers say little, as in photographs; labels and leaks where nearly all rows are of one class;
     columns of rows that a table of embeddings reads; rates that are too low for a moment of a
-    schedule; weights of rows and classes.
+    schedule; weights of rows and classes; targets that are numbers of another size than the network
+    begins with, such as prices and years: scale them. Where nothing is found and nothing was learned,
+    the diagnosis says that, too.
 
     Raises what `fit` raises for data, losses and networks that do not fit, ConfigError for
     settings out of range, DataError for fewer than 4 rows.
@@ -175,8 +198,13 @@ def diagnose(
     """
     if not isinstance(model, Module):
         raise UsageError("this is not a model", expected="an nn.Module", received=shown(model))
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 100_000:
-        raise ConfigError("steps is out of range", expected="1 to 100,000", received=shown(steps))
+    wanted = whole_number(steps)
+    if wanted is None or not 1 <= wanted <= MOST_STEPS:
+        raise ConfigError(
+            "steps is out of range",
+            expected=f"a whole number from 1 to {MOST_STEPS:,}",
+            received=shown(steps),
+        )
     seconds = positive("seconds", seconds)
     began = time.perf_counter()
     number = checked_seed(seed)
@@ -206,12 +234,12 @@ def diagnose(
         model, rows_of(x, rows), rows_of(y, rows), held_x, held_y, loss, optimizer,
         batch_size, number, loss_weights,
     )  # fmt: skip
-    evidence = Evidence(fork, steps, x, y, rows, held, seconds)
+    evidence = Evidence(fork, wanted, x, y, rows, held, seconds)
     findings = _found(evidence, try_fixes)
     course = evidence.course
     return Diagnosis(
-        findings, _figures(evidence), len(course.losses), fork.most(steps),
-        time.perf_counter() - began, course.first, course.last, course.held,
+        findings, _figures(evidence), len(course.losses), fork.most(wanted),
+        time.perf_counter() - began, course.first, course.last, course.held, evidence.guess,
     )  # fmt: skip
 
 
@@ -264,10 +292,10 @@ def _found(evidence: Evidence, try_fixes: bool) -> tuple[Finding, ...]:
 
 def _try(evidence: Evidence, finding: Finding, wished: bool) -> None:
     """Train a copy with the fix, and one without, and compare them on rows held out."""
-    if finding.change is None or not wished:
-        finding.untried = finding.untried or "try_fixes is False"
-        if finding.change is not None:
-            finding.untried = "try_fixes is False"
+    if finding.change is None:
+        return  # the check says why
+    if not wished:
+        finding.untried = "try_fixes is False"
         return
     fork = finding.change(evidence.fork)
     own, course = evidence.fork, evidence.course

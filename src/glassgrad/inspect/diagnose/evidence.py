@@ -220,5 +220,6 @@ def _guess(record: LossRecord | None, fork: Fork) -> float:
         return float(((held - y.mean(0)) ** 2).mean())
     if record.name in ("bce", "bce_logits"):
         share = (y.sum(0) + 0.5) / (len(y) + 1)
-        return float(-(held * np.log(share) + (1 - held) * np.log1p(-share)).mean())
+        with np.errstate(all="ignore"):  # targets that are no shares of 1 have no such guess
+            return float(-(held * np.log(share) + (1 - held) * np.log1p(-share)).mean())
     return math.nan

@@ -50,7 +50,7 @@ FAULTS = (
     ),
     Fault(
         "leaking column",
-        "One column tells the target nearly exactly, and all others together do not.",
+        "One column tells the target nearly exactly, as what is made from it does.",
         "Ask where the column comes from; leave it out if it is not known at prediction.",
     ),
     Fault(
@@ -85,7 +85,7 @@ FAULTS = (
     ),
     Fault(
         "rate too high",
-        "The steps are so large that the loss does not fall.",
+        "The steps are so large that the loss falls less than with smaller ones, or not at all.",
         "Lower the learning rate.",
     ),
     Fault(
@@ -132,7 +132,19 @@ class Trial:
 class Finding:
     """A fault that was found: where, the evidence in numbers, and what the fix did.
 
-    `trial` is None where the fix was not tried; then `untried` says why.
+    `trial` is None where the fix was not tried; then `untried` says why. `rows` are those that look
+    wrong, the most suspicious first, for labels that are noisy.
+
+    >>> import glassgrad as gg
+    >>> from glassgrad import data, nn
+    >>> x, y = data.spiral(seed=0)
+    >>> model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 3))
+    >>> settings = dict(loss="cross_entropy", optimizer=gg.optim.Adam(1e-6))
+    >>> (finding,) = gg.diagnose(model, x, y, **settings).findings
+    >>> print(finding.name, "-", finding.fix)
+    rate too low - Raise the learning rate to about 0.001.
+    >>> finding.trial.after < finding.trial.before
+    True
     """
 
     name: str
@@ -141,7 +153,7 @@ class Finding:
     fix: str = ""
     trial: Trial | None = None
     untried: str = ""
-    rows: tuple[int, ...] = ()  # the most suspicious ones, by their number
+    rows: tuple[int, ...] = ()
     change: Callable[[Fork], Fork] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

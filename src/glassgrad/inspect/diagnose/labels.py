@@ -145,10 +145,9 @@ def noisy(evidence: Evidence) -> Iterator[Finding]:
         "y",
         f"about {share:.0%} of the labels differ from what rows like theirs are labelled, where "
         f"those agree the most ({int(sure.sum())} rows), and {all_over:.0%} of all; the most "
-        f"suspicious rows are "
-        f"{', '.join(str(i) for i in suspects[:8])}",
-        "Look at the rows named, and leave out or correct those whose label is wrong (here all of "
-        "them were left out, in training and for the measure).",
+        f"suspicious of {len(suspects)} rows are {', '.join(str(i) for i in suspects[:8])}",
+        f"Look at the suspicious rows (all are in .rows), and leave out or correct those whose "
+        f"label is wrong (here all {len(suspects)} were left out, in training and for the measure).",
         change=change,
         rows=tuple(int(i) for i in suspects),
     )

@@ -83,7 +83,8 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
         "rate too high",
         "optimizer",
         about,
-        untried=f"rates down to {FAR_LOWER[-1]:g} of it do no better",
+        "Look for another cause, too: in the data, the loss or the first weights.",
+        untried=f"no smaller rate, down to {FAR_LOWER[-1]:g} times this one, does better",
     )
 
 

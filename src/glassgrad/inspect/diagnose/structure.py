@@ -72,7 +72,9 @@ def without_end(end: Node) -> Callable[[Fork], Fork] | None:
 
 def put(model: Module, path: str, module: Module) -> None:
     """Put a module in the place of another."""
-    holders = {id(child): (held, name) for _, held in model.modules() for name, child in _own(held)}
+    holders = {
+        id(child): (held, name) for _, held in model.modules() for name, child in held.children()
+    }
     at = dict(model.modules())[path]
     held, name = holders[id(at)]
     if name in vars(held):
@@ -82,10 +84,6 @@ def put(model: Module, path: str, module: Module) -> None:
             if isinstance(items, list) and at in items:
                 items[items.index(at)] = module
     module._settle_names()
-
-
-def _own(module: Module) -> Iterator[tuple[str, Module]]:
-    return ((name, child) for name, child in module.children())
 
 
 class Between(Module):

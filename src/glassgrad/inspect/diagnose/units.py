@@ -173,26 +173,32 @@ def flow(evidence: Evidence) -> Iterator[Finding]:
     (first, a), *_, (last, b) = sizes.items()
     if not a or not b:
         return
-    depth = f"{a:.2g} in {first}, {b:.2g} in {last}, {len(sizes)} layers apart"
+    depth = f"{a:.2g} in {first} and {b:.2g} in {last}, the first and last of {len(sizes)} layers"
     if a < b / RANGE:
-        yield Finding("vanishing gradients", first, f"derivatives times what they are in: {depth}",
-                      untried="what helps is another network")  # fmt: skip
+        yield Finding(
+            "vanishing gradients",
+            first,
+            f"the derivative of the loss in what a layer reads, times that, is {depth}",
+            untried="what helps is another network",
+        )
     elif a > b * RANGE:
-        yield Finding("exploding gradients", first, f"derivatives times what they are in: {depth}",
-                      change=_clipped(evidence.fork))  # fmt: skip
+        yield Finding(
+            "exploding gradients",
+            first,
+            f"the derivative of the loss in what a layer reads, times that, is {depth}",
+            change=None if _clips(evidence.fork.optimizer) else _clipped,
+            untried="the optimiser clips already",
+        )
 
 
-def _clipped(fork: Fork) -> Callable[[Fork], Fork] | None:
-    given = fork.optimizer
-    if given.schedule or given.clipnorm or given.clipvalue or given.global_clipnorm:
-        return None
-    return lambda each: each.but(optimizer=_with_clip(each))
+def _clips(optimizer: Optimizer) -> bool:
+    return bool(optimizer.clipnorm or optimizer.clipvalue or optimizer.global_clipnorm)
 
 
-def _with_clip(fork: Fork) -> Optimizer:
-    found = copy.deepcopy(fork.optimizer)
-    found.global_clipnorm = 1.0
-    return found
+def _clipped(fork: Fork) -> Fork:
+    optimizer = copy.deepcopy(fork.optimizer)
+    optimizer.global_clipnorm = 1.0
+    return fork.but(optimizer=optimizer)
 
 
 CHECKS = (symmetric, dead, saturated, flow)
