@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "COLOURS", "SCHEMES", "Picture", "Scale", "axes", "coordinate", "fitted", "linear", "picture", "text", "value_scale", "width_of",
-    "words",
+    "COLOURS", "SCHEMES", "Picture", "Scale", "axes", "coordinate", "fitted", "linear", "picture", "text", "upwards", "value_scale",
+    "width_of", "words",
 ]  # fmt: skip
 
 # After Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), each moved as little as makes it fit
@@ -176,6 +176,12 @@ def words(look: str, x: float, y: float, shown: str, anchor: str = "start") -> s
     return f'<text class="{look}" {at}{anchored}>{shown}</text>'
 
 
+def upwards(look: str, x: float, y: float, shown: str, anchor: str = "start") -> str:
+    """The same, read from below."""
+    place = f'transform="translate({coordinate(x)} {coordinate(y)}) rotate(-90)"'
+    return f"<g {place}>{words(look, 0, 0, shown, anchor)}</g>"
+
+
 def coordinate(value: float) -> str:
     """A coordinate: two decimals at most, no trailing zeros, no minus zero."""
     return f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".")
@@ -308,6 +314,5 @@ def axes(x: Scale, y: Scale, below: str, beside: str = "", *, grid: bool = True)
     out.append(words("gg-soft", (left + right) / 2, bottom + 36, text(below, 40), "middle"))
     if beside:
         edge = left - max(42.0, y.room() + 16)
-        turned = f'transform="translate({c(edge)} {c((top + bottom) / 2)}) rotate(-90)"'
-        out.append(f"<g {turned}>{words('gg-soft', 0, 0, text(beside, 40), 'middle')}</g>")
+        out.append(upwards("gg-soft", edge, (top + bottom) / 2, text(beside, 40), "middle"))
     return out

@@ -101,7 +101,7 @@ def drawn(cards: Cards, row: int | None = None) -> Picture:
         f"{cards.recording.task.model.title()}: every number of a step{of}",
         f"{len(nodes)} numbers, {len(edges)} local derivatives, loss {loss}",
         [*_legend(), *body],
-        2,
+        colours=2,
     )
 
 

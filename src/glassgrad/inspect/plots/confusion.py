@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glassgrad.errors import DataError, ShapeError, shown
-from glassgrad.inspect.svg import Picture, coordinate, fitted, picture, width_of, words
+from glassgrad.inspect.svg import Picture, coordinate, fitted, picture, upwards, width_of, words
 
 from .raster import LEVELS, frame, numbers, rectangles, scaled
 
@@ -81,7 +81,7 @@ def _drawn(table: Any, names: list[str], title: str) -> Picture:
     body = [
         words("gg-soft", 20, 50, about),
         words("gg-soft", left + middle, 76, "the network says", "middle"),
-        _turned(34, top + middle, words("gg-soft", 0, 0, "it is", "middle")),
+        upwards("gg-soft", 34, top + middle, "it is", "middle"),
         scaled(_cells(table), left, top, side),
         *(_counts(table, left, top, side) if side > 24 else []),
     ]
@@ -89,9 +89,7 @@ def _drawn(table: Any, names: list[str], title: str) -> Picture:
         x, y = left + (i + 0.5) * side, top + (i + 0.5) * side + 4
         body.append(words("gg-ink", left - 8, y, fitted(names[i], longest + 2), "end"))
         if turned:
-            body.append(
-                _turned(x + 4, top - 8, words("gg-ink", 0, 0, fitted(names[i], longest + 2)))
-            )
+            body.append(upwards("gg-ink", x + 4, top - 8, fitted(names[i], longest + 2)))
         else:
             body.append(words("gg-ink", x, top - 8, fitted(names[i], side * every), "middle"))
     body.append(frame(left, top, count * side))
@@ -121,11 +119,6 @@ def _counts(table: Any, left: float, top: float, side: float) -> list[str]:
         shown_ = f"{n}" if n < 10_000 else f"{n / 1e3:.3g}k" if n < 999_500 else f"{n / 1e6:.3g}M"
         out.append(words("gg-ink", x, y, shown_, "middle"))
     return out
-
-
-def _turned(x: float, y: float, shown_: str) -> str:
-    """A text that goes upwards."""
-    return f'<g transform="translate({coordinate(x)} {coordinate(y)}) rotate(-90)">{shown_}</g>'
 
 
 def _classes(given: Any, where: str) -> Any:

@@ -73,8 +73,7 @@ def images(
     for i in range(count):
         left, above = 20 + i % _ACROSS * wide, top + i // _ACROSS * high
         body.append(cells(pixels[i], left, above, side, most=most))
-        tall = side * min(1.0, pixels.shape[1] / max(pixels.shape[1:]))
-        body.append(frame(left, above, side * pixels.shape[2] / max(pixels.shape[1:]), tall))
+        body.append(_framed(left, above, side, pixels.shape[1:]))
         right = said[i] == true[i]
         look = "gg-ink" if right else "gg-f1 gg-head"
         lines = _lines(_name(said[i], classes), "" if right else _name(true[i], classes), wide - 6)

@@ -13,7 +13,7 @@ from glassgrad.inspect.svg import coordinate
 
 Array = NDArray[Any]
 
-LEVELS = 15  # of strength, nothing left out
+LEVELS = 15  # of strength; what is weaker than half of one is not drawn
 MOST_SIDE = 128  # a larger image is drawn from the means of its parts
 _MOST_CELLS = 60_000  # of all images of a picture: about ten bytes each
 
