@@ -95,7 +95,7 @@ def spiral() -> list[Entry]:
         Entry(
             "histograms",
             "Weights, activations and derivatives over time",
-            "One curve for each of nine steps: the weights of the hidden layer spread out; the share of activations that are 0 stands beside the others' curves; the derivatives shrink as the network has learned.",
+            "One curve for each of nine steps: the weights of the hidden layer spread out; the share of activations that are 0 stands beside the others' curves; the derivatives shrink as the network learns.",
             "step = {t: tape.explain(t, rows) for t in (0, 20, 40)}  # of a run with gg.fit(..., tape=tape)\n"
             'gg.inspect.histograms({"relu": {t: step[t]["relu"].array for t in step}}, "spiral")',
             gg.inspect.histograms(
