@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -12,7 +13,7 @@ from glassgrad import Tensor, nn
 from glassgrad.errors import ConfigError
 from glassgrad.inspect.explain.cards import Cards
 from glassgrad.inspect.explain.explanation import Explanation
-from glassgrad.inspect.explain.scalars import lines, scalars
+from glassgrad.inspect.explain.scalars import how_many, lines, scalars
 from glassgrad.inspect.svg import Picture, text
 from tests.hostile_names import SIX
 from tests.inert import inert_svg
@@ -46,6 +47,25 @@ def test_every_derivative_is_the_sum_over_the_lines_that_leave(
             assert behind is not None
             total += e.slope * float(behind[e.end[1]])
         assert total == pytest.approx(float(whole[index]), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("row", [None, 0, 1])
+def test_numbers_are_counted_as_they_would_be_listed(row: int | None) -> None:
+    cards = small(nn.ReLU(), 2).cards
+    assert how_many(cards, row) == len(scalars(cards, row))
+
+
+def test_a_page_of_a_large_step_lists_none_of_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listed(*_: object) -> None:
+        raise AssertionError("every number was listed")
+
+    model = nn.Sequential(nn.Linear(2, 40), nn.Linear(40, 1))
+    found: Explanation = gg.explain(model, np.ones((8, 2)), np.ones((8, 1)), loss="mse")
+    listing = SimpleNamespace(ndindex=listed)
+    monkeypatch.setattr("glassgrad.inspect.explain.scalars.np", listing)
+    assert "<h1>" in found.to_html()
+    with pytest.raises(ConfigError, match="too many numbers"):
+        found.picture()
 
 
 def test_the_picture_has_every_number_once() -> None:

@@ -14,7 +14,7 @@ from glassgrad.inspect.svg import Picture, coordinate, picture, text, width_of, 
 from glassgrad.ir import INPUT, Value
 
 from .cards import Cards
-from .scalars import Line, Scalar, lines, scalars
+from .scalars import Line, Scalar, how_many, lines, scalars
 from .story import checked_row
 from .words import number, place
 
@@ -78,14 +78,15 @@ class _Edge:
 def drawn(cards: Cards, row: int | None = None) -> Picture:
     """The picture as SVG. Raises ConfigError for more numbers than one can look at."""
     checked_row(cards, row)
-    nodes = scalars(cards, row)
-    if len(nodes) > MOST:
+    count = how_many(cards, row)
+    if count > MOST:
         raise ConfigError(
             "this network has too many numbers for a picture of each",
             expected=f"at most {MOST}, parameters and losses among them",
-            received=f"{len(nodes):,}",
+            received=f"{count:,}",
             hint="fewer rows, or row=0" if row is None and cards.recording.rows > 1 else "",
         )
+    nodes = scalars(cards, row)
     boxes = _boxes(cards, nodes)
     edges = _joined(boxes, lines(cards, nodes))
     ends = _place(boxes)

@@ -20,7 +20,7 @@ from .page import fragment, page
 from .paths import Ways, ways
 from .recording import Recording, recorded
 from .samples import Samples, by_sample
-from .scalars import scalars
+from .scalars import how_many
 from .story import Story, story
 from .text import text
 from .uses import Uses, uses
@@ -179,7 +179,7 @@ class Explanation:
         return drawn(self.cards, row)
 
     def _small_picture(self, row: int | None) -> str:
-        small = len(scalars(self.cards, row)) <= MOST
+        small = how_many(self.cards, row) <= MOST
         return f'<div class="scroll">{drawn(self.cards, row)}</div>' if small else ""
 
     def _repr_html_(self) -> str:

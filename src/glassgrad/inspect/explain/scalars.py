@@ -30,17 +30,30 @@ class Line:
     slope: float
 
 
+def how_many(cards: Cards, row: int | None = None) -> int:
+    """How many numbers `scalars` gives: known before millions of them are listed."""
+    arrays, rows = cards.recording.arrays, cards.recording.rows
+    return sum([arrays[v].size // (rows if _cut(cards, v, row) else 1) for v in _named(cards)])
+
+
 def scalars(cards: Cards, row: int | None = None) -> list[Scalar]:
     """Every number of the step that has a name; of the values that have rows, those of one row."""
     found: list[Scalar] = []
-    for value in cards.order:
-        role = value.node.attributes["role"] if value.node.op is INPUT else ""
-        if role in ("host", "buffer"):
-            continue
+    for value in _named(cards):
         every = [tuple(map(int, i)) for i in np.ndindex(*cards.recording.arrays[value].shape)]
-        chosen = row is not None and cards.has_rows(value)
+        chosen = _cut(cards, value, row)
         found += [(value, index) for index in every if not chosen or index[0] == row]
     return found
+
+
+def _named(cards: Cards) -> list[Value]:
+    """Values without what a run is told and what a layer has counted."""
+    roles = [(v, v.node.attributes["role"] if v.node.op is INPUT else "") for v in cards.order]
+    return [v for v, role in roles if role not in ("host", "buffer")]
+
+
+def _cut(cards: Cards, value: Value, row: int | None) -> bool:
+    return row is not None and cards.has_rows(value)
 
 
 def lines(cards: Cards, nodes: Iterable[Scalar]) -> Iterator[Line]:

@@ -25,7 +25,7 @@ from .words import number
 Array = NDArray[Any]
 Stretch = tuple[str, int]  # a layer's path, and how often it went on after others
 _DATA: Stretch = ("", -1)
-LEGEND = "d_v is the derivative of the loss in v. Derived is one number of each v, that of the largest d_v."
+LEGEND = "d_v is the derivative of the loss in v. Of each v one number is derived, the one with the largest d_v."
 _MOST_SHOWN = 12  # numbers of an array that are printed; of a larger one statistics
 
 
