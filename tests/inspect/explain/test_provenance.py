@@ -39,12 +39,50 @@ def test_a_row_under_batch_norm_has_the_derivative_of_its_own_term() -> None:
             )
 
 
+def test_rows_are_those_of_the_step_though_the_model_and_its_data_have_changed_since() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, 1))
+    x, y = np.array([[1.0, 2.0], [0.5, -1.0], [2.0, 0.0]]), np.ones((3, 1))
+    step = gg.explain(model, x, y, loss="mse")
+    before = step.samples("linear1_weight")["linear1_weight"]
+    gg.fit(model, x, y, loss="mse", optimizer="sgd", epochs=2, verbose=False)
+    x *= 3
+    after = step.samples("linear1_weight")["linear1_weight"]
+    np.testing.assert_array_equal(after.parts, before.parts)
+    np.testing.assert_array_equal(after.total, step["linear1_weight"].gradient)
+    np.testing.assert_allclose(after.parts.sum(axis=0), after.total, rtol=1e-12, atol=1e-15)
+
+
 def test_the_largest_ways_of_a_small_network_are_all_of_it() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
     found = gg.explain(model, [[0.5, -1.0]], [[1.0]], loss="mse").follow("x", (0, 1))
     assert len(found.ways) == 3
     assert found.rest == 0
     assert found.error < 1e-7
+
+
+def test_one_way_of_several_is_called_the_largest() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    found = gg.explain(model, [[0.5, -1.0]], [[1.0]], loss="mse").follow("x[0, 1]", most=1)
+    assert repr(found).startswith("How x[0, 1] acts on the loss, by the largest way:\n")
+
+
+def test_ways_that_cancel_are_not_nothing() -> None:
+    model = nn.Sequential(nn.Linear(1, 3), nn.Linear(3, 1))
+    model.load_state_dict(
+        {
+            "linear1.weight": [[4.0, 1.0, -1.0]],
+            "linear1.bias": [0.0, 0.0, 0.0],
+            "linear2.weight": [[1.0], [1.0], [1.0]],
+            "linear2.bias": [0.0],
+        }
+    )
+    step = gg.explain(model, [[1.0]], [[0.0]], loss="mse")
+    some = repr(step.follow("x[0, 0]", most=1))
+    assert "by the largest way:" in some
+    assert " 0  all other ways" in some
+    every = repr(step.follow("x[0, 0]"))
+    assert "by every way:" in every
+    assert " 0  nothing else" in every
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -99,6 +137,12 @@ def test_questions_that_cannot_be_meant_are_refused() -> None:
         found["nothing"]
     with pytest.raises(ConfigError, match="no such number"):
         found.follow("weight", (2, 0))
+    for most in (0, -1, 2.5, True, "ten", None):
+        with pytest.raises(ConfigError, match="most is out of range"):
+            found.follow("weight[0, 0]", most=most)  # type: ignore[arg-type]
+    for place in (5, (), ("weight", (0, 0), 3)):
+        with pytest.raises(UsageError, match="which number is followed"):
+            found.text(follow=place)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="of one row"):
         attribute(model, [[1.0, 2.0], [3.0, 4.0]])
     with pytest.raises(ConfigError, match="no such number in the output"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from glassgrad.errors import ConfigError, shown, unknown_name, whole_number
+from glassgrad.errors import ConfigError, UsageError, shown, unknown_name, whole_number
 from glassgrad.inspect.svg import Picture
 from glassgrad.ir import Value
 from glassgrad.nn.module import Module
@@ -80,7 +80,8 @@ class Explanation:
     def follow(self, name: str, index: Index = (), most: int = 10) -> Ways:
         """The ways from one number to the loss, the `most` largest after each op, and the rest.
 
-        The number is named as in `follow("w", (0, 3))` or `follow("w[0, 3]")`.
+        The number is named as in `follow("w", (0, 3))` or `follow("w[0, 3]")`. Raises UsageError for
+        an unknown name, ConfigError for a place that is not there or a `most` below 1.
 
         >>> import glassgrad as gg
         >>> from glassgrad import nn
@@ -89,7 +90,12 @@ class Explanation:
         >>> [way.part for way in found.ways], found.rest, found.total
         ([4.0, 4.0], 0.0, 8.0)
         """
-        return ways(self.cards, *self._number(name, index), most)
+        count = whole_number(most)
+        if count is None or count < 1:
+            raise ConfigError(
+                "most is out of range", expected="a whole number from 1", received=shown(most)
+            )
+        return ways(self.cards, *self._number(name, index), count)
 
     def uses(self, name: str, index: Index = ()) -> Uses:
         """The derivative in one number of a parameter, as the products it is the sum of.
@@ -132,7 +138,7 @@ class Explanation:
                 known = tuple([called[v] for v in trained])
                 raise unknown_name("parameter with a derivative", called[value], known)
         paths = tuple([trained[v] for v in values])
-        found = by_sample(*self._given, names=paths, **self._settings)
+        found = by_sample(self.recording, *self._given, names=paths, **self._settings)
         named = {path: called[inputs[path]] for path in found}
         return {named[path]: replace(each, name=named[path]) for path, each in found.items()}
 
@@ -147,9 +153,9 @@ class Explanation:
         """The whole step for a terminal so wide.
 
         Of each value one number is derived: that of the largest derivative, in this `row` if one is
-        given. Composites whose closed form says it all stand in one line, others in their steps,
-        of more than 16 the last 8; with `steps` all stand in all of theirs. `follow` adds one number's ways to the loss. Raises ConfigError for a row that is not
-        there, and what `follow` raises.
+        given. Composites whose closed form says it all stand in one line, others in their steps, of
+        more than 16 the last 8; with `steps` all stand in all of theirs. `follow` adds one number's
+        ways to the loss. Raises ConfigError for a row that is not there, and what `follow` raises.
         """
         return text(self._told(row, steps, follow), width)
 
@@ -189,6 +195,13 @@ class Explanation:
         self, row: int | None = None, steps: bool = False, follow: Place | None = None
     ) -> Story:
         place = (follow,) if isinstance(follow, str) else follow
+        if place is not None and not (isinstance(place, tuple | list) and len(place) in (1, 2)):
+            raise UsageError(
+                "this does not say which number is followed",
+                where="follow",
+                expected='a name and an index, as "w[0, 3]" or ("w", (0, 3))',
+                received=shown(follow),
+            )
         followed = "" if place is None else self.follow(*place).text()
         return story(self.cards, row, steps=steps, followed=followed, about=self.about)
 

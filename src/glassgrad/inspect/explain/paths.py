@@ -86,10 +86,14 @@ class Ways:
             both = zip(told, indents, strict=True)
             return "\n".join([c for t, i in both for c in cut(i + t, width or sys.maxsize, i)])
         lines = [[number(w.part), self._along(w)] for w in self.ways]
-        lines.append([number(self.rest), "all other ways" if self.rest else "nothing else"])
+        # Other ways may come to 0 together: then there are some, all the same.
+        more = self.rest != 0 or self.scale > sum_of([abs(w.part) for w in self.ways])
+        lines.append([number(self.rest), "all other ways" if more else "nothing else"])
         lines.append([number(self.total), f"together: d loss / d {of}"])
         wide = max([len(line[0]) for line in lines])
-        largest = f"the {len(self.ways)} largest ways" if self.rest else "every way"
+        count = len(self.ways)
+        some = f"the {count} largest ways" if count > 1 else "the largest way"
+        largest = some if more else "every way"
         out = [f"How {of} acts on the loss, by {largest}:"]
         for part, words in lines:
             first, *others = words.split(" -> ")

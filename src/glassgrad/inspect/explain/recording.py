@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +73,12 @@ def recorded(
     training: bool = True,
     seed: int | None = 0,
     step: int = 1,
+    held: Mapping[str, Any] | None = None,
 ) -> Recording:
     """Run one step on these rows, forward and backward, and keep everything.
 
+    What is `held` by name, as in the `arguments` of an earlier recording, stands for what the model
+    and the data hold now.
     What it draws is what step number `step` of a run with this seed draws. Raises what `fit` raises
     for data, losses and networks that do not fit, NoMemoryError for more rows than there is room for.
     """
@@ -109,9 +113,8 @@ def recorded(
     ends = {f"d{i}": v for i, v in enumerate(gradients.values())}
     predictions = tuple([graph.outputs[name] for name in by_head])
     graph = Graph(graph.inputs, {**graph.outputs, **ends}, scopes=tracer.scopes)
-    held = task.state()
-    given = {"seed": number, "step": step}
-    by_name = {**given, **{n: p.numpy() for n, p in held.items()}, **data}
+    own = {n: p.numpy() for n, p in task.state().items()}
+    by_name = {"seed": number, "step": step, **own, **data, **(held or {})}
     arguments = [
         np.asarray(by_name[n], v.type.dtype) if v.type.shape else by_name[n]
         for n, v in graph.inputs.items()

@@ -97,6 +97,7 @@ class Samples:
 
 
 def by_sample(
+    plain: Recording,
     model: Module,
     x: Any,
     y: Any,
@@ -109,15 +110,13 @@ def by_sample(
     seed: int | None = 0,
     step: int = 1,
 ) -> dict[str, Samples]:
-    """Each row's part of the derivative in these parameters, by their paths.
+    """Each row's part of the derivatives of a recorded step in these parameters, by their paths.
 
-    Each row's term keeps its weight (1 if none is given) while all others have 0, one after the other: the loss is
-    linear in the weights of its terms. Raises UsageError for a loss that has no term for each row.
+    Each row's term keeps its weight (1 if none is given) while all others have 0, one after the
+    other: the loss is linear in the weights of its terms. Numbers are those of the recording, though
+    the model may have been trained on since. Raises UsageError for a loss that has no term for each row.
     """
     settings: dict[str, Any] = {"loss": loss, "training": training, "seed": seed, "step": step}
-    plain = recorded(
-        model, x, y, loss_weights=loss_weights, sample_weight=sample_weight, **settings
-    )
     own = np.ones(plain.rows) if sample_weight is None else sample_weight
     given = tuple([head.weight for head in plain.task.heads])
     found: dict[str, Samples] = {}
@@ -125,7 +124,7 @@ def by_sample(
         one = tuple([w if j == i else 0.0 for j, w in enumerate(given)])
         of_head = one if plain.task.heads[0].output else None
         settings["loss_weights"] = of_head if len(given) > 1 else loss_weights
-        weighted = recorded(model, x, y, sample_weight=own, **settings)
+        weighted = recorded(model, x, y, sample_weight=own, held=plain.arguments, **settings)
         for name, parts, rest in _row_by_row(weighted, names, _scale(plain, weighted, i)):
             total = plain.gradient(plain.graph.inputs[name])
             assert total is not None
