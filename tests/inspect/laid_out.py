@@ -72,6 +72,12 @@ def _texts(parent: ET.Element, moved: re.Match[str] | None) -> list[Box]:
     return found
 
 
+def finite(svg: str) -> bool:
+    """Whether every coordinate is a number."""
+    values = [v for e in ET.fromstring(svg).iter() for v in e.attrib.values()]
+    return not any(re.search(r"nan|inf", v) for v in values)
+
+
 def page(svg: str) -> Box:
     root = ET.fromstring(svg)
     return Box("", 0.0, 0.0, float(root.get("width", "")), float(root.get("height", "")))
