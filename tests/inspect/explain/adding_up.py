@@ -36,7 +36,6 @@ from glassgrad.inspect.explain.explanation import Explanation
 from glassgrad.inspect.explain.forms import Form, Index
 from glassgrad.inspect.explain.recording import Recording
 from glassgrad.inspect.explain.story import story
-from glassgrad.inspect.explain.uses import by_place
 from glassgrad.ir import FLOATS, INPUT, Graph, Node, Type, Value
 from glassgrad.ops import Symbol, Tracer
 from glassgrad.optim import SGD
@@ -309,7 +308,7 @@ def check_parts(
         size = float(sizes[found.recording.gradients[value]][at])
         used = found.uses(name, at)
         terms = math.fsum([abs(u.value) for u in used])
-        whole = math.fsum(by_place(found.cards, used).values())
+        whole = math.fsum(used.by_place().values())
         label = f"{what} {name}{list(at)}"
         split("places", counts, whole, label, float(gradient[at]), terms, size, bound)
         ways = found.follow(name, at)

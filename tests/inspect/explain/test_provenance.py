@@ -147,3 +147,54 @@ def test_questions_that_cannot_be_meant_are_refused() -> None:
         attribute(model, [[1.0, 2.0], [3.0, 4.0]])
     with pytest.raises(ConfigError, match="no such number in the output"):
         attribute(model, [[1.0, 2.0]], output=7)
+
+
+def test_a_kernel_is_split_by_the_places_of_an_image() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, dtype="float64"), nn.Flatten())
+    x, y = np.random.default_rng(4).normal(size=(3, 1, 5, 6)), np.zeros((3, 24))
+    step = gg.explain(model, x, y, loss="mse")
+    found = step.uses("conv2d1_weight[1, 0, 2, 0]").by_place(2, 3)
+    slopes = step["conv2d1"].gradient
+    assert slopes is not None
+    for row, column in np.ndindex(3, 4):
+        each = slopes[:, 1, row, column] @ x[:, 0, row + 2, column]
+        assert found.pop(("conv2d1", (row, column))) == pytest.approx(each, rel=1e-12, abs=1e-15)
+    assert not found
+
+
+def test_a_weight_is_split_by_the_places_of_a_sequence() -> None:
+    model = nn.Sequential(nn.RNN(2, 3, sequences=True), nn.Linear(3, 1))
+    x, y = np.random.default_rng(5).normal(size=(2, 4, 2)), np.ones((2, 4, 1))
+    step = gg.explain(model, x, y, loss="mse")
+    inputs, slopes = step["rnn1"].array, step["linear1"].gradient
+    assert slopes is not None
+    found = step.uses("linear1_weight[1, 0]")
+    for at, part in found.by_place(1).items():
+        (time,) = at[1]
+        assert part == pytest.approx(inputs[:, time, 1] @ slopes[:, time, 0], rel=1e-9)
+    assert [*found.by_place(1)] == [("linear1", (time,)) for time in range(4)]
+    # The same weight at each step: a value of its own for each.
+    steps = step.uses("rnn1_recurrent[0, 2]").by_place(1)
+    assert [*sorted(steps)] == [(f"z_{time}", (2,)) for time in (1, 2, 3, 4)]
+    assert sum(steps.values()) == pytest.approx(step.uses("rnn1_recurrent[0, 2]").total)
+
+
+def test_a_penalty_has_a_place_of_its_own() -> None:
+    model = nn.Linear(2, 1, init=0.5)
+    model.weight.regularizer = nn.L2(0.1)
+    found = gg.explain(model, [[1.0, 2.0]], [[1.0]], loss="mse").uses("weight[1, 0]")
+    assert found.by_place() == {
+        ("linear", (0, 0)): pytest.approx(2.0),
+        ("multiply", (1, 0)): pytest.approx(2 * 0.1 * 0.5),
+    }
+    for axes in ((2,), (-1,), (0, 5), (1.5,), ("x",), (True,)):
+        with pytest.raises(ConfigError, match="no such axis"):
+            found.by_place(*axes)
+
+
+def test_a_product_of_two_numbers_is_shown_as_one() -> None:
+    model = nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 1))
+    step = gg.explain(model, [[1.0, 2.0, -1.0]], [[1.0]], loss="mse")
+    (use,) = step.uses("layernorm1_weight[0]")
+    assert use.product
+    assert len(use.numbers) == 2

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
+from glassgrad.errors import ConfigError, shown, whole_number
 from glassgrad.ir import Value
 
 from .cards import Cards
@@ -65,6 +65,33 @@ class Uses(Sequence[Use]):
         """The derivative."""
         return sum_of([use.value for use in self])
 
+    def by_place(self, *axes: int) -> dict[tuple[str, Index], float]:
+        """What is added at each place: the value that the weight is used in, and where in it.
+
+        A place is an index of that value, of which only these axes are kept: 2 and 3 of images, 1 of
+        sequences, so that rows are summed; without any, all are. A penalty is a value of its own;
+        what stands in no value is at ("", ()). Raises ConfigError for axes that no such value has.
+
+        >>> import glassgrad as gg
+        >>> from glassgrad import nn
+        >>> model = nn.Sequential(nn.Conv1d(1, 1, 1, init=1.0), nn.Flatten())
+        >>> x, y = [[[1.0, 2.0]], [[3.0, 4.0]]], [[0.0, 0.0], [0.0, 0.0]]
+        >>> found = gg.explain(model, x, y, loss="mse").uses("conv1d1_weight[0, 0, 0]")
+        >>> found.by_place(2)
+        {('conv1d1', (0,)): 5.0, ('conv1d1', (1,)): 10.0}
+        """
+        called = self._cards.recording.names
+        of = {g: called[v] for v, g in self._cards.recording.gradients.items()}
+        places = [[(of[v], at) for v, at in use.numbers if v in of] for use in self]
+        ends: list[tuple[str, Index]] = [each[-1] if each else ("", ()) for each in places]
+        kept = _axes(axes, max([len(at) for _, at in ends], default=0))
+        sums: dict[tuple[str, Index], list[float]] = {}
+        for use, (name, at) in zip(self, ends, strict=True):
+            if name or use.value:
+                key = name, tuple([at[a] for a in kept if a < len(at)])
+                sums.setdefault(key, []).append(use.value)
+        return {key: sum_of(parts) for key, parts in sums.items()}
+
     def __repr__(self) -> str:
         """The largest products, and what the others come to."""
         largest = sorted([u for u in self if u.value], key=lambda u: -abs(u.value))
@@ -99,21 +126,18 @@ def uses(cards: Cards, value: Value, index: Index) -> Uses:
     return Uses(cards, place(cards.recording.names[value], index), found)
 
 
-def by_place(cards: Cards, found: Iterable[Use]) -> dict[tuple[str, Index], float]:
-    """What each place contributes: a value whose derivative stands in the products, and an index.
-
-    The index is that of the derivative without its unit or channel: the axes that a place has.
-    """
-    of = {g: v for v, g in cards.recording.gradients.items()}
-    names = cards.recording.names
-    sums: dict[tuple[str, Index], list[float]] = defaultdict(list)
-    for use in found:
-        key: tuple[str, Index] = ("", ())
-        for value, index in use.numbers:
-            if value in of:
-                key = (names[of[value]], index)
-        sums[key].append(use.value)
-    return {key: sum_of(parts) for key, parts in sums.items()}
+def _axes(given: tuple[int, ...], below: int) -> Sequence[int]:
+    """Axes of a place; all of them where none is named."""
+    whole = [whole_number(a) for a in given]
+    found = [a for a in whole if a is not None and 0 <= a < below]
+    if len(found) < len(whole):
+        raise ConfigError(
+            "a place has no such axis",
+            where="by_place",
+            expected=f"whole numbers from 0, below {below}",
+            received=shown(given),
+        )
+    return found or range(below)
 
 
 def _opened(
@@ -143,6 +167,8 @@ def _added(form: Form) -> list[tuple[float, tuple[Number, ...]]] | None:
     """What a number is the sum of, if it is one: coefficients and numbers."""
     if form.kind == "sum":
         return [(t.coefficient, t.numbers) for t in form.terms]
+    if form.kind == "apply" and form.node.op.name == "multiply":
+        return [(1.0, form.numbers)]
     signs = {"add": (1.0, 1.0), "subtract": (1.0, -1.0), "negative": (-1.0,), "cast": (1.0,)}
     if form.kind == "apply" and form.node.op.name in signs:
         each = zip(signs[form.node.op.name], form.numbers, strict=True)
