@@ -265,6 +265,34 @@ def test_a_training_that_learns_nothing_is_not_called_healthy() -> None:
     assert "healthy" in str(_diagnosed(planted("", "table", 0)))
 
 
+def _xor(optimizer: optim.Optimizer) -> Diagnosis:
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    model = nn.Sequential(nn.Linear(8), nn.Tanh(), nn.Linear(1))
+    y = np.array([[0], [1], [1], [0]], np.float32)
+    return gg.diagnose(model, x, y, loss="bce_logits", optimizer=optimizer)
+
+
+def test_of_four_rows_none_is_held_out() -> None:
+    found = _xor(optim.Adam(0.05))
+    assert found.healthy
+    assert not found.apart
+    assert "healthy" in str(found)
+    assert "on the same rows (too few to hold some out)" in " ".join(str(found).split())
+
+
+def test_a_rate_too_low_for_four_rows_is_found() -> None:
+    found = _xor(optim.SGD(1e-4))
+    assert [f.name for f in found.findings] == ["rate too low"]
+    assert found.findings[0].offered
+    assert "held out" not in str(found).replace("hold some out", "")
+
+
+def test_the_rate_that_is_offered_leaves_less_than_there_was() -> None:
+    found = _xor(optim.SGD(1e5))
+    assert found.findings[0].trial is not None
+    assert found.findings[0].trial.after < found.before
+
+
 def test_a_reason_not_to_try_a_fix_is_the_true_one() -> None:
     (found, *_) = _diagnosed(planted("leaking column", "table", 0), try_fixes=False).findings
     assert "rows held out have the column too" in found.untried

@@ -6,6 +6,7 @@ Chosen on sound and faulty trainings with seeds that the counts in docs/soak lea
 # -- how much is looked at: enough to tell, quick enough to ask for ----------------------------------
 
 TRAINED_ON, HELD = 4000, 1000  # rows of a fork, and rows held out, at most
+FEWEST = 20  # rows, of which a quarter says something about the others; of XOR's four it does not
 RECORDED = 256  # rows whose every number and derivative is kept,
 KEPT = 16_000_000  # as long as that is no more than so many numbers (128 MB)
 COMPARED, WIDEST = 1200, 4096  # rows compared with each other, and the numbers of a row

@@ -21,7 +21,7 @@ from glassgrad.train.fit import prepared
 from glassgrad.train.trainer import Record
 
 from . import columns, labels, rate, structure, units
-from .bounds import HELD, MOST_STEPS, NO_BETTER, TRAINED_ON
+from .bounds import FEWEST, HELD, MOST_STEPS, NO_BETTER, TRAINED_ON
 from .evidence import Evidence
 from .faults import ORDER, Finding, Trial
 from .forks import Fork, rows_of
@@ -45,9 +45,9 @@ class Diagnosis:
     """What was found, most serious first; printed, it is `text()`.
 
     `table` has a line for each parameter. `before` and `after` are the mean losses at the two ends
-    of the short training that it rests on, `held` that of rows held out after it, `guess` that of
-    the best guess without looking at x, the same for all rows (nan where it is not known), `seconds`
-    what all of it took.
+    of the short training that it rests on, `held` that of rows held out after it (of all rows, where
+    they are too few for that: `apart` is False), `guess` that of the best guess without looking at x,
+    the same for all rows (nan where it is not known), `seconds` what all of it took.
 
     >>> import glassgrad as gg
     >>> from glassgrad import data, nn
@@ -69,6 +69,7 @@ class Diagnosis:
     after: float
     held: float
     guess: float = math.nan
+    apart: bool = True  # whether rows were held out: not of a few
 
     @property
     def healthy(self) -> bool:
@@ -81,7 +82,8 @@ class Diagnosis:
         for i, finding in enumerate(self.findings, 1):
             heading = f"{i}. {finding.name}: {finding.where}"
             out += textwrap.wrap(heading, width, subsequent_indent="   ")
-            for line in (finding.says, f"Evidence: {finding.evidence}.", _fix(finding)):
+            fix = _fix(finding, "rows held out" if self.apart else "the same rows")
+            for line in (finding.says, f"Evidence: {finding.evidence}.", fix):
                 out += textwrap.wrap(line, width, initial_indent="   ", subsequent_indent="   ")
             out.append("")
         return "\n".join(out + self._table())
@@ -96,9 +98,12 @@ class Diagnosis:
             begin = "no fault found" if self._no_better() else "healthy: no fault found"
         return (
             f"{begin}; in {self.steps} step{'s' * (self.steps > 1)} of a copy the loss went from "
-            f"{_loss(self.before)} to {_loss(self.after)}, on rows held out to {_loss(self.held)}"
+            f"{_loss(self.before)} to {_loss(self.after)}, on {self._rows()} to {_loss(self.held)}"
             f"{self._no_better()}{self._took()}"
         )
+
+    def _rows(self) -> str:
+        return "rows held out" if self.apart else "the same rows (too few to hold some out)"
 
     def _no_better(self) -> str:
         """Nothing found is not all well: perhaps it needs longer, or has a fault without a name."""
@@ -134,12 +139,12 @@ def _loss(value: float) -> str:
     return "inf or nan" if not math.isfinite(value) else f"{value:.4g}"
 
 
-def _fix(finding: Finding) -> str:
+def _fix(finding: Finding, rows: str) -> str:
     trial = finding.trial
     if trial is None:
         return f"{finding.fix} Not tried: {finding.untried}."
     said = (
-        f"after {trial.steps} steps {trial.loss} on rows held out is {_loss(trial.after)} with it "
+        f"after {trial.steps} steps {trial.loss} on {rows} is {_loss(trial.after)} with it "
         f"and {_loss(trial.before)} without"
     )
     if trial.helps:
@@ -167,7 +172,7 @@ def diagnose(
     Looks at the graph, at the numbers of a step, at the data and their labels, and at a copy
     trained for so many `steps`. Each finding names its evidence; a fix is tried on another copy
     for as many steps, with the same seed, and reported with the loss of both on rows held out:
-    `validation_data`, or a quarter of the rows. Model, optimiser and data stay as they are; with
+    `validation_data`, or a quarter of the rows (of fewer than 20, on all of them). Model, optimiser and data stay as they are; with
     `try_fixes` False no fix is tried. Without `y`, `x` is an iterable of batches (x, y), as `fit`
     takes it.
 
@@ -221,12 +226,14 @@ def diagnose(
     x, y = rows_and_targets(record, _all_rows(record))
     count = len(next(iter(x.values())))
     if count < 4:
-        raise DataError("too few rows to hold some out", expected="at least 4", received=f"{count}")
+        raise DataError("too few rows to judge by", expected="at least 4", received=f"{count}")
     order = np.random.Generator(np.random.Philox(number + 1)).permutation(count)
-    held = None if validation_data is not None else order[: min(max(1, count // 4), HELD)]
+    apart = validation_data is not None or count >= FEWEST
+    held = None if validation_data is not None or not apart else order[: min(count // 4, HELD)]
     if held is None:
         rows = order[:TRAINED_ON]
-        held_x, held_y = rows_of(rows_and_targets(record, record.validation), slice(0, HELD))
+        measured = rows_and_targets(record, record.validation) if apart else (x, y)
+        held_x, held_y = rows_of(measured, slice(0, HELD))
     else:
         rows = order[len(held) : len(held) + TRAINED_ON]
         held_x, held_y = rows_of((x, y), held)
@@ -239,7 +246,7 @@ def diagnose(
     course = evidence.course
     return Diagnosis(
         findings, _figures(evidence), len(course.losses), fork.most(wanted),
-        time.perf_counter() - began, course.first, course.last, course.held, evidence.guess,
+        time.perf_counter() - began, course.first, course.last, course.held, evidence.guess, apart,
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ class Evidence:
     ) -> None:
         """A fork, and all rows as they were given: it trains on `rows`, and others are held out.
 
-        `held` is None where the rows held out were given apart. Of `steps` those are done that do
+        `held` is None where the rows held out were given apart, or are all. Of `steps` those are done that do
         not take more than a share of the `seconds`.
         """
         self.fork = fork

@@ -61,8 +61,10 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
         f"{_went(course)} with {_named(fork)} (a step moves weights by {evidence.step_size:.1e} of "
         f"their size)"
     )
+    tried: dict[float, Course] = {}
+    found = None
     for some in (LOWER, FAR_LOWER) if explodes else (LOWER,):
-        tried = {f: fork.with_rate(f).run(evidence.steps) for f in some}
+        tried |= {f: fork.with_rate(f).run(evidence.steps) for f in some}
         by = min(tried, key=lambda f: tried[f].last)
         best = tried[by]
         learns = best.last < MUCH_BETTER * course.last and best.held < HELD_BETTER * course.held
@@ -70,15 +72,17 @@ def _lower(evidence: Evidence, begin: float) -> Finding | None:
             by = min(tried, key=lambda f: tried[f].held)
             learns = tried[by].held < FALLEN * begin
         if learns:
-            return Finding(
+            found = Finding(
                 "rate too high",
                 "optimizer",
                 f"{about}, and comes to {tried[by].last:.3g} with {_named(fork, by)}",
                 f"Lower the learning rate to about {_rate(fork, by)}.",
                 change=_with(by),
             )
-    if course.finite:
-        return None
+            if tried[by].held < begin:  # otherwise it explodes as well, only less
+                break
+    if found or course.finite:
+        return found
     return Finding(
         "rate too high",
         "optimizer",
