@@ -293,6 +293,39 @@ def test_the_rate_that_is_offered_leaves_less_than_there_was() -> None:
     assert found.findings[0].trial.after < found.before
 
 
+@pytest.mark.parametrize(("loss", "kinds"), [("bce_logits", (-1, 1)), ("focal", (1, 2))])
+def test_targets_that_a_loss_cannot_mean_are_found(loss: str, kinds: tuple[float, float]) -> None:
+    case = planted("", "risk", 0)
+    case.settings["loss"] = loss
+    wrong = np.asarray(np.where(case.y > 0, kinds[1], kinds[0]), np.float32)
+    found = gg.diagnose(case.model, case.x, wrong, **case.settings).findings[0]
+    assert found.name == "loss does not fit"
+    assert found.fix.startswith("In the targets, write 0 for ")
+    assert found.trial is not None
+    sound = _diagnosed(case)
+    assert "loss does not fit" not in [f.name for f in sound.findings]
+
+
+def test_a_large_column_that_never_changes_is_found() -> None:
+    case = planted("", "table", 0)
+    case.x[:, 3] = 1e5
+    found = _diagnosed(case).findings[0]
+    assert (found.name, found.where) == ("unscaled column", "column 3")
+    assert "has mean 1e+05 and standard deviation 0" in found.evidence
+    assert found.fix.startswith("Leave out what never changes")
+    assert found.offered
+
+
+def test_where_all_targets_are_the_same_nothing_can_be_learned() -> None:
+    x, y = data.spiral(seed=0)
+    model = nn.Sequential(nn.Linear(8), nn.ReLU(), nn.Linear(3))
+    found = gg.diagnose(model, x, y * 0, loss="cross_entropy", optimizer="adam", steps=20)
+    text = " ".join(str(found).split())
+    assert "no fault found" in text
+    assert "all targets are the same" in text
+    assert "healthy" not in text
+
+
 def test_a_reason_not_to_try_a_fix_is_the_true_one() -> None:
     (found, *_) = _diagnosed(planted("leaking column", "table", 0), try_fixes=False).findings
     assert "rows held out have the column too" in found.untried

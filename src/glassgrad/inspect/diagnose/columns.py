@@ -41,7 +41,6 @@ def unscaled(evidence: Evidence) -> Iterator[Finding]:
     # Of two columns the median is between them, so that the smaller one is what is usual.
     relative = usual if len(size) > 2 else float(size[size > 0].min(initial=1.0))
     large = (size > LARGE) & ((size > LARGE * relative) | (usual > LARGE))
-    large &= spread > 0
     if not large.any():
         return
     at = np.flatnonzero(large)
@@ -56,7 +55,7 @@ def unscaled(evidence: Evidence) -> Iterator[Finding]:
         shape = [1] * x.ndim
         shape[axis] = -1
         off = np.where(large, middle, 0).reshape(shape)
-        by = np.where(large, spread, 1).reshape(shape)
+        by = np.where(large & (spread > 0), spread, 1).reshape(shape)
         scaled = [
             {name: ((each[name] - off) / by).astype(fork.model.dtype())}
             for each in (fork.x, fork.held_x)
@@ -68,6 +67,10 @@ def unscaled(evidence: Evidence) -> Iterator[Finding]:
         _named(what, at),
         f"{what} {worst} has mean {middle[worst]:.3g} and standard deviation {spread[worst]:.3g}"
         f"{others}",
+        ""
+        if spread[at].all()
+        else "Leave out what never changes; of the rest subtract the mean and divide by the standard "
+        "deviation.",
         change=change,
     )
 

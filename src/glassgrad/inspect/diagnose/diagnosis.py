@@ -107,6 +107,8 @@ class Diagnosis:
 
     def _no_better(self) -> str:
         """Nothing found is not all well: perhaps it needs longer, or has a fault without a name."""
+        if self.guess <= 0:
+            return "; all targets are the same, so that nothing can be learned"
         if self.held < NO_BETTER * self.guess or math.isnan(self.guess):
             return ""
         return f", where giving all rows the same has {_loss(self.guess)}: nothing was learned that helps there"

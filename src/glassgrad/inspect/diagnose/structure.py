@@ -21,6 +21,7 @@ from .faults import Finding
 from .forks import Fork
 from .walk import count
 
+_SHARES = ("bce", "bce_logits", "focal", "multilabel_soft_margin")  # take targets from 0 to 1
 _BETWEEN = {
     "sigmoid": (0.0, 1.0),
     "softmax": (0.0, 1.0),
@@ -141,6 +142,10 @@ def loss_misfit(evidence: Evidence) -> Iterator[Finding]:
     end = evidence.walk.ends()[0]
     where = f"loss {record.name}"
     y = np.asarray(evidence.all_y)
+    misfit = _targets_misfit(where, y) if record.name in _SHARES else None
+    if misfit is not None:
+        yield misfit
+        return
     outside = float(((found < 0) | (found > 1)).mean())
     if record.outputs == "probabilities" and outside > 0:
         yield Finding(
@@ -173,6 +178,30 @@ def loss_misfit(evidence: Evidence) -> Iterator[Finding]:
         )
     elif record.name in ("mse", "mae", "huber", "smooth_l1", "log_cosh"):
         yield from _numbers_misfit(end, where, y)
+
+
+def _targets_misfit(where: str, y: Any) -> Finding | None:
+    """Targets beyond 0 and 1, such as classes that are -1 and 1, for a loss that takes shares."""
+    outside = (y < -SUM) | (y > 1 + SUM)
+    if not outside.any():
+        return None
+    kinds = np.unique(y)
+
+    def change(fork: Fork) -> Fork:
+        first, held = [(np.asarray(t) == kinds[1]).astype(y.dtype) for t in (fork.y, fork.held_y)]
+        return fork.but(y=first, held_y=held)
+
+    two = len(kinds) == 2
+    others = " and ".join([f"{new} for {old:g}" for new, old in enumerate(kinds[:2]) if new != old])
+    return Finding(
+        "loss does not fit",
+        where,
+        f"it takes targets from 0 to 1, and {outside.mean():.0%} of them are outside "
+        f"({kinds[0]:g} to {kinds[-1]:g})",
+        f"In the targets, write {others}." if two else "",
+        change=change if two else None,
+        untried="what the targets mean is known to whoever has them",
+    )
 
 
 def _numbers_misfit(end: Node, where: str, y: Any) -> Iterator[Finding]:
