@@ -321,7 +321,35 @@ def neuron(
     >>> "0.9991" in neuron([2, 3], [0, 1], 4, "sigmoid")
     True
     """
-    x, w = numbers(inputs, "inputs"), numbers(weights, "weights")
+    x, w, b = _checked(inputs, weights, bias)
+    total, result = _answer(x, w, b, activation)
+    named = [str(names[i]) if i < len(names) else f"x{i + 1}" for i in range(len(x))]
+    wide = max(46.0, *[width_of(_number(v)) + 14 for v in x])  # of an input's circle
+    room = min(130.0, max(map(width_of, named)))
+    shift = max(0.0, room + wide - 109)  # to the right, for long names and numbers
+    high = max(270.0, 90 + 54.0 * len(x))
+    middle = 66 + (high - 60) / 2
+    terms = " + ".join(f"{_number(v)} × {_number(u)}" for v, u in zip(x[:4], w[:4], strict=True))
+    more = " + …" if len(x) > 4 else ""
+    line = f"{terms}{more} + {_number(b)} = {_number(total)}, then {activation}: {_number(result)}"
+    body = [
+        words("gg-soft", 20, 50, fitted(line, 680 + shift)),
+        f'<g transform="translate({coordinate(shift)} 0)">',
+        *_inputs(x, w, named, middle, wide, room),
+        *_sum(total, b, middle),
+        *_curve(activation, total, result, 420.0, middle - 75),
+        f'<path class="gg-line gg-dots" d="M580 {coordinate(middle)}H612"/>',
+        words("gg-ink gg-title", 622, middle + 5, _number(result)),
+        "</g>",
+    ]
+    about = f"{len(x)} inputs, sum {total:.6g}, {activation} {result:.6g}"
+    whole = shift + max(720.0, 642 + width_of(_number(result), 16.5))
+    return picture(int(whole), int(high + 40), title, about, body, colours=3, shapes=True)
+
+
+def _checked(inputs: Any, weights: Any, bias: Any) -> tuple[Any, Any, float]:
+    """Inputs, weights and bias of a neuron that can be drawn."""
+    x, w, b = numbers(inputs, "inputs"), numbers(weights, "weights"), numbers(bias, "bias")
     if x.ndim != 1 or x.shape != w.shape or not 1 <= len(x) <= _MOST_UNITS:
         raise ShapeError(
             "a neuron has a weight for each input",
@@ -329,7 +357,6 @@ def neuron(
             expected="1 to 12 inputs and as many weights",
             received=f"{x.shape} and {w.shape}",
         )
-    b = numbers(bias, "bias")
     if b.shape or not (np.isfinite(x).all() and np.isfinite(w).all() and np.isfinite(b)):
         raise ConfigError(
             "a neuron is drawn with finite numbers",
@@ -337,6 +364,11 @@ def neuron(
             expected="finite inputs and weights, and one number as bias",
             received=shown(bias) if b.shape or not np.isfinite(b) else "inf or nan",
         )
+    return x, w, float(b)
+
+
+def _answer(x: Any, w: Any, b: float, activation: Any) -> tuple[float, float]:
+    """The sum, and what the activation makes of it."""
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(x @ w + b)
         result = float(_activated(activation, np.array([total]))[0])
@@ -347,48 +379,38 @@ def neuron(
             expected="a sum, and a number from the activation, below 1e300",
             received=f"the sum {total:.6g}, {activation} {result:.6g}",
         )
-    high = max(270.0, 90 + 54.0 * len(x))
-    middle = 66 + (high - 60) / 2
-    c, largest = coordinate, float(np.abs(w).max()) or 1.0
-    body: list[str] = []
-    wide = max(46.0, *[width_of(_number(v)) + 14 for v in x])  # of an input's circle
-    named = [str(names[i]) if i < len(names) else f"x{i + 1}" for i in range(len(x))]
-    room = min(130.0, max(map(width_of, named)))
-    shift = max(0.0, room + wide - 109)  # to the right, for long names and numbers
+    return total, result
+
+
+def _inputs(x: Any, w: Any, named: list[str], middle: float, wide: float, room: float) -> list[str]:
+    """Each input with its name, and the line of its weight to the sum."""
+    c, out, largest = coordinate, [], float(np.abs(w).max()) or 1.0
     for i in range(len(x)):
         y = middle + (i - (len(x) - 1) / 2) * 54
         part, colour = abs(w[i]) / largest, 0 if w[i] >= 0 else 1
         look = f'class="gg-edge gg-s{colour}" stroke-width="{c(0.6 + 4 * part)}"'
-        body.append(f'<path {look} d="M134 {c(y)}L320 {c(middle)}"/>')
+        out.append(f'<path {look} d="M134 {c(y)}L320 {c(middle)}"/>')
         place = f'x="{c(139 - wide)}" y="{c(y - 23)}" width="{c(wide)}" height="46"'
-        body.append(f'<rect class="gg-node" {place} rx="23"/>')
-        body.append(words("gg-ink", 139 - wide / 2, y + 4, _number(x[i]), "middle"))
-        body.append(words("gg-soft", 132 - wide, y + 4, fitted(named[i], room + 1), "end"))
+        out.append(f'<rect class="gg-node" {place} rx="23"/>')
+        out.append(words("gg-ink", 139 - wide / 2, y + 4, _number(x[i]), "middle"))
+        out.append(words("gg-soft", 132 - wide, y + 4, fitted(named[i], room + 1), "end"))
         at = y + (middle - y) * 0.4
-        body.append(_label(130 + 190 * 0.4, at, f"× {_number(w[i])}"))
-    body.append(f'<path class="gg-line gg-dots" d="M354 {c(middle)}H410"/>')
-    body.append(f'<path class="gg-line gg-dots" d="M346 {c(middle + 78)}V{c(middle + 36)}"/>')
-    wide = max(60.0, width_of(_number(total), 13) + 14)
+        out.append(_label(130 + 190 * 0.4, at, f"× {_number(w[i])}"))
+    return out
+
+
+def _sum(total: float, b: float, middle: float) -> list[str]:
+    """The sum, with the bias that goes into it and the way to the activation."""
+    c, wide = coordinate, max(60.0, width_of(_number(total), 13) + 14)
     place = f'x="{c(346 - wide / 2)}" y="{c(middle - 30)}" width="{c(wide)}" height="60"'
-    body.append(f'<rect class="gg-node" {place} rx="30"/>')
-    body.append(words("gg-soft", 346, middle - 7, "sum", "middle"))
-    body.append(words("gg-ink gg-head", 346, middle + 10, _number(total), "middle"))
-    body.append(words("gg-ink", 346, middle + 94, f"bias {_number(float(b))}", "middle"))
-    body += _curve(activation, total, result, 420.0, middle - 75)
-    body.append(f'<path class="gg-line gg-dots" d="M580 {c(middle)}H612"/>')
-    body.append(words("gg-ink gg-title", 622, middle + 5, _number(result)))
-    terms = " + ".join(f"{_number(v)} × {_number(u)}" for v, u in zip(x[:4], w[:4], strict=True))
-    more = " + …" if len(x) > 4 else ""
-    line = f"{terms}{more} + {_number(float(b))} = {_number(total)}, then {activation}: {_number(result)}"
-    body = [
-        words("gg-soft", 20, 50, fitted(line, 680 + shift)),
-        f'<g transform="translate({c(shift)} 0)">',
-        *body,
-        "</g>",
+    return [
+        f'<path class="gg-line gg-dots" d="M354 {c(middle)}H410"/>',
+        f'<path class="gg-line gg-dots" d="M346 {c(middle + 78)}V{c(middle + 36)}"/>',
+        f'<rect class="gg-node" {place} rx="30"/>',
+        words("gg-soft", 346, middle - 7, "sum", "middle"),
+        words("gg-ink gg-head", 346, middle + 10, _number(total), "middle"),
+        words("gg-ink", 346, middle + 94, f"bias {_number(b)}", "middle"),
     ]
-    about = f"{len(x)} inputs, sum {total:.6g}, {activation} {result:.6g}"
-    wide = shift + max(720.0, 642 + width_of(_number(result), 16.5))
-    return picture(int(wide), int(high + 40), title, about, body, colours=3, shapes=True)
 
 
 def _number(value: float, digits: int = 4) -> str:
