@@ -21,13 +21,12 @@ from glassgrad.ir import INPUT, Node, Value
 from .cards import Cards
 from .expressions import Expression, constant, named, parsed, product, summed, total
 from .forms import Form, Index, Inside, Number, Step, behind
-from .words import Labels, number
+from .words import DIGITS, Labels, number
 
 _INLINE = 4  # numbers that may be put in place of one
 _DEEPEST = 8  # lines that one derivation may take
 _MOST_STEPS = 16  # of a composite that are shown unasked
 _LAST_STEPS = 8  # that are, of one with more
-_DIGITS = 5  # significant ones of a result
 _LOST = 1e-12  # of what is added: a result below this is what rounding left
 _ALIKE = 1e-9  # how near a closed form must come to what its steps give
 
@@ -290,16 +289,16 @@ def derived(
 ) -> Derivation:
     """A derivation with as many digits as it takes to recompute its result from what is printed."""
     if expression is None:
-        return Derivation(of, None, value, number(value), _DIGITS, tuple(steps), whole)
+        return Derivation(of, None, value, number(value), DIGITS, tuple(steps), whole)
     scale = expression.scale
     exact = 0.0 if abs(value) <= _LOST * scale else value
     if not math.isfinite(exact) or not math.isfinite(scale):
-        return Derivation(of, expression, value, number(value), _DIGITS, tuple(steps), whole)
-    for places in (_DIGITS, _DIGITS - 1, _DIGITS - 2):
+        return Derivation(of, expression, value, number(value), DIGITS, tuple(steps), whole)
+    for places in (DIGITS, DIGITS - 1, DIGITS - 2):
         wanted = number(exact, places)
         last = 10.0 ** (math.floor(math.log10(abs(exact))) - places + 1) if exact else scale
         near = 0.49 * last if exact else _LOST * last
-        for digits in range(_DIGITS, 18):
+        for digits in range(DIGITS, 18):
             if abs(expression.evaluated(digits) - float(wanted)) <= near:
                 return Derivation(of, expression, value, wanted, digits, tuple(steps), whole)
     return Derivation(of, expression, value, repr(exact), 17, tuple(steps), whole)

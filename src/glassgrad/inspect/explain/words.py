@@ -10,7 +10,7 @@ from glassgrad.ir import Value
 
 from .forms import Index
 
-_DIGITS = 5  # significant ones of a result
+DIGITS = 5  # significant ones of a result
 _PLACE = re.compile(r"(.+?)\s*\[([-0-9, ]*)\]")
 
 
@@ -72,7 +72,7 @@ def cut(line: str, width: int, indent: str) -> Iterator[str]:
     yield line
 
 
-def number(value: float, digits: int = _DIGITS) -> str:
+def number(value: float, digits: int = DIGITS) -> str:
     """A number with so many significant digits, as Python reads it."""
     if math.isfinite(value) and value == int(value) and abs(value) < 10**digits:
         return str(int(value))
