@@ -256,9 +256,38 @@ def test_where_every_column_leaks_no_others_are_spoken_of() -> None:
     assert "by giving all rows the same: R squared 0.0000" in found.evidence
 
 
-def test_a_training_that_learns_nothing_is_not_called_healthy() -> None:
+@pytest.mark.parametrize("optimizer", [optim.Adam(1e-3), optim.SGD(1e-2)])
+@pytest.mark.parametrize(("scale", "offset"), [(20, 2000), (1e5, 3e5)])
+def test_targets_of_another_size_are_found(
+    optimizer: optim.Optimizer, scale: float, offset: float
+) -> None:
     case = planted("", "table", 0)
-    found = gg.diagnose(case.model, case.x, case.y + 2000, **case.settings)  # years, say
+    case.settings["optimizer"] = optimizer
+    y = case.y * np.float32(scale) + np.float32(offset)  # years, prices
+    found = gg.diagnose(case.model, case.x, y, **case.settings).findings[0]
+    assert (found.name, found.where) == ("unscaled column", "y")
+    assert found.trial is not None
+    assert found.trial.after < 2 * y.var()  # in the units of the targets
+
+
+def test_large_targets_that_are_learned_are_no_fault() -> None:
+    case = planted("", "table", 0)
+    case.settings["optimizer"] = optim.Adam(5e-2)
+    found = gg.diagnose(case.model, case.x, case.y * 50, **case.settings)
+    assert found.healthy, str(found)
+
+
+def test_large_targets_in_no_order_are_only_in_no_order() -> None:
+    case = planted("shuffled labels", "table", 0)
+    case.settings["optimizer"] = optim.Adam(5e-2)
+    found = gg.diagnose(case.model, case.x, (case.y - case.y.mean()) * 50, **case.settings)
+    assert [f.name for f in found.findings] == ["shuffled labels"]
+
+
+def test_a_training_that_learns_nothing_is_not_called_healthy() -> None:
+    case = planted("", "spiral", 0)
+    case.settings["optimizer"] = optim.SGD(0.1, clipnorm=1e-7)
+    found = _diagnosed(case)
     assert found.healthy
     assert "healthy" not in str(found)
     assert "giving all rows the same has" in " ".join(str(found).split())

@@ -70,7 +70,7 @@ ENOUGH = 50  # steps; in fewer of them no usual rate comes far
 FALLEN = 0.5  # of the first loss: a rate with which it comes there in these steps works
 LOWER, FAR_LOWER = (0.1, 0.01), (1e-4, 1e-6)  # times the rate; the latter if the loss explodes
 HIGHER = (100.0, 1000.0)
-MUCH_BETTER, HELD_BETTER = 0.6, 0.8  # of the loss with this rate, on rows trained on and held out
+MUCH_BETTER, HELD_BETTER = 0.6, 0.8  # of the loss as it is, on rows trained on and held out
 BY_HEART = 2  # times the first loss on rows held out, while rows trained on are learned
 LITTLE, WORTH = 0.2, 0.9  # of the way that a higher rate comes; of the loss that it leaves
 

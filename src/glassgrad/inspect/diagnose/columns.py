@@ -1,12 +1,15 @@
-"""Faults of the input's columns: of another size than the rest, or telling the target."""
+"""Faults of columns: of another size than a network learns from, or telling the target."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from glassgrad.nn.module import Module
 
 from .bounds import (
     AS_TELLING,
@@ -14,7 +17,9 @@ from .bounds import (
     COPIES,
     LARGE,
     MADE_OF_IT,
+    MUCH_BETTER,
     NAMED,
+    NO_BETTER,
     OPEN,
     OTHERS_LACK,
     PROMISING,
@@ -71,6 +76,53 @@ def unscaled(evidence: Evidence) -> Iterator[Finding]:
         if spread[at].all()
         else "Leave out what never changes; of the rest subtract the mean and divide by the standard "
         "deviation.",
+        change=change,
+    )
+
+
+class _InUnits(Module):
+    """A network whose outputs are brought to the size of the targets."""
+
+    def __init__(self, inner: Module, middle: float, spread: float) -> None:
+        super().__init__()
+        self.inner, self.middle, self.spread = inner, middle, spread
+
+    def forward(self, *given: Any) -> Any:
+        return self.inner(*given) * self.spread + self.middle
+
+
+def unscaled_target(evidence: Evidence) -> Iterator[Finding]:
+    """Targets far larger than what a network begins with, of which it learns next to nothing.
+
+    Only where it learns them once they are scaled: with another rate large ones are no trouble.
+    """
+    y, course = evidence.targets.numbers, evidence.course
+    if y is None or y.shape[1] != 1 or not course.held >= NO_BETTER * evidence.guess:
+        return  # also where the guess is not known
+    middle, spread = float(y.mean()), float(y.std())
+    if math.hypot(middle, spread) < LARGE or not spread:
+        return
+
+    def loss(prediction: Any, target: Any) -> Any:
+        return (((prediction - target) * (1 / spread)) ** 2).mean()
+
+    def change(fork: Fork) -> Fork:
+        """Trained in units of the spread, measured in those of the targets."""
+        fork = fork.copied()
+        model = _InUnits(fork.model, middle, spread)
+        return fork.but(model=model, loss=loss, yardstick=fork.loss)
+
+    if not change(evidence.fork).run(evidence.steps).held < MUCH_BETTER * course.held:
+        return
+    about = f"y has mean {middle:.3g} and standard deviation {spread:.3g}"
+    given = evidence.predictions
+    if given is not None:
+        about += f"; the network begins with numbers from {given.min():.3g} to {given.max():.3g}"
+    yield Finding(
+        "unscaled column",
+        "y",
+        about,
+        f"Train on (y - {middle:.4g}) / {spread:.4g}, and bring predictions back.",
         change=change,
     )
 
@@ -147,4 +199,4 @@ def _tenths(y: Array) -> Array:
     return found
 
 
-CHECKS = (unscaled, leaking)
+CHECKS = (unscaled, unscaled_target, leaking)

@@ -186,9 +186,9 @@ def diagnose(
     tails); label noise where classes overlap by a third and more, or where rows alike in their
     numbers say little, as in photographs; labels and leaks where nearly all rows are of one class;
     columns of rows that a table of embeddings reads; rates that are too low for a moment of a
-    schedule; weights of rows and classes; targets that are numbers of another size than the network
-    begins with, such as prices and years: scale them. Where nothing is found and nothing was learned,
-    the diagnosis says that, too.
+    schedule; weights of rows and classes; several targets, or other losses than "mse", where the
+    targets are numbers of another size than the network begins with. Where nothing is found and
+    nothing was learned, the diagnosis says that, too.
 
     Raises what `fit` raises for data, losses and networks that do not fit, ConfigError for
     settings out of range, DataError for fewer than 4 rows.

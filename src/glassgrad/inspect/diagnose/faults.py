@@ -55,7 +55,7 @@ FAULTS = (
     ),
     Fault(
         "unscaled column",
-        "A part of the input has numbers of another size than a network can learn from.",
+        "A part of the data has numbers of another size than a network can learn from.",
         "Subtract its mean and divide by its standard deviation.",
     ),
     Fault(
