@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from glassgrad.train.signals import Noted
 
 Place = Literal["step", "epoch", "end"]  # when a callback acted: after a step, an epoch, the last
-SAME_BITS = frozenset({"verbose", "guard", "recompute", "backend", "epochs"})  # or nearly
+# What may change and leave the numbers of each step; another backend nearly.
+SAME_BITS = frozenset({"verbose", "guard", "recompute", "backend", "epochs"})
 KEEPING = frozenset(
     {"checkpoint", "checkpoint_every", "keep", "checkpoint_failure", "checkpoint_full_hash"}
 )
+# With these changed a run goes on in the middle, with others a new one begins.
 _GOES_ON = frozenset(
     {"optimizer", "seed", "shuffle", "augment", "class_weight", "sample_weight", "callbacks"}
 ) | {"model", "x", "y"}  # fmt: skip
@@ -56,7 +58,7 @@ class ReachedError(Exception):
 class Replay(Between, Callback):
     """A run made what it was at a snapshot, with what callbacks did to it after that.
 
-    Between steps and, for what was done at the ends of epochs, as a callback. `changed` are the
+    Between steps and, for what was done at the ends of epochs, as a callback. `changes` are the
     settings in which it differs from the recorded run, `rows` how many that one had.
     """
 
@@ -78,15 +80,18 @@ class Replay(Between, Callback):
         if reason := self._other(trainer, state):
             self.acts.clear()
             self.until_step = NEVER
-            note = f"a new run begins with the model after step {state['step']:,}: {reason}"
-            trainer.history.notes.append(f"{note} cannot go on in the middle")
+            note = (
+                f"a new run begins with the model after step {state['step']:,}: a run cannot go on "
+                f"in the middle with {reason}"
+            )
+            trainer.history.notes.append(note)
             return
         done = -(-state["step"] // trainer.record.steps_per_epoch)
         if trainer.record.epochs < done:
             raise ConfigError(
                 "the run is longer already",
                 where="epochs",
-                expected=f"from {done}: all of them, those that were begun included",
+                expected=f"at least {done}: all epochs, those that were begun included",
                 received=str(trainer.record.epochs),
             )
         if "model" in self.changes:  # with the numbers that it was given
@@ -105,7 +110,7 @@ class Replay(Between, Callback):
     def _other(self, trainer: Trainer, state: Mapping[str, Any]) -> str:
         """Why a trainer cannot go on as the run was, or ""."""
         if named := self.changes - SAME_BITS - _GOES_ON:
-            return ", ".join(sorted(named))
+            return f"other settings: {', '.join(sorted(named))}"
         if trainer.record.rows != self.rows:
             return "another number of rows"
         if _shapes(trainer.moments) != _shapes(state["moments"]):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Moment", "Tape"]
 
-_TIMES = 48  # what a snapshot takes, and the least time until the next one
+_TIMES = 48  # as long as a snapshot took is the least until the next: a fiftieth of the time
 _BLOCK, _BLOCKS = 1 << 16, 64  # bytes by which rows are known again
 
 
@@ -283,7 +283,9 @@ class Tape(Between):
         if not self.kept or number is None or not self.first <= number <= self.last:
             raise ConfigError(
                 "there is no such step on the tape",
-                expected=f"{self.first} to {self.last}" if self.kept else "a run that was begun",
+                expected=f"a whole number from {self.first} to {self.last}"
+                if self.kept
+                else "a run that was begun",
                 received=shown(step),
             )
         there = [*self.kept, *([self._recent] if self._recent is not None else [])]

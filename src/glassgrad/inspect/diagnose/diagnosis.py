@@ -111,7 +111,8 @@ class Diagnosis:
             return "; all targets are the same, so that nothing can be learned"
         if self.held < NO_BETTER * self.guess or math.isnan(self.guess):
             return ""
-        return f", where giving all rows the same has {_loss(self.guess)}: nothing was learned that helps there"
+        guess = _loss(self.guess)
+        return f", where giving all rows the same has {guess}: nothing was learned that helps there"
 
     def _took(self) -> str:
         fewer = self.steps < self.asked and math.isfinite(self.after)
@@ -174,9 +175,9 @@ def diagnose(
     Looks at the graph, at the numbers of a step, at the data and their labels, and at a copy
     trained for so many `steps`. Each finding names its evidence; a fix is tried on another copy
     for as many steps, with the same seed, and reported with the loss of both on rows held out:
-    `validation_data`, or a quarter of the rows (of fewer than 20, on all of them). Model, optimiser and data stay as they are; with
-    `try_fixes` False no fix is tried. Without `y`, `x` is an iterable of batches (x, y), as `fit`
-    takes it.
+    `validation_data`, or a quarter of the rows (none of fewer than 20: then on those trained on).
+    Model, optimiser and data stay as they are; with `try_fixes` False no fix is tried. Without `y`,
+    `x` is an iterable of batches (x, y), as `fit` takes it.
 
     Of large data sets 4,000 rows are trained on, and 1,200 compared with each other. Where
     `steps` in each of a dozen copies would take more than about so many `seconds` of the
@@ -186,9 +187,9 @@ def diagnose(
     tails); label noise where classes overlap by a third and more, or where rows alike in their
     numbers say little, as in photographs; labels and leaks where nearly all rows are of one class;
     columns of rows that a table of embeddings reads; rates that are too low for a moment of a
-    schedule; weights of rows and classes; several targets, or other losses than "mse", where the
-    targets are numbers of another size than the network begins with. Where nothing is found and
-    nothing was learned, the diagnosis says that, too.
+    schedule; weights of rows and classes; numbers to be learned that are of another size than the
+    network begins with, where they are several a row or the loss is not "mse". Where nothing is
+    found and nothing was learned, the diagnosis says that, too.
 
     Raises what `fit` raises for data, losses and networks that do not fit, ConfigError for
     settings out of range, DataError for fewer than 4 rows.

@@ -49,8 +49,8 @@ class Evidence:
     ) -> None:
         """A fork, and all rows as they were given: it trains on `rows`, and others are held out.
 
-        `held` is None where the rows held out were given apart, or are all. Of `steps` those are done that do
-        not take more than a share of the `seconds`.
+        `held` is None where the rows held out were given apart, or where none are. Of `steps` those
+        are done that do not take more than a share of the `seconds`.
         """
         self.fork = fork
         self.course = fork.run(steps, seconds / FORKS)  # a copy trained as it would be
