@@ -173,6 +173,14 @@ def test_a_weight_is_split_by_the_places_of_a_sequence() -> None:
         (time,) = at[1]
         assert part == pytest.approx(inputs[:, time, 1] @ slopes[:, time, 0], rel=1e-9)
     assert [*found.by_place(1)] == [("linear1", (time,)) for time in range(4)]
+    # What an RNN makes of all its inputs at once has its steps first.
+    driven = step["driven"].gradient
+    assert driven is not None
+    by_step = step.uses("rnn1_weight[0, 2]").by_place(0)
+    for time in range(4):
+        each = step["x"].array[:, time, 0] @ driven[time, :, 2]
+        assert by_step.pop(("driven", (time,))) == pytest.approx(each, rel=1e-9)
+    assert not by_step
     # The same weight at each step: a value of its own for each.
     steps = step.uses("rnn1_recurrent[0, 2]").by_place(1)
     assert [*sorted(steps)] == [(f"z_{time}", (2,)) for time in (1, 2, 3, 4)]

@@ -69,8 +69,10 @@ class Uses(Sequence[Use]):
         """What is added at each place: the value that the weight is used in, and where in it.
 
         A place is an index of that value, of which only these axes are kept: 2 and 3 of images, 1 of
-        sequences, so that rows are summed; without any, all are. A penalty is a value of its own;
-        what stands in no value is at ("", ()). Raises ConfigError for axes that no such value has.
+        sequences, so that rows are summed; without any, all are. In a recurrent layer what comes from
+        below has its steps in axis 0, and what is carried is a value of its own for each step. A penalty
+        is a value of its own, too; what stands in no value is at ("", ()). Raises ConfigError for axes
+        that no such value has.
 
         >>> import glassgrad as gg
         >>> from glassgrad import nn
