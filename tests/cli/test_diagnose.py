@@ -57,6 +57,18 @@ def test_a_table_and_a_text_are_taken_as_train_takes_them(run: Command) -> None:
     assert json.loads(said)["steps"] == 5
 
 
+def test_columns_of_a_table_have_their_names(run: Command) -> None:
+    kinds = "xyz"
+    rows = "".join(
+        f"{i * 7 % 11},{kinds[i % 3]},{(i * i % 97) * 3},{i * i % 97}\n" for i in range(200)
+    )
+    Path("table.csv").write_text("a,kind,tax\x1b,price\n" + rows, "utf-8")
+    said = run("diagnose", "table.csv", "--target", "price", "--steps", "30", "--json")
+    (found, *_) = json.loads(said)["findings"]
+    assert (found["name"], found["where"]) == ("leaking column", r"column 'tax\x1b'")
+    assert r"from column 'tax\x1b' alone" in found["evidence"]
+
+
 def test_mistakes_are_those_of_train(run: Command) -> None:
     assert run("diagnose", "nowhere").code == 2
     assert run("diagnose", "spiral", "--steps", "0").code == 2

@@ -30,7 +30,10 @@ class Diagnosing(Saving):
 
     def begin(self, title: str, settings: Mapping[str, Any], record: Record) -> dict[str, Any]:
         model = record.task.model
-        found = diagnose(model, steps=self.steps, seconds=self.seconds, **settings_of(record))
+        found = diagnose(
+            model, columns=self.features, steps=self.steps, seconds=self.seconds,
+            **settings_of(record),
+        )  # fmt: skip
         if self.as_json:
             say(in_json(title, found))
         else:

@@ -81,6 +81,8 @@ RESUME = click.option(
 class Saving:
     """Where a run goes: into a folder when it ends, or into one that is there from the beginning."""
 
+    features: tuple[str, ...] = ()  # of a table, as the network reads it
+
     def __init__(self, out: Path | None, every: int | str | None) -> None:
         context = click.get_current_context(silent=True)
         self.resumed: Path | None = None if context is None else context.meta.get(_RUN)

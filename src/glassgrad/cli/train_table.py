@@ -111,6 +111,7 @@ def train_table(
     settings: dict[str, Any] = {
         "source": str(Path(file).absolute()), "command": shlex.join(words), **in_effect(words),
     }  # fmt: skip
+    saving.features = rows.how.features
     history = trained(record, title, as_json, **saving.begin(title, settings, record))
     scores = {
         part: scored(record.task.model, x, y, rows.asked, target)

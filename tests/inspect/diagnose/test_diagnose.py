@@ -219,6 +219,8 @@ def test_suspicious_rows_are_mostly_the_wrong_ones() -> None:
 def test_the_leaking_and_the_unscaled_column_are_named() -> None:
     assert _diagnosed(planted("leaking column", "table", 0)).findings[0].where == "column 6"
     assert _diagnosed(planted("unscaled column", "table", 2)).findings[0].where == "column 2"
+    named = _diagnosed(planted("unscaled column", "table", 2), columns=list("abcdef"))
+    assert named.findings[0].where == "column 'c'"
 
 
 @pytest.mark.parametrize(
@@ -488,5 +490,7 @@ def test_mistakes_are_errors_that_say_so() -> None:
         gg.diagnose(model, x, y, steps=0, **settings)
     with pytest.raises(DataError):
         gg.diagnose(model, x, y[:5], **settings)
+    with pytest.raises(ConfigError, match="columns"):
+        gg.diagnose(model, x, y, columns=["a"], **settings)
     with pytest.raises(DataError, match="too few rows"):
         gg.diagnose(model, x[:3], y[:3], **settings)

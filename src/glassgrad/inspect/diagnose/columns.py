@@ -69,8 +69,8 @@ def unscaled(evidence: Evidence) -> Iterator[Finding]:
 
     yield Finding(
         "unscaled column",
-        _named(what, at),
-        f"{what} {worst} has mean {middle[worst]:.3g} and standard deviation {spread[worst]:.3g}"
+        _named(what, at, evidence),
+        f"{what} {evidence.column(worst)} has mean {middle[worst]:.3g} and standard deviation {spread[worst]:.3g}"
         f"{others}",
         ""
         if spread[at].all()
@@ -127,14 +127,14 @@ def unscaled_target(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
-def _named(what: str, at: Iterable[int]) -> str:
-    """Columns by their numbers: "columns 0, 3 and 4", "columns 0, 1, 2, 3, 4 and 10 more"."""
-    numbers = [str(i) for i in sorted(at)]
-    if len(numbers) == 1:
-        return f"{what} {numbers[0]}"
-    if len(numbers) > NAMED:
-        numbers[NAMED:] = [f"{len(numbers) - NAMED} more"]
-    return f"{what}s {', '.join(numbers[:-1])} and {numbers[-1]}"
+def _named(what: str, at: Iterable[int], evidence: Evidence) -> str:
+    """Columns in words: "columns 0, 3 and 4", "columns 0, 1, 2, 3, 4 and 10 more"."""
+    names = [evidence.column(i) for i in sorted(at)]
+    if len(names) == 1:
+        return f"{what} {names[0]}"
+    if len(names) > NAMED:
+        names[NAMED:] = [f"{len(names) - NAMED} more"]
+    return f"{what}s {', '.join(names[:-1])} and {names[-1]}"
 
 
 def leaking(evidence: Evidence) -> Iterator[Finding]:
@@ -167,8 +167,8 @@ def leaking(evidence: Evidence) -> Iterator[Finding]:
     made = f"; the target in turn tells the column with R squared {told:.4f}" if copied else ""
     yield Finding(
         "leaking column",
-        _named("column", telling),
-        f"from column {best} alone: {what.format(found)}; {beside}: {what.format(left)}{made}",
+        _named("column", telling, evidence),
+        f"from column {evidence.column(best)} alone: {what.format(found)}; {beside}: {what.format(left)}{made}",
         untried="the rows held out have the column too, so that their loss cannot tell",
     )
 

@@ -6,6 +6,7 @@ import copy
 import math
 import textwrap
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,6 +167,7 @@ def diagnose(
     seed: int | None = 0,
     validation_data: Any = None,
     loss_weights: Any = None,
+    columns: Sequence[str] = (),
     steps: int = 200,
     seconds: float = 120.0,
     try_fixes: bool = True,
@@ -177,7 +179,8 @@ def diagnose(
     for as many steps, with the same seed, and reported with the loss of both on rows held out:
     `validation_data`, or a quarter of the rows (none of fewer than 20: then on those trained on).
     Model, optimiser and data stay as they are; with `try_fixes` False no fix is tried. Without `y`,
-    `x` is an iterable of batches (x, y), as `fit` takes it.
+    `x` is an iterable of batches (x, y), as `fit` takes it. `columns` are the names of the columns
+    of a table x (n, columns), to be called by.
 
     Of large data sets 4,000 rows are trained on, and 1,200 compared with each other. Where
     `steps` in each of a dozen copies would take more than about so many `seconds` of the
@@ -240,11 +243,18 @@ def diagnose(
     else:
         rows = order[len(held) : len(held) + TRAINED_ON]
         held_x, held_y = rows_of((x, y), held)
+    (shape, *more) = [each.shape for each in x.values()]
+    if columns and (more or len(shape) != 2 or len(columns) != shape[1]):
+        raise ConfigError(
+            "columns do not fit x",
+            expected=f"{shape[-1]} names" if len(shape) == 2 else "one x (n, columns)",
+            received=f"{len(columns)} names",
+        )
     fork = Fork(
         model, rows_of(x, rows), rows_of(y, rows), held_x, held_y, loss, optimizer,
         batch_size, number, loss_weights,
     )  # fmt: skip
-    evidence = Evidence(fork, wanted, x, y, rows, held, seconds)
+    evidence = Evidence(fork, wanted, x, y, rows, held, seconds, columns)
     findings = _found(evidence, try_fixes)
     course = evidence.course
     return Diagnosis(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glassgrad.errors import shown
 from glassgrad.inspect.explain.recording import Recording, recorded
 from glassgrad.nn import losses
 from glassgrad.nn.layers import Embedding
@@ -46,6 +48,7 @@ class Evidence:
         rows: Array,
         held: Array | None,
         seconds: float = math.inf,
+        columns: Sequence[str] = (),
     ) -> None:
         """A fork, and all rows as they were given: it trains on `rows`, and others are held out.
 
@@ -56,6 +59,7 @@ class Evidence:
         self.course = fork.run(steps, seconds / FORKS)  # a copy trained as it would be
         self.steps = self.course.affordable(steps, seconds / FORKS)  # of every other fork
         self.all_x, self.all_y, self.rows, self.held = x, y, rows, held
+        self.columns = columns
         self._loss_name = losses.find(fork.loss)[0] if not _several(fork.y) else ""
 
     # -- the step ------------------------------------------------------------------------------
@@ -127,6 +131,10 @@ class Evidence:
         (x,) = self.all_x.values()
         tokens = any(isinstance(m, Embedding) for _, m in self.fork.model.modules())
         return None if tokens or x.ndim < 2 else np.asarray(x)
+
+    def column(self, number: int) -> str:
+        """A column as a person calls it: by its name, or its number."""
+        return shown(self.columns[number], 40) if self.columns else str(number)
 
     @cached_property
     def targets(self) -> Targets:
