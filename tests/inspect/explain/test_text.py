@@ -186,6 +186,33 @@ def test_a_chosen_row_is_the_one_whose_numbers_are_derived() -> None:
             found.text(row=wrong)  # type: ignore[arg-type]
 
 
+def test_a_weight_has_no_rows_though_it_has_as_many() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(2, 2)
+
+        def forward(self, x: gg.Tensor) -> gg.Tensor:
+            return self.inner(x) @ self.inner.weight.T
+
+    model, y = Turned(), [[1.0, 0.0], [0.0, 5.0]]
+    step = gg.explain(model, [[3.0, 2.0], [1.0, 0.5]], y, loss="mse")
+    slopes = step["permute"].gradient
+    assert slopes is not None
+    largest = np.unravel_index(int(np.abs(slopes).argmax()), (2, 2))
+    for row in range(2):
+        assert f"    permute[{largest[0]}, {largest[1]}] = inner_weight" in step.text(row=row)
+        assert f"    inner[{row}, " in step.text(row=row)
+
+
+def test_a_line_does_not_end_within_an_index() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(18, 2))
+    x = np.random.default_rng(1).random((2, 1, 5, 5))
+    text = gg.explain(model, x, [0, 1], loss="cross_entropy").text(100)
+    assert len(re.findall(r"\w\[[0-9, ]*\]", text)) > 200
+    assert not re.search(r"\w\[[0-9, ]*$", text, re.MULTILINE)
+
+
 @pytest.mark.parametrize("width", [72, 100, 132])
 def test_lines_are_as_wide_as_asked(width: int) -> None:
     for seed in (4, 11):

@@ -67,6 +67,7 @@ class Cards:
         self.order = [n.values[0] for n in recording.forward() if _has_card(n)]
         self._shown = {*self.order, *recording.gradients.values()}
         self.by_name = {recording.names[v]: v for v in self.order}
+        self._of_data = _of_data(recording)
         self._by_path = {path: v for path, v in recording.graph.inputs.items() if v in self._shown}
 
     def __len__(self) -> int:
@@ -103,10 +104,8 @@ class Cards:
         return None if at is None else (row, *at)
 
     def has_rows(self, value: Value) -> bool:
-        """Whether the first axis of a value is that of the rows."""
-        shape = self.recording.arrays[value].shape
-        given = value.node.op is INPUT and value.node.attributes["role"] != "data"
-        return not given and shape[:1] == (self.recording.rows,)
+        """Whether the first axis of a value is that of the rows: it comes of data and is as long."""
+        return value in self._of_data and value.type.shape[:1] == (self.recording.rows,)
 
     def card(self, value: Value, index: Index | None = None) -> Card:
         """The card of a value, derived at `index`: at the largest derivative, if none is given."""
@@ -171,6 +170,16 @@ class Cards:
 
 def _has_card(node: Node) -> bool:
     return "constant" not in node.op.roles and len(node.values) == 1
+
+
+def _of_data(recording: Recording) -> set[Value]:
+    """Data, and all that is computed from them."""
+    found: set[Value] = set()
+    for node in recording.forward():
+        given = node.op is INPUT and node.attributes["role"] == "data"
+        if given or any(v in found for v in node.inputs):
+            found.update(node.values)
+    return found
 
 
 def _largest(array: Array) -> Index | None:

@@ -171,8 +171,9 @@ def _entry(entry: Entry, told: Story) -> Iterator[str]:
 
 def _of_row(array: Array, entry: Entry, told: Story) -> Array:
     """What is pictured of an array: where a row was chosen, its part."""
-    by_row = entry.kind != "parameter" and array.shape[:1] == (told.rows,)
-    return array[told.row : told.row + 1] if by_row and told.row is not None else array
+    if told.row is None or not entry.by_row:
+        return array
+    return array[told.row : told.row + 1]
 
 
 def _array(pictured: Array, array: Array, words: str) -> str:

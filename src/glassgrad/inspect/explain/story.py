@@ -25,7 +25,9 @@ from .words import number
 Array = NDArray[Any]
 Stretch = tuple[str, int]  # a layer's path, and how often it went on after others
 _DATA: Stretch = ("", -1)
-LEGEND = "d_v is the derivative of the loss in v. Of each v one number is derived, the one with the largest d_v."
+LEGEND = (
+    "d_v is the derivative of the loss in v. Of each v the number with the largest d_v is derived."
+)
 _MOST_SHOWN = 12  # numbers of an array that are printed; of a larger one statistics
 
 
@@ -34,7 +36,8 @@ class Entry:
     """A value: what it is called, its op, its numbers and its derivative in words, both derived.
 
     `kind` is "data", "parameter" or "value"; `formula` is the op's, in LaTeX. `shared` names the
-    value whose derivative this one's is, where nothing but a sum lies between.
+    value whose derivative this one's is, where nothing but a sum lies between. `by_row`: the first
+    axis is that of the rows.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Entry:
     shared: str
     array: Array
     slopes: Array | None
+    by_row: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,7 @@ def entry(deriving: Deriving, value: Value, at: Index | None) -> Entry:
         shared=shared,
         array=array,
         slopes=slopes,
+        by_row=cards.has_rows(value),
     )
 
 

@@ -64,12 +64,19 @@ def broken(parts: Sequence[str], width: int, first: str, others: str) -> Iterato
 def cut(line: str, width: int, indent: str) -> Iterator[str]:
     """A line that is too long ends at a space near the edge."""
     while len(line) > width:
-        at = line.rfind(" ", len(indent) + 4, width + 1)
+        at = _space(line, len(indent) + 4, width + 1)
         if at < 0:
             break
         yield line[:at]
         line = f"{indent}  {line[at + 1 :]}"
     yield line
+
+
+def _space(line: str, start: int, end: int) -> int:
+    """The last space there, in the second half rather none within an index; -1 if there is none."""
+    masked = re.sub(r"\[[-0-9, ]*\]", lambda index: index[0].replace(" ", "_"), line)
+    found = masked.rfind(" ", max(start, end // 2), end)
+    return found if found >= 0 else line.rfind(" ", start, end)
 
 
 def number(value: float, digits: int = DIGITS) -> str:
