@@ -206,3 +206,15 @@ def test_a_product_of_two_numbers_is_shown_as_one() -> None:
     (use,) = step.uses("layernorm1_weight[0]")
     assert use.product
     assert len(use.numbers) == 2
+
+
+def test_what_belongs_to_no_row_is_printed_beside_the_rows() -> None:
+    model = nn.Linear(2, 1, init=0.5)
+    model.weight.regularizer = nn.L2(0.1)
+    step = gg.explain(model, [[1.0, 2.0], [0.0, 1.0]], [[1.0], [0.0]], loss="mse")
+    printed = repr(step.samples("weight")["weight"])
+    shares = [float(line.split()[-2]) for line in printed.split("\n") if line.endswith(" %")]
+    assert len(shares) == 3
+    assert sum(shares) == pytest.approx(100, abs=0.2)
+    assert "of no row" in printed
+    assert "of no row" not in repr(step.samples("bias")["bias"])

@@ -15,7 +15,7 @@ from glassgrad import nn
 from glassgrad.errors import ConfigError, FormatError
 from glassgrad.inspect.explain import forms, formulas
 from glassgrad.inspect.explain.cards import Cards
-from glassgrad.inspect.explain.derivations import derived
+from glassgrad.inspect.explain.derivations import Derivation, derived
 from glassgrad.inspect.explain.explanation import Explanation
 from glassgrad.inspect.explain.expressions import Expression, named, parsed
 from glassgrad.inspect.explain.story import story
@@ -192,7 +192,7 @@ def test_a_weight_has_no_rows_though_it_has_as_many() -> None:
             super().__init__()
             self.inner = nn.Linear(2, 2)
 
-        def forward(self, x: gg.Tensor) -> gg.Tensor:
+        def forward(self, x: gg.Tensor) -> Any:
             return self.inner(x) @ self.inner.weight.T
 
     model, y = Turned(), [[1.0, 0.0], [0.0, 5.0]]
@@ -284,3 +284,29 @@ def test_latex_that_no_record_uses_is_refused(latex: str) -> None:
 @pytest.mark.parametrize("name", ["\x1b[31mred", "a\nb", "\u202ex", "\x9b31m", "\r", "\ud800"])
 def test_what_a_user_wrote_is_one_inert_line(name: str) -> None:
     assert inert_line(visible(name))
+
+
+def test_no_line_says_a_number_twice() -> None:
+    model = nn.Sequential(nn.GRU(2, 2), nn.Linear(2, 1), nn.SiLU())
+    step = gg.explain(model, [[[1.0, 2.0], [0.5, 0.0]]], [[1.0]], loss="mse")
+    found = step.text(200, steps=True).split("\n")
+    parts = [line.split(" = ") for line in found]
+    assert sum(len(p) > 2 for p in parts) > 50
+    assert [p for p in parts if len(p) > 2 and p[-1] == p[-2]] == []
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_a_name_in_the_steps_of_an_op_is_that_of_no_other_value(steps: bool) -> None:
+    model = nn.Sequential(nn.MultiheadAttention(4, 2), nn.LayerNorm(4))
+    x = np.random.default_rng(2).normal(size=(1, 3, 4))
+    step = gg.explain(model, x, x * 0, loss="huber")
+    outer = set(step.recording.names.values())
+    told = story(step.cards, steps=steps)
+
+    def inner(made: Derivation, known: set[str]) -> int:
+        names = {each.of.partition("[")[0] for each in made.steps}
+        assert not names & known, names & known
+        return len(names) + sum(inner(each, known | names) for each in made.steps)
+
+    every = [m for s in told.sections for e in s.entries for m in (*e.forward, *e.backward)]
+    assert sum(inner(made, outer) for made in every) > 20

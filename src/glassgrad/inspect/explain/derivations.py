@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,7 @@ class Deriving:
         self.cards = cards
         self.labels = Labels(cards.recording.names, cards.source)
         self.steps = steps
+        self._taken = frozenset(cards.recording.names.values())
         self._forms: dict[tuple[Value, Index], Form] = {}
 
     def derivations(self, value: Value, index: Index) -> list[Derivation]:
@@ -178,12 +179,17 @@ class Deriving:
         return (derived(worst.name, inside, worst.value),)
 
     def _stepped(
-        self, form: Form, outer: Callable[[Value, Index], str], most: int | None = None
+        self,
+        form: Form,
+        outer: Callable[[Value, Index], str],
+        most: int | None = None,
+        taken: frozenset[str] = frozenset(),
     ) -> tuple[Derivation, ...]:
         """The steps of a composite, or so many of the last; operands have their names outside."""
         given = {f"x{i}": v for i, v in enumerate(form.node.inputs)}
         assert form.inside is not None
-        inner = Labels(_called(form.inside))
+        called = _called(form.inside, taken or self._taken)
+        inner = Labels(called)
 
         def label(value: Value, index: Index) -> str:
             if value.node.op is INPUT:
@@ -197,7 +203,8 @@ class Deriving:
             if step.kind == "steps":
                 left = None if most is None else max(1, most - len(chosen) + 1)
                 whole = left is None or _count(step, left) <= left
-                nested = self._stepped(step, label, None if whole else left)
+                names = (taken or self._taken).union(called.values())
+                nested = self._stepped(step, label, None if whole else left, names)
                 found.append(derived(of, None, step.value, nested, whole=whole))
             elif step.kind != "given":
                 made = expression_of(step, _operands(step, label))
@@ -247,16 +254,22 @@ def _count(form: Form, most: int) -> int:
     return count
 
 
-def _called(inside: Inside) -> Mapping[Value, str]:
-    """What the values inside a composite are called: by their ops, numbered where several."""
+def _called(inside: Inside, taken: Container[str]) -> Mapping[Value, str]:
+    """What the values inside a composite are called: by their ops, numbered where several.
+
+    No name is one of those outside that are `taken`: in a text each is of one value.
+    """
     values = [v for node in inside.nodes for v in node.values]
     many = Counter([v.node.op.name for v in values])
-    taken: Counter[str] = Counter()
+    last: Counter[str] = Counter()
     names = {}
     for v in values:
         op = v.node.op.name
-        taken[op] += 1
-        names[v] = f"{op}{taken[op]}" if many[op] > 1 else op
+        name = op
+        while name in taken or (name == op and many[op] > 1):
+            last[op] += 1
+            name = f"{op}{last[op]}"
+        names[v] = name
     return names
 
 

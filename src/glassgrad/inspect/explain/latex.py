@@ -99,14 +99,15 @@ def _entry(entry: Entry) -> Iterator[str]:
 
 def _derivation(made: Derivation, deep: int = 0) -> Iterator[str]:
     """In one line where it fits, else a line or more for the names, the numbers and the result."""
-    lines = [name(made.of)]
+    lines, result = [name(made.of)], _number(made.result)
     if made.expression is not None:
         digits = made.digits
         lines.append(written(made.expression, lambda e: name(e.name)))
         if made.expression.parts:
             lines.append(written(made.expression, lambda e: _number(number(e.value, digits))))
+    lines = [line for line in lines if line != result]
     many = rf"\text{{{made.many}}}" if made.many else ""
-    lines.append(_number(made.result) + many)
+    lines.append(result + many)
     together = " = ".join(lines)
     if _signs(together) <= _LINE:
         yield rf"\derived{{{2 * deep + 1}}}{{{together}}}"

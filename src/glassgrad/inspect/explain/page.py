@@ -199,8 +199,7 @@ def _shade(value: float, top: float) -> str:
 def _derivation(made: Derivation) -> Iterator[str]:
     yield f'<div class="made"><code>{escaped(made.of)}</code>'
     if made.expression is not None:
-        symbols, numbers = pieces(made, made.expression)
-        for each in (symbols, *([numbers] if made.expression.parts else [])):
+        for each in pieces(made, made.expression):
             spans = " ".join([f"<span{_LONG[len(p) > _TERM]}>{escaped(p)}</span>" for p in each])
             yield f"<code>= {spans}</code>"
     yield f'<code class="result">= {escaped(made.result + made.many)}</code></div>'

@@ -77,6 +77,11 @@ class Samples:
         if len(pushes) > len(order):
             left = float(pushes.sum() - pushes[order].sum())
             lines.append(f"  {len(pushes) - len(order):,} more rows  {number(left)}")
+        if size and self.rest.any():
+            push = float(self.rest.ravel() @ self.total.ravel()) / size
+            lines.append(
+                f"  of no row, as what large weights cost  {number(push)}  {100 * push / size:.1f} %"
+            )
         for a, b, cosine in self.against()[:3]:
             if cosine < 0:
                 lines.append(f"  rows {a} and {b} pull against each other: cosine {cosine:.3f}")

@@ -83,26 +83,27 @@ def derivation(made: Derivation, width: int, indent: str) -> Iterator[str]:
         words = f"{made.of} = {made.result}{made.many}{':' if made.steps else ''}"
         yield from _folded(words, width, indent)
     else:
-        symbols, numbers = pieces(made, made.expression)
-        copied = not made.expression.parts
-        one = [made.of, " ".join(symbols), *([] if copied else [" ".join(numbers)]), made.result]
-        line = indent + " = ".join(one)
+        each = pieces(made, made.expression)
+        line = indent + " = ".join([made.of, *map(" ".join, each), made.result])
         if len(line) <= width:
             yield line
         else:
             yield f"{indent}{made.of}"
-            for part in (symbols, *([] if copied else [numbers]), [made.result]):
+            for part in (*each, [made.result]):
                 yield from broken(part, width, f"{indent}  = ", f"{indent}    ")
     for step in made.steps:
         yield from derivation(step, width, indent + "  ")
 
 
-def pieces(made: Derivation, expression: Expression) -> tuple[list[str], list[str]]:
-    """The expression in names and in numbers, in pieces between which a line may end."""
-    return (
-        terms(expression, lambda e: e.name),
-        terms(expression, lambda e: number(e.value, made.digits)),
-    )
+def pieces(made: Derivation, expression: Expression) -> list[list[str]]:
+    """The expression in names and in numbers, in pieces between which a line may end.
+
+    What would only repeat the result is left out, and the numbers of what was copied.
+    """
+    both = [terms(expression, lambda e: e.name)]
+    if expression.parts:
+        both.append(terms(expression, lambda e: number(e.value, made.digits)))
+    return [each for each in both if each != [made.result]]
 
 
 def _folded(words: str, width: int, indent: str) -> Iterator[str]:

@@ -111,7 +111,7 @@ class Uses(Sequence[Use]):
         labels = Labels(self._cards.recording.names)
         names = [labels.of(*place) for place in use.numbers]
         if not use.product:
-            return f"from {', '.join(names)}"
+            return f"from {', '.join(names)}" if names else "by itself"
         arrays = self._cards.recording.arrays
         factor = use.value / math.prod([float(arrays[value][at]) for value, at in use.numbers])
         also = [] if math.isclose(factor, 1) else [number(factor)]
