@@ -433,7 +433,7 @@ def check_step(
     """The derivative by which `fit` moves each weight is the one that is shown, on both backends.
 
     At a rate of 2**24 nothing is left of a weight but its derivative, times a power of two. A number
-    may be off by `PARTS` of its |products|, or by 4 times what rounding data and weights does to it.
+    may be off by `PARTS` of its |products|, or by 4 times what rounding every number of the step does.
     """
     recording = found.recording
     parameters = {str(v.node.attributes["name"]): v for v in trained(recording).values()}
@@ -463,25 +463,43 @@ def check_step(
 
 
 def moved_by_rounding(recording: Recording, dtype: str) -> dict[Value, Array]:
-    """How far each derivative goes when data and weights are moved by half their last digit."""
+    """How far each derivative goes when every number of the step is moved by half its last digit.
+
+    Data, weights and the result of every primitive op are each made larger or smaller at random, as
+    rounding does (Parker's Monte Carlo arithmetic, 1997).
+    """
     unit, rng = float(np.finfo(dtype).eps) / 2, np.random.default_rng(0)
-    of = {v: g for v, g in recording.gradients.items() if v.node.op is INPUT}
-    run = compile_graph(
-        Graph(recording.graph.inputs, {f"d{i}": g for i, g in enumerate(of.values())})
-    )
-    far = {v: np.zeros(recording.arrays[g].shape) for v, g in of.items()}
+    opened = primitives(recording.graph)
+    ends = {v: opened.outputs[f"d{i}"] for i, v in enumerate(recording.gradients)}
+    of = {v: ends[v] for v in trained(recording).values()}
+    tracer, moved = Tracer(), dict[Value, Symbol]()
+    shapes: dict[str, tuple[int, ...]] = {}  # of what numbers are multiplied by
+    for node in opened.nodes():
+        if node.op is INPUT:
+            name, role = str(node.attributes["name"]), str(node.attributes["role"])
+            made = (tracer.input(name, node.values[0].type, role).value,)
+        else:
+            given = tuple([moved[v].value for v in node.inputs])
+            made = tracer.node(node.op, given, node.attributes)
+        exact = "constant" in node.op.roles or node.op.family == "movement"
+        exact = exact or (node.op is INPUT and node.attributes["role"] == "host")
+        for value, new in zip(node.values, made, strict=True):
+            moved[value] = tracer.symbol(new)
+            if not exact and value.type.dtype in FLOATS:
+                name = f"rounded{len(shapes)}"
+                shapes[name] = tuple([int(str(n)) for n in value.type.shape])
+                by = tracer.input(name, Type(shapes[name], value.type.dtype))
+                moved[value] = moved[value] * by
+    inputs = {str(s.value.node.attributes["name"]): s.value for s in tracer.declared}
+    run = compile_graph(Graph(inputs, {f"d{i}": moved[g].value for i, g in enumerate(of.values())}))
+    far = {v: np.zeros(recording.arrays[recording.gradients[v]].shape) for v in of}
     for _ in range(8):
-        given = []
-        for value, a in zip(
-            recording.graph.inputs.values(), recording.arguments.values(), strict=True
-        ):
-            real = value.type.dtype in FLOATS and value.node.attributes["role"] != "host"
-            signs = rng.choice([-1.0, 1.0], np.shape(a))
-            given.append(a * (1 + unit * signs) if real else a)
+        rounded = {n: 1 + unit * rng.choice([-1.0, 1.0], shape) for n, shape in shapes.items()}
+        arguments = {**recording.arguments, **rounded}
         with batches.positions_inside(), np.errstate(all="ignore"):
-            made = run(*given)
-        for (v, g), new in zip(
-            of.items(), made if isinstance(made, tuple) else (made,), strict=True
-        ):
-            far[v] = np.maximum(far[v], np.abs(np.asarray(new) - recording.arrays[g]))
+            found = run(*[arguments[n] for n in inputs])
+        every = found if isinstance(found, tuple) else (found,)
+        for v, new in zip(of, every, strict=True):
+            shown = recording.arrays[recording.gradients[v]]
+            far[v] = np.maximum(far[v], np.abs(np.asarray(new) - shown))
     return far
