@@ -477,7 +477,7 @@ def moved_by_rounding(recording: Recording, dtype: str) -> dict[Value, Array]:
     for node in opened.nodes():
         if node.op is INPUT:
             name, role = str(node.attributes["name"]), str(node.attributes["role"])
-            made = (tracer.input(name, node.values[0].type, role).value,)
+            made: tuple[Value, ...] = (tracer.input(name, node.values[0].type, role).value,)
         else:
             given = tuple([moved[v].value for v in node.inputs])
             made = tracer.node(node.op, given, node.attributes)
