@@ -10,6 +10,8 @@ import pytest
 
 import glassgrad as gg
 from glassgrad import nn
+from glassgrad.inspect.explain.derivations import derived
+from glassgrad.inspect.explain.expressions import Expression, named
 from tests.inspect.explain import adding_up
 from tests.inspect.explain.adding_up import (
     PARTS,
@@ -76,3 +78,14 @@ def test_a_reader_computes_as_python_does() -> None:
     assert arithmetic("where((0.5 > -3) & (0.5 < 3), 2, 4) ** 2") == 4
     assert last_place("1.2664e-14") == pytest.approx(1e-18)
     assert last_place("-0.5") == pytest.approx(1e-3)
+
+
+def test_what_is_left_of_nearly_equal_numbers_has_the_digits_that_decimals_give() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        x = float(rng.uniform(1, 4))
+        y = x + float(rng.uniform(1, 9)) * 10.0 ** -int(rng.integers(9, 12))
+        made = derived("d", Expression("-", (named("x", x), named("y", y))), x - y)
+        assert made.expression is not None
+        said = arithmetic(made.expression.in_numbers(made.digits))
+        assert abs(said - float(made.result)) <= 0.5 * last_place(made.result)

@@ -28,6 +28,7 @@ _DEEPEST = 8  # lines that one derivation may take
 _MOST_STEPS = 16  # of a composite that are shown unasked
 _LAST_STEPS = 8  # that are, of one with more
 _LOST = 1e-12  # of what is added: a result below this is what rounding left
+_UNIT = 2.0**-52  # of what is added: what two roundings of it come to
 _ALIKE = 1e-9  # how near a closed form must come to what its steps give
 
 
@@ -310,7 +311,8 @@ def derived(
     for places in (DIGITS, DIGITS - 1, DIGITS - 2):
         wanted = number(exact, places)
         last = 10.0 ** (math.floor(math.log10(abs(exact))) - places + 1) if exact else scale
-        near = 0.49 * last if exact else _LOST * last
+        # Floats compute here what a reader does in decimals: where much cancels, that differs.
+        near = 0.49 * last - _UNIT * scale if exact else _LOST * last
         for digits in range(DIGITS, 18):
             if abs(expression.evaluated(digits) - float(wanted)) <= near:
                 return Derivation(of, expression, value, wanted, digits, tuple(steps), whole)
