@@ -676,7 +676,15 @@ def test_a_step_that_was_not_recorded_is_an_error(step: Any) -> None:
 
 def test_what_cannot_be_meant_is_an_error() -> None:
     tape, _, _ = recorded()
-    for wrong in ({"every": 0}, {"most": 1}, {"megabytes": 0}, {"megabytes": True}, {"most": 2.5}):
+    for wrong in (
+        {"every": 0},
+        {"most": 1},
+        {"megabytes": 0},
+        {"megabytes": True},
+        {"most": 2.5},
+        {"megabytes": 10**400},
+        {"megabytes": np.inf},
+    ):
         with pytest.raises(ConfigError, match="out of range"):
             Tape(**wrong)
     with pytest.raises(UsageError, match="there is a run on this tape"):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glassgrad.errors import ConfigError, ResumeError, UsageError, shown, whole_number
+from glassgrad.errors import ConfigError, ResumeError, UsageError, real_number, shown, whole_number
 from glassgrad.train.between import NEVER, Between, Change
 from glassgrad.train.callbacks import Callback
 from glassgrad.train.fit import fit
@@ -99,11 +99,12 @@ class Tape(Between):
         if every is not None:
             _check_count("every", every, 1)
         _check_count("most", most, 2)
-        if isinstance(megabytes, bool) or not isinstance(megabytes, int | float) or megabytes <= 0:
+        room = real_number(megabytes)
+        if room is None or room <= 0:
             raise ConfigError(
                 "megabytes is out of range", expected="a number above 0", received=shown(megabytes)
             )
-        self.every, self.most, self.megabytes = every, most, float(megabytes)
+        self.every, self.most, self.megabytes = every, most, room
         self.first = self.last = 0  # the steps that can be gone to
         self.seconds = 0.0  # that snapshots took
         self.kept: list[Snapshot] = []
@@ -402,7 +403,7 @@ class Tape(Between):
         snapshot = taken(trainer, (), {})
         self.kept = [s for s in self.kept if s.step < snapshot.step]
         self.kept.append(snapshot)
-        room = int(self.megabytes * 1e6) // max(1, _size(snapshot))
+        room = self.megabytes * 1e6 / max(1, _size(snapshot))
         while len(self.kept) > max(2, min(self.most, room)):
             steps = [s.step for s in self.kept]
             gaps = [after - before for before, after in zip(steps, steps[2:], strict=False)]
@@ -467,7 +468,7 @@ def _copied(record: Record) -> Record:
         model, held, constants, optimizer = copy.deepcopy(
             (task.model, task.held, task.constants, record.optimizer)
         )
-    except Exception as error:
+    except Exception as error:  # whatever the classes of a model raise when they are copied
         raise UsageError(
             "a model that cannot be copied cannot be recorded",
             where="tape",

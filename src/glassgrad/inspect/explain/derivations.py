@@ -20,7 +20,7 @@ from glassgrad.ir import INPUT, Node, Value
 
 from .cards import Cards
 from .expressions import Expression, constant, named, parsed, product, summed, total
-from .forms import Form, Index, Inside, Number, Step, behind
+from .forms import Form, Index, Inside, Number, Step, behind, operand_of
 from .words import DIGITS, Labels, number
 
 _INLINE = 4  # numbers that may be put in place of one
@@ -187,14 +187,13 @@ class Deriving:
         taken: frozenset[str] = frozenset(),
     ) -> tuple[Derivation, ...]:
         """The steps of a composite, or so many of the last; operands have their names outside."""
-        given = {f"x{i}": v for i, v in enumerate(form.node.inputs)}
         assert form.inside is not None
         called = _called(form.inside, taken or self._taken)
         inner = Labels(called)
 
         def label(value: Value, index: Index) -> str:
             if value.node.op is INPUT:
-                return outer(given[str(value.node.attributes["name"])], index)
+                return outer(form.node.inputs[operand_of(value)], index)
             return inner.of(value, index)
 
         chosen = form.steps if most is None else _last(form, most)

@@ -22,7 +22,7 @@ from .recording import Recording, recorded
 from .samples import Samples, by_sample
 from .scalars import how_many
 from .story import Story, story
-from .text import text
+from .text import NARROWEST, text
 from .uses import Uses, uses
 from .words import read_place
 
@@ -157,7 +157,7 @@ class Explanation:
         more than 16 the last 8; with `steps` all stand in all of theirs. `follow` adds one number's
         ways to the loss. Raises ConfigError for a row that is not there, and what `follow` raises.
         """
-        return text(self._told(row, steps, follow), width)
+        return text(self._told(row, steps, follow, max(NARROWEST, width)), width)
 
     def to_markdown(
         self, row: int | None = None, *, steps: bool = False, follow: Place | None = None
@@ -192,7 +192,11 @@ class Explanation:
         return fragment(self._told(), self._small_picture(None))
 
     def _told(
-        self, row: int | None = None, steps: bool = False, follow: Place | None = None
+        self,
+        row: int | None = None,
+        steps: bool = False,
+        follow: Place | None = None,
+        width: int | None = None,
     ) -> Story:
         place = (follow,) if isinstance(follow, str) else follow
         if place is not None and not (isinstance(place, tuple | list) and len(place) in (1, 2)):
@@ -202,7 +206,7 @@ class Explanation:
                 expected='a name and an index, as "w[0, 3]" or ("w", (0, 3))',
                 received=shown(follow),
             )
-        followed = "" if place is None else self.follow(*place).text()
+        followed = "" if place is None else self.follow(*place).text(width)
         return story(self.cards, row, steps=steps, followed=followed, about=self.about)
 
     def __str__(self) -> str:

@@ -107,9 +107,9 @@ class Form:
         found: dict[tuple[int, Index], Number] = {}
         for step in self.steps:
             for n in step.read:
-                given = step.node.inputs[n.operand].node
-                if given.op is INPUT:
-                    operand = int(str(given.attributes["name"])[1:])
+                given = step.node.inputs[n.operand]
+                if given.node.op is INPUT:
+                    operand = operand_of(given)
                     found[operand, n.index] = Number(operand, n.index, n.value)
         return tuple(found.values())
 
@@ -312,6 +312,11 @@ class Inside:
 
         need(last)
         return tuple(found.values())
+
+
+def operand_of(given: Value) -> int:
+    """Which operand of a composite an input inside it stands for."""
+    return int(str(given.node.attributes["name"])[1:])
 
 
 def behind(step: Form) -> list[Step]:

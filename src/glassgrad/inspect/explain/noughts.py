@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from glassgrad.ir import INPUT, Node, Value
 
 from .cards import Cards
-from .forms import Form, Index, Number
+from .forms import Form, Index, Number, operand_of
 from .words import Labels, number
 
 _MOST = 10  # ends that are told; others are counted
@@ -73,10 +73,7 @@ class _Finding:
         self.recording = cards.recording
         self.labels = Labels(cards.recording.names, cards.source)
         self.of = {g: v for v, g in self.recording.gradients.items()}
-        self.readers: dict[Value, list[Node]] = {}
-        for node in self.recording.forward():
-            for v in node.inputs:
-                self.readers.setdefault(v, []).append(node)
+        self.readers = self.recording.readers()
 
     def all(self, gradient: Value, index: Index) -> tuple[list[End], bool]:
         """Ends of all sorts; that a place is not taken is told only where nothing else is."""
@@ -170,8 +167,7 @@ class _Finding:
                 if inner.node.op is not INPUT:
                     todo.append((inner, n.index))
                     continue
-                operand = outer[int(str(inner.node.attributes["name"])[1:])]
-                value, index = self.cards.source(operand, n.index)
+                value, index = self.cards.source(outer[operand_of(inner)], n.index)
                 forward = value.node.origin.phase == "forward"
                 found.append(
                     self.nothing(value, index) if forward else _Place(value, index, at.known)

@@ -132,11 +132,7 @@ def ways(cards: Cards, value: Value, index: Index, most: int = _KEPT) -> Ways:
     recording = cards.recording
     order = recording.forward()
     position = {n: i for i, n in enumerate(order)}
-    readers: dict[Value, list[Node]] = {}
-    for node in order:
-        for v in dict.fromkeys(node.inputs):
-            if any(w in recording.gradients for w in node.values):
-                readers.setdefault(v, []).append(node)
+    readers = recording.readers()
     gradient = recording.gradient(value)
     total = 0.0 if gradient is None else float(gradient[index])
     open_ = [_Open([(value, index)])]
@@ -154,6 +150,8 @@ def ways(cards: Cards, value: Value, index: Index, most: int = _KEPT) -> Ways:
             done.append(Way(tuple(way.places), way.slope))
             continue
         for node in readers.get(last, []):
+            if not any(w in recording.gradients for w in node.values):
+                continue
             for result, slopes in _slopes(recording, node, last, where):
                 known = recording.gradient(result)
                 if known is None:

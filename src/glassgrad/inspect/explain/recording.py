@@ -61,6 +61,14 @@ class Recording:
         nodes = [n for n in self.graph.nodes() if n.origin.phase == "forward"]
         return sorted(nodes, key=lambda n: n.origin.seq)
 
+    def readers(self) -> dict[Value, list[Node]]:
+        """The nodes of the way forward that read a value, in the same order."""
+        found: dict[Value, list[Node]] = {}
+        for node in self.forward():
+            for value in dict.fromkeys(node.inputs):
+                found.setdefault(value, []).append(node)
+        return found
+
 
 def recorded(
     model: Module,

@@ -15,22 +15,19 @@ from .forms import Index
 from .story import Entry, Section, Story, entry
 from .words import broken, number, place, visible
 
-_NARROWEST = 40
+NARROWEST = 40
 
 
 def text(told: Story, width: int = 100) -> str:
     """The whole step as lines no wider than this, where words allow it."""
-    width = max(_NARROWEST, width)
+    width = max(NARROWEST, width)
     out = [line for t in (told.heading, *told.about) for line in _folded(visible(t), width, "")]
     for section in told.sections:
         out += ["", *_heading(section, width)]
         for each in section.entries:
             out += _entry(each, width)
     if told.followed:
-        out.append("")
-    for line in told.followed.split("\n") if told.followed else []:
-        first, *others = line.split(" -> ")
-        out += broken([first, *[f"-> {o}" for o in others]], width, "", " " * 16)
+        out += ["", told.followed]
     return "\n".join(out)
 
 
